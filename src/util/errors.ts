@@ -1,0 +1,29 @@
+// The two kinds of failure: faults of the user (UserError, a sentence and a stable code) and bugs (assert).
+
+/**
+ * A fault in what the user gave: a config, a file, an option, an address.
+ * The CLI prints `message` without a stack and exits with 2.
+ */
+export class UserError extends Error {
+  override readonly name = 'UserError';
+
+  constructor(
+    /** Stable, upper-snake-case, e.g. `CONFIG_INVALID`; tests and scripts may rely on it. */
+    readonly code: string,
+    /** "expected X, got Y", where, and what to do. */
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** Throws when a condition that only a bug can break does not hold. */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new Error(`assertion failed: ${message}`);
+}
+
+/** The sentence of an unknown thrown value. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
