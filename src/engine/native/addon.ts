@@ -1,0 +1,252 @@
+// The typed face of the C++ addon (native/addon.cc): every function it exports, and nothing else of it.
+// Arrays are float32 unless said otherwise, row-major, and may lie on a SharedArrayBuffer. The addon never
+// keeps an array after a call returns. Lengths are checked by the addon against the sizes given (a RangeError
+// names the argument). Results do not depend on the number of threads: work is cut into fixed panels and
+// reduced in a fixed order.
+
+/** Applied to a linear layer's result. `gelu` is the exact one, x Φ(x). */
+export const ActivationCode = { none: 0, relu: 1, gelu: 2 } as const;
+export type ActivationCode = (typeof ActivationCode)[keyof typeof ActivationCode];
+
+export interface AddonInfo {
+  /** The instruction set that the vector kernels dispatch to on this machine. */
+  readonly isa: 'sse2' | 'avx2' | 'avx512';
+  readonly matmul: 'onednn' | 'portable';
+  /** For example "2.6.3"; empty for the portable product. */
+  readonly oneDnnVersion: string;
+  readonly compiler: string;
+}
+
+/** rows × width of a matrix inside an array: element (r, c) is array[offset + r * stride + c]. */
+export interface AttentionShape {
+  readonly batch: number; // B
+  readonly queries: number; // Tq
+  readonly keys: number; // Tk
+  readonly heads: number; // H
+  readonly headWidth: number; // D; q, k, v rows hold H * D consecutive elements
+  readonly qOffset: number;
+  readonly qStride: number; // elements from one query row to the next; a sample's rows are Tq apart
+  readonly kOffset: number;
+  readonly vOffset: number;
+  readonly kvStride: number;
+  readonly causal: boolean; // query i sees keys 0..i + (Tk - Tq)
+}
+
+/** Dropout with Philox words: element i is kept where word(i) ≥ rate * 2^32 and scaled by 1 / (1 - rate). */
+export interface DropoutSpec {
+  readonly rate: number; // 0: none, the key is not read
+  readonly seed: number;
+  readonly step: number;
+  readonly microBatch: number;
+  readonly site: number;
+}
+
+export interface AdamWSpec {
+  /** Multiplies the gradient before anything else: 1 / tokens times the clip factor. */
+  readonly gradientScale: number;
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Decoupled: parameters shrink by learningRate * weightDecay. Pass 0 where none is wanted. */
+  readonly weightDecay: number;
+  /** 1 - beta1^t and 1 - beta2^t. */
+  readonly correction1: number;
+  readonly correction2: number;
+}
+
+export interface Addon {
+  info(): AddonInfo;
+  /** Threads of the process-wide pool, the caller included; 1 runs everything on the caller. */
+  setThreads(threads: number): void;
+  /** Forces a lower instruction set for the vector kernels (tests). Returns the one in force. */
+  setIsa(isa: AddonInfo['isa']): AddonInfo['isa'];
+  /** A zeroed ArrayBuffer aligned to 64 bytes. */
+  allocate(bytes: number): ArrayBuffer;
+
+  // ---- linear layers: y[M,N] = activation(x[M,K] · w[N,K]ᵀ + b[N])
+  /** `b` may be null. `preActivation` [M,N] or null: where the sum before the activation is kept (gelu's gradient). */
+  linear(
+    x: Float32Array,
+    w: Float32Array,
+    b: Float32Array | null,
+    y: Float32Array,
+    preActivation: Float32Array | null,
+    m: number,
+    k: number,
+    n: number,
+    activation: ActivationCode,
+  ): void;
+  /** dz = dy * activation'(…), elementwise; `saved` is y for relu, the pre-activation for gelu. dz may be dy. */
+  activationGradient(
+    dy: Float32Array,
+    saved: Float32Array,
+    dz: Float32Array,
+    count: number,
+    activation: ActivationCode,
+  ): void;
+  /** dx[M,K] = dz[M,N] · w[N,K]. */
+  linearInputGradient(
+    dz: Float32Array,
+    w: Float32Array,
+    dx: Float32Array,
+    m: number,
+    k: number,
+    n: number,
+  ): void;
+  /** dw[N,K] = dzᵀ · x (added to dw when `accumulate`), db[N] = column sums of dz (db may be null). */
+  linearWeightGradient(
+    dz: Float32Array,
+    x: Float32Array,
+    dw: Float32Array,
+    db: Float32Array | null,
+    m: number,
+    k: number,
+    n: number,
+    accumulate: boolean,
+  ): void;
+  /** c = a · b, plain: a is [M,K] (or [K,M] when transposeA), b is [K,N] (or [N,K] when transposeB). */
+  matmul(
+    a: Float32Array,
+    b: Float32Array,
+    c: Float32Array,
+    m: number,
+    k: number,
+    n: number,
+    transposeA: boolean,
+    transposeB: boolean,
+  ): void;
+
+  // ---- attention: out[B,Tq,H*D] = softmax(q·kᵀ / √D + mask)·v, keys at or beyond lengths[b] hidden (all hidden: zeros)
+  /** q, k, v lie in `query` and `memory` (the same array in self-attention). `logSum` [B,H,Tq] is kept for the gradient. */
+  attention(
+    query: Float32Array,
+    memory: Float32Array,
+    lengths: Int32Array,
+    out: Float32Array,
+    logSum: Float32Array,
+    shape: AttentionShape,
+  ): void;
+  /** Writes dq into `dQuery` and dk, dv into `dMemory` at the offsets and strides of `shape`. */
+  attentionGradient(
+    query: Float32Array,
+    memory: Float32Array,
+    lengths: Int32Array,
+    out: Float32Array,
+    logSum: Float32Array,
+    dOut: Float32Array,
+    dQuery: Float32Array,
+    dMemory: Float32Array,
+    shape: AttentionShape,
+  ): void;
+
+  // ---- residual + dropout + layer norm, rows × width d: sum = residual + dropout(x); y = norm(sum) * gamma + beta
+  /** `stats` [rows,2] keeps mean and 1/√(variance + epsilon). `residual` may be null (plain norm of x, rate 0). */
+  addDropoutNorm(
+    residual: Float32Array | null,
+    x: Float32Array,
+    gamma: Float32Array,
+    beta: Float32Array,
+    sum: Float32Array,
+    y: Float32Array,
+    stats: Float32Array,
+    rows: number,
+    width: number,
+    epsilon: number,
+    dropout: DropoutSpec,
+  ): void;
+  /** `dSum` (the gradient that reaches `sum` from elsewhere) may be null, so may `dResidual`. */
+  addDropoutNormGradient(
+    dy: Float32Array,
+    dSum: Float32Array | null,
+    sum: Float32Array,
+    gamma: Float32Array,
+    stats: Float32Array,
+    dResidual: Float32Array | null,
+    dx: Float32Array,
+    dGamma: Float32Array,
+    dBeta: Float32Array,
+    rows: number,
+    width: number,
+    dropout: DropoutSpec,
+  ): void;
+
+  // ---- embedding: out[r] = dropout(table[ids[r]] * scale + positions[first + r % length])
+  embedding(
+    table: Float32Array,
+    positions: Float32Array,
+    ids: Int32Array,
+    out: Float32Array,
+    rows: number,
+    length: number,
+    first: number,
+    width: number,
+    scale: number,
+    dropout: DropoutSpec,
+  ): void;
+  /** dTable[V,d] is written whole (rows not used are zero) unless `accumulate`; rows that share an id are added in row order. */
+  embeddingGradient(
+    dOut: Float32Array,
+    ids: Int32Array,
+    dTable: Float32Array,
+    rows: number,
+    vocabulary: number,
+    width: number,
+    scale: number,
+    dropout: DropoutSpec,
+    accumulate: boolean,
+  ): void;
+
+  // ---- tied output product and cross-entropy over the rows that carry loss
+  /**
+   * logits[R,V] = hidden[rows] · tableᵀ + bias; loss = Σ cross-entropy with label smoothing (as PyTorch defines it).
+   * Keeps d loss / d logits in `dLogits` [R,V] (null: not wanted). Writes [loss, number of rows whose label has the largest logit] to `result`.
+   */
+  crossEntropy(
+    hidden: Float32Array,
+    table: Float32Array,
+    bias: Float32Array,
+    lossRows: Int32Array,
+    labels: Int32Array,
+    dLogits: Float32Array | null,
+    result: Float32Array,
+    rows: number,
+    width: number,
+    vocabulary: number,
+    smoothing: number,
+  ): void;
+  /** dHidden [hiddenRows,d] is written whole (rows without loss are zero), both times `scale`; dTable as in linearWeightGradient. */
+  crossEntropyGradient(
+    dLogits: Float32Array,
+    hidden: Float32Array,
+    table: Float32Array,
+    lossRows: Int32Array,
+    dHidden: Float32Array,
+    dTable: Float32Array,
+    hiddenRows: number,
+    rows: number,
+    width: number,
+    vocabulary: number,
+    scale: number,
+    accumulate: boolean,
+  ): void;
+
+  // ---- flat vectors: gradients, parameters and their wire formats
+  /** out = a + b over `count` elements; `bfloat16`: the sum is rounded to the nearest bfloat16 (ties to even). out may be a or b. */
+  add(out: Float32Array, a: Float32Array, b: Float32Array, count: number, bfloat16: boolean): void;
+  /** Rounds every element to the nearest bfloat16, in place, NaN stays NaN. */
+  roundToBfloat16(values: Float32Array, count: number): void;
+  packBfloat16(values: Float32Array, out: Uint16Array, count: number): void;
+  unpackBfloat16(values: Uint16Array, out: Float32Array, count: number): void;
+  /** Sum of squares in float64, in a fixed order; NaN or Infinity in the input gives a non-finite result. */
+  sumOfSquares(values: Float32Array, count: number): number;
+  /** One AdamW update (Loshchilov & Hutter 2019, as torch.optim.AdamW computes it) over `count` elements, in place. */
+  adamW(
+    parameters: Float32Array,
+    moment1: Float32Array,
+    moment2: Float32Array,
+    gradient: Float32Array,
+    count: number,
+    spec: AdamWSpec,
+  ): void;
+}
