@@ -1,0 +1,88 @@
+// The kinds of value a config key can hold: each is a zod type that carries its default, its doc sentence
+// and, as its error message, what was expected. What was found is added by whoever reports the error.
+
+import { z } from 'zod';
+
+interface Range {
+  readonly min?: number;
+  readonly max?: number;
+  readonly above?: number; // exclusive
+  readonly below?: number; // exclusive
+}
+
+/** A whole number from `min` to `max`, both included. */
+export function integer(range: { min: number; max: number }, byDefault: number, doc: string) {
+  return integerType(range).default(byDefault).describe(doc);
+}
+
+/** As `integer`, or null for "none". */
+export function integerOrNull(range: { min: number; max: number }, byDefault: number | null, doc: string) {
+  return z
+    .union([integerType(range), z.null()], { error: `${integerText(range)}, or null` })
+    .default(byDefault)
+    .describe(doc);
+}
+
+/** A finite number within a range whose ends may be open. */
+export function number(range: Range, byDefault: number, doc: string) {
+  return numberType(range).default(byDefault).describe(doc);
+}
+
+/** As `number`, or null for "none". */
+export function numberOrNull(range: Range, byDefault: number | null, doc: string) {
+  return z
+    .union([numberType(range), z.null()], { error: `${numberText(range)}, or null` })
+    .default(byDefault)
+    .describe(doc);
+}
+
+/** One of a few words. */
+export function choice<const T extends readonly [string, ...string[]]>(
+  words: T,
+  byDefault: T[number],
+  doc: string,
+) {
+  return z
+    .enum(words, { error: `one of ${words.join(', ')}` })
+    .default(byDefault as z.util.NoUndefined<T[number]>)
+    .describe(doc);
+}
+
+export function flag(byDefault: boolean, doc: string) {
+  return z.boolean({ error: 'true or false' }).default(byDefault).describe(doc);
+}
+
+/** A text of at least one character, without a default. */
+export function text(expected: string, doc: string) {
+  return z.string({ error: expected }).min(1, { error: expected }).describe(doc);
+}
+
+export function integerType(range: { min: number; max: number }) {
+  const error = integerText(range);
+  return z.int({ error }).min(range.min, { error }).max(range.max, { error });
+}
+
+function numberType(range: Range) {
+  const error = numberText(range);
+  let type = z.number({ error });
+  if (range.min !== undefined) type = type.min(range.min, { error });
+  if (range.above !== undefined) type = type.gt(range.above, { error });
+  if (range.max !== undefined) type = type.max(range.max, { error });
+  if (range.below !== undefined) type = type.lt(range.below, { error });
+  return type;
+}
+
+function integerText({ min, max }: { min: number; max: number }): string {
+  return max === Number.MAX_SAFE_INTEGER
+    ? `a whole number, ${min} or more`
+    : `a whole number from ${min} to ${max}`;
+}
+
+function numberText(range: Range): string {
+  const bounds: string[] = [];
+  if (range.min !== undefined) bounds.push(`at least ${range.min}`);
+  if (range.above !== undefined) bounds.push(`above ${range.above}`);
+  if (range.max !== undefined) bounds.push(`at most ${range.max}`);
+  if (range.below !== undefined) bounds.push(`below ${range.below}`);
+  return bounds.length === 0 ? 'a number' : `a number ${bounds.join(' and ')}`;
+}

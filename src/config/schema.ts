@@ -1,0 +1,291 @@
+// What a run's YAML file may say: every key with its default, range and meaning, and the checks that
+// involve several keys. Reading the file and wording its errors is load.ts's.
+
+import { z } from 'zod';
+import { choice, flag, integer, integerOrNull, integerType, number, numberOrNull, text } from './fields.js';
+
+const MANY = Number.MAX_SAFE_INTEGER;
+const STEPS = 2 ** 32 - 1; // a step is a 32-bit word of the random counter
+const MICRO_BATCHES = 65_536;
+
+const model = z
+  .strictObject({
+    width: integer(
+      { min: 2, max: 65_536 },
+      256,
+      'Width of every hidden state (d); even, a multiple of heads.',
+    ),
+    heads: integer({ min: 1, max: 1024 }, 4, 'Attention heads (H); a divisor of width.'),
+    feedForward: integer({ min: 1, max: 262_144 }, 1024, 'Inner width of the feed-forward layers.'),
+    encoderLayers: integer({ min: 1, max: 256 }, 4, 'Layers of the encoder.'),
+    decoderLayers: integer({ min: 1, max: 256 }, 4, 'Layers of the decoder.'),
+    dropout: number(
+      { min: 0, below: 1 },
+      0.1,
+      'Dropout rate on embeddings and on the output of each sub-layer.',
+    ),
+    norm: choice(
+      ['post', 'pre'],
+      'post',
+      'Where layer norm stands: post, after the residual, as in the paper; pre, before each sub-layer, easier to train deep.',
+    ),
+    activation: choice(
+      ['relu', 'gelu'],
+      'relu',
+      'Activation of the feed-forward layers; gelu is the exact one.',
+    ),
+    maxLength: integer(
+      { min: 4, max: 65_536 },
+      512,
+      'Longest source or target in tokens, the end token included.',
+    ),
+  })
+  .prefault({})
+  .describe('The Transformer; its vocabulary comes with the data.');
+
+const masked = z.strictObject({
+  kind: z.literal('masked'),
+  rate: number({ above: 0, below: 1 }, 0.15, 'Share of the tokens that are hidden.'),
+  corruption: choice(
+    ['token', 'span'],
+    'token',
+    'token: hide single tokens (80 % masked, 10 % random, 10 % kept); span: put one mask in the place of a whole span.',
+  ),
+  meanSpan: number(
+    { min: 1, max: 1000 },
+    3,
+    'Mean length of a hidden span in tokens; read only with corruption: span.',
+  ),
+  loss: choice(['hidden', 'all'], 'hidden', 'Which predictions are trained: those of hidden tokens, or all.'),
+});
+
+const objective = z
+  .discriminatedUnion(
+    'kind',
+    [
+      masked.describe('Restore a text in which tokens were hidden.'),
+      z.strictObject({ kind: z.literal('causal') }).describe('Continue a text from its beginning.'),
+      z
+        .strictObject({ kind: z.literal('seq2seq') })
+        .describe('Produce a target from its source, such as a translation.'),
+    ],
+    { error: 'an objective whose kind is masked, causal or seq2seq' },
+  )
+  .prefault({ kind: 'masked' })
+  .describe('What the model learns to do.');
+
+const warmupSteps = integer(
+  { min: 0, max: STEPS },
+  100,
+  'Steps over which the learning rate rises linearly to its peak.',
+);
+
+function finalRatio(byDefault: number) {
+  return number({ min: 0, max: 1 }, byDefault, 'Learning rate at the last step as a share of the peak.');
+}
+
+const schedule = z
+  .discriminatedUnion(
+    'kind',
+    [
+      z
+        .strictObject({ kind: z.literal('inverse-square-root'), warmupSteps })
+        .describe("The paper's: after the warm-up it falls with the square root of the step."),
+      z
+        .strictObject({ kind: z.literal('cosine'), warmupSteps, finalRatio: finalRatio(0.1) })
+        .describe('After the warm-up it falls along half a cosine until the last step.'),
+      z
+        .strictObject({ kind: z.literal('linear'), warmupSteps, finalRatio: finalRatio(0) })
+        .describe('After the warm-up it falls linearly until the last step.'),
+      z.strictObject({ kind: z.literal('constant'), warmupSteps }).describe('After the warm-up it stays.'),
+    ],
+    { error: 'a schedule whose kind is inverse-square-root, cosine, linear or constant' },
+  )
+  .prefault({ kind: 'inverse-square-root' })
+  .describe('How the learning rate changes over the steps.');
+
+const optimizer = z
+  .strictObject({
+    learningRate: number({ above: 0, max: 10 }, 0.001, 'Peak learning rate.'),
+    beta1: number({ min: 0, below: 1 }, 0.9, "Decay of AdamW's first moment."),
+    beta2: number({ min: 0, below: 1 }, 0.98, "Decay of AdamW's second moment."),
+    epsilon: number({ above: 0, max: 1 }, 1e-9, "Added to the root of AdamW's second moment."),
+    weightDecay: number({ min: 0, max: 1 }, 0.01, 'Decoupled weight decay; biases and norms have none.'),
+    clipNorm: numberOrNull(
+      { above: 0 },
+      1,
+      "Largest global norm of a step's mean gradient; null: no clipping.",
+    ),
+    schedule,
+  })
+  .prefault({})
+  .describe('AdamW and its learning rate.');
+
+const batch = z
+  .strictObject({
+    microBatches: integer(
+      { min: 1, max: MICRO_BATCHES },
+      8,
+      'Micro-batches of a step: what the workers share out, at best a power of two and several per worker.',
+    ),
+    samples: integer({ min: 1, max: 65_536 }, 16, 'Samples of a micro-batch, computed at once.'),
+  })
+  .prefault({})
+  .describe('The samples of one step: microBatches times samples, however many workers there are.');
+
+const evaluate = z
+  .strictObject({
+    every: integer({ min: 1, max: STEPS }, 100, 'Steps between two validations.'),
+    batches: integer({ min: 1, max: MICRO_BATCHES }, 16, 'Micro-batches of held-out data in a validation.'),
+  })
+  .prefault({})
+  .describe('Validation on held-out data.');
+
+const checkpoint = z
+  .strictObject({
+    every: integer(
+      { min: 1, max: STEPS },
+      100,
+      'Steps between two checkpoints; the last step always has one.',
+    ),
+    keepLast: integer({ min: 1, max: 10_000 }, 3, 'Newest checkpoints that are kept.'),
+    keepBest: flag(true, 'Whether the checkpoint with the lowest validation loss is kept as well.'),
+    keepEvery: integerOrNull(
+      { min: 1, max: STEPS },
+      null,
+      'Checkpoints whose step is a multiple of this are kept for good; null: none.',
+    ),
+  })
+  .prefault({})
+  .describe('When checkpoints are written and which are kept.');
+
+const worker = z
+  .strictObject({
+    threads: z
+      .union([integerType({ min: 1, max: 1024 }), z.literal('auto')], {
+        error: 'a whole number from 1 to 1024, or auto',
+      })
+      .default('auto')
+      .describe(
+        'Compute threads of a worker; auto: the cores of its machine, shared among its local workers.',
+      ),
+  })
+  .prefault({})
+  .describe('How a worker uses its machine; the results do not depend on it.');
+
+const heartbeat = z
+  .strictObject({
+    intervalMs: integer({ min: 10, max: 600_000 }, 1000, 'Milliseconds between two heartbeats.'),
+    timeoutMs: integer(
+      { min: 50, max: 3_600_000 },
+      5000,
+      'Milliseconds of silence after which a worker counts as lost.',
+    ),
+  })
+  .prefault({})
+  .describe('How lost workers are noticed.');
+
+const fields = z.strictObject({
+  name: text('a name', "The run's name, its folder under runs/; default: the name of the config file.")
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, {
+      error: 'a name of letters, digits, dots, dashes and underscores',
+    })
+    .max(100, { error: 'a name of at most 100 characters' })
+    .default('run'),
+  seed: integer({ min: 0, max: MANY }, 1, 'Decides initial weights, order of samples, masks and dropout.'),
+  data: text(
+    'a folder made by `lockstep prepare`',
+    'Folder made by `lockstep prepare`, absolute or relative to this file.',
+  ),
+  model,
+  objective,
+  window: integer(
+    { min: 2, max: 65_535 },
+    128,
+    'Tokens of a text sample; not read by objective seq2seq, whose samples are pairs.',
+  ),
+  batch,
+  labelSmoothing: number(
+    { min: 0, below: 1 },
+    0.1,
+    'Share of the target probability spread over the vocabulary.',
+  ),
+  optimizer,
+  steps: integer({ min: 1, max: STEPS }, 1000, 'Steps of the whole run.'),
+  evaluate,
+  checkpoint,
+  reducers: integer(
+    { min: 1, max: 256 },
+    1,
+    'Threads of the coordinator that sum gradients and update parameters; the results do not depend on it.',
+  ),
+  wire: choice(
+    ['float32', 'bfloat16'],
+    'float32',
+    'Format of gradients between workers and reducers; bfloat16 halves the traffic and rounds every sum.',
+  ),
+  worker,
+  hardware: choice(
+    ['strict', 'relaxed'],
+    'strict',
+    'strict: refuse a worker whose engine or instruction set would give other bits; relaxed: count it and say so.',
+  ),
+  heartbeat,
+});
+
+/** The whole file. Its error messages say what was expected; `input` is what was found. */
+export const runConfigSchema = fields.superRefine(checkAcrossKeys);
+
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
+
+/** A run's config with every default filled in; `data` is as written until `loadConfig` resolves it. */
+export type RunConfig = DeepReadonly<z.output<typeof fields>>;
+
+/** What a key must be in the light of others, worded to follow "expected". */
+function checkAcrossKeys(config: RunConfig, context: z.RefinementCtx): void {
+  const { model, objective, optimizer, heartbeat } = config;
+  const expect = (holds: boolean, key: string, input: unknown, message: string): void => {
+    if (!holds) context.addIssue({ code: 'custom', path: key.split('.'), input, message });
+  };
+  expect(
+    model.width % 2 === 0,
+    'model.width',
+    model.width,
+    'an even number (positions are sines and cosines)',
+  );
+  expect(
+    model.width % model.heads === 0,
+    'model.heads',
+    model.heads,
+    `a divisor of model.width (${model.width})`,
+  );
+  if (objective.kind !== 'seq2seq') {
+    expect(
+      config.window < model.maxLength,
+      'window',
+      config.window,
+      `at most ${model.maxLength - 1}: model.maxLength (${model.maxLength}) less the end token`,
+    );
+  }
+  if (objective.kind === 'masked' && objective.corruption === 'span') {
+    expect(
+      objective.meanSpan <= config.window,
+      'objective.meanSpan',
+      objective.meanSpan,
+      `at most window (${config.window})`,
+    );
+  }
+  const { warmupSteps } = optimizer.schedule;
+  expect(
+    warmupSteps <= config.steps,
+    'optimizer.schedule.warmupSteps',
+    warmupSteps,
+    `at most steps (${config.steps})`,
+  );
+  expect(
+    heartbeat.timeoutMs >= 2 * heartbeat.intervalMs,
+    'heartbeat.timeoutMs',
+    heartbeat.timeoutMs,
+    `at least twice heartbeat.intervalMs (${heartbeat.intervalMs})`,
+  );
+}
