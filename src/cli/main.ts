@@ -1,0 +1,51 @@
+#!/usr/bin/env node
+// The command line: registers every command, runs the one asked for and turns its outcome into an exit code.
+// Command files import heavy modules inside their actions, so that `lockstep --help` answers at once.
+
+import { Command, CommanderError } from 'commander';
+import { packageVersion } from '../util/package.js';
+import {
+  endQuietlyOnClosedPipe,
+  ExitCode,
+  exitAfterFlush,
+  keepStdoutForResults,
+  reportFailure,
+} from './output.js';
+
+function createProgram(): Command {
+  const program = new Command('lockstep')
+    .description(
+      'Trains encoder-decoder Transformers data-parallel, with the same bits whatever happens on the way.',
+    )
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .option('--json', 'print results as JSON on stdout, and nothing else there')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .configureHelp({ showGlobalOptions: true })
+    .showHelpAfterError('(lockstep --help lists commands and options)')
+    .exitOverride();
+  return program;
+}
+
+/** Runs the command line `argv` (as in process.argv) and returns its exit code. */
+async function run(argv: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync(argv);
+    return process.exitCode === undefined ? ExitCode.ok : Number(process.exitCode);
+  } catch (error) {
+    // Commander has already said what is wrong with the arguments, or printed the help it was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.user;
+    return reportFailure(error);
+  }
+}
+
+endQuietlyOnClosedPipe();
+keepStdoutForResults();
+for (const event of ['uncaughtException', 'unhandledRejection']) {
+  process.on(event, (error) => process.exit(reportFailure(error)));
+}
+process.on('SIGINT', () => {
+  // A command that stops in an orderly way has a listener of its own; for all others this is the end.
+  if (process.listenerCount('SIGINT') === 1) process.exit(ExitCode.interrupted);
+});
+await exitAfterFlush(await run(process.argv));

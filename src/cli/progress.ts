@@ -1,0 +1,124 @@
+// One line of progress: redrawn in place on a terminal, printed now and then elsewhere (CI=true, a pipe, a
+// file), where it uses no cursor control.
+
+import type { Writable } from 'node:stream';
+
+const REDRAW_MS = 100;
+const PLAIN_MS = 5000;
+const BAR_WIDTH = 20;
+
+/** A terminal, or whatever else the lines go to. */
+export type ProgressStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
+
+export interface ProgressOptions {
+  /** What is going on, such as "train". */
+  readonly label: string;
+  /** What `done` will be at the end; null when that is not known. */
+  readonly total: number | null;
+  /** What is counted, after the numbers: "steps", "files". */
+  readonly unit?: string;
+  /** Milliseconds of a clock that never goes back; for tests. */
+  readonly now?: () => number;
+  /** Whether the line is redrawn in place; default: whether the stream is a terminal that can. */
+  readonly live?: boolean;
+}
+
+export interface Progress {
+  /** `done` of `total`, with details such as "loss 3.21" or "2 workers". Cheap: most calls draw nothing. */
+  update(done: number, details?: readonly string[]): void;
+  /** Prints a line of text above the progress. */
+  log(line: string): void;
+  /** Prints the last state and ends the line. No call may follow. */
+  close(): void;
+}
+
+/** Whether a stream is a terminal on which a line may be redrawn. */
+export function isLive(stream: ProgressStream, env: NodeJS.ProcessEnv = process.env): boolean {
+  const ci = env['CI'] !== undefined && !['', '0', 'false'].includes(env['CI']);
+  return stream.isTTY === true && !ci && env['TERM'] !== 'dumb';
+}
+
+export function createProgress(stream: ProgressStream, options: ProgressOptions): Progress {
+  const live = options.live ?? isLive(stream);
+  const now = options.now ?? (() => performance.now());
+  let first: { done: number; at: number } | null = null;
+  let latest: { done: number; details: readonly string[] } | null = null;
+  let drawnAt = -Infinity;
+  let stale = false; // `latest` is newer than what was drawn
+
+  const draw = (): void => {
+    if (latest === null || first === null) return;
+    drawnAt = now();
+    stale = false;
+    const seconds = (drawnAt - first.at) / 1000;
+    const line = progressLine(options, { ...latest, since: first.done, seconds, bar: live });
+    stream.write(live ? `\r${clip(line, stream.columns ?? 80)}\x1b[K` : `${line}\n`);
+  };
+
+  return {
+    update(done, details = []) {
+      first ??= { done, at: now() };
+      latest = { done, details };
+      stale = true;
+      if (now() - drawnAt >= (live ? REDRAW_MS : PLAIN_MS)) draw();
+    },
+    log(line) {
+      stream.write(live ? `\r${line}\x1b[K\n` : `${line}\n`);
+      if (live) draw();
+    },
+    close() {
+      if (stale) draw();
+      if (live && latest !== null) stream.write('\n');
+    },
+  };
+}
+
+interface ProgressState {
+  readonly done: number;
+  readonly details: readonly string[];
+  /** `done` at the first update: what this process did not do itself. */
+  readonly since: number;
+  /** Since the first update. */
+  readonly seconds: number;
+  readonly bar: boolean;
+}
+
+/** For example "train  ████████░░░░░░░░░░░░  400/1,000 steps  loss 3.21  1:12 left". */
+function progressLine(options: ProgressOptions, state: ProgressState): string {
+  const { label, total, unit } = options;
+  const { done, details, since, seconds, bar } = state;
+  const parts = [label];
+  if (bar && total !== null && total > 0) parts.push(drawBar(done / total));
+  const count = total === null ? formatCount(done) : `${formatCount(done)}/${formatCount(total)}`;
+  parts.push(unit === undefined ? count : `${count} ${unit}`, ...details);
+  if (total !== null && done < total && done > since && seconds >= 1) {
+    parts.push(`${formatDuration((seconds / (done - since)) * (total - done))} left`);
+  } else if (total !== null && done >= total) {
+    parts.push(`in ${formatDuration(seconds)}`);
+  }
+  return parts.join('  ');
+}
+
+function drawBar(share: number): string {
+  const full = Math.round(Math.min(1, Math.max(0, share)) * BAR_WIDTH);
+  return '█'.repeat(full) + '░'.repeat(BAR_WIDTH - full);
+}
+
+/** Whole numbers with separators, others with one decimal: 12345 is "12,345". */
+export function formatCount(value: number): string {
+  return value.toLocaleString('en-US', { maximumFractionDigits: Number.isInteger(value) ? 0 : 1 });
+}
+
+/** Seconds as "0:07", "1:02:03". */
+export function formatDuration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor((whole % 3600) / 60);
+  const rest = String(whole % 60).padStart(2, '0');
+  return hours > 0 ? `${hours}:${String(minutes).padStart(2, '0')}:${rest}` : `${minutes}:${rest}`;
+}
+
+/** A line that fits, so that redrawing never scrolls the terminal. */
+function clip(line: string, columns: number): string {
+  return line.length < columns ? line : line.slice(0, Math.max(0, columns - 1));
+}
