@@ -1,0 +1,130 @@
+// The gradients of the fused kernels. Each runs one backward kernel at once and hands ready tensors to tfjs,
+// which asks for the inputs' gradients one by one.
+import * as tf from '@tensorflow/tfjs';
+import { assert } from '../util/errors.js';
+import { type CrossEntropyAttrs, Kernel, type LinearAttrs, type NormAttrs } from './kernels.js';
+import { isMissing } from './missing-gradient.js';
+
+type GradientFunction = Parameters<typeof tf.registerGradient>[0]['gradFunc'];
+type Gradients = ReturnType<GradientFunction>;
+type Attrs = Parameters<GradientFunction>[2];
+
+function run<T extends tf.Tensor | tf.Tensor[]>(
+  name: string,
+  inputs: Record<string, tf.Tensor>,
+  attrs: Attrs,
+): T {
+  return tf.engine().runKernel<T>(name, inputs, attrs);
+}
+
+/** Names the outputs of a backward kernel after the inputs whose gradients they are. */
+function named(names: readonly string[], gradients: readonly tf.Tensor[]): Gradients {
+  return Object.fromEntries(names.map((name, i) => [name, () => gradients[i]!]));
+}
+
+/** The gradient of the first output; the others (what a kernel keeps for its gradient) have none of their own. */
+function first(dy: tf.Tensor | tf.Tensor[]): tf.Tensor {
+  return Array.isArray(dy) ? dy[0]! : dy;
+}
+
+function linearGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: Attrs): Gradients {
+  const [x, w, activationInput] = saved;
+  const inputs: Record<string, tf.Tensor> = { dy: first(dy), x: x!, w: w! };
+  const { activation } = attrs as LinearAttrs;
+  assert(
+    (activation === 'none') === (activationInput === undefined),
+    `linear with ${activation} was run without a tape, and has no gradient`,
+  );
+  if (activationInput !== undefined) inputs.saved = activationInput;
+  return named(['x', 'w', 'b'], run<tf.Tensor[]>(Kernel.linearGradient, inputs, attrs));
+}
+
+function addDropoutNormGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: Attrs): Gradients {
+  const [dSum, dNormed] = dy as tf.Tensor[];
+  const [gamma, sum, stats] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
+  const inputs: Record<string, tf.Tensor> = { dy: dNormed!, sum, gamma, stats };
+  if (isMissing(dNormed!)) inputs.dy = tf.zerosLike(sum);
+  if (!isMissing(dSum!)) inputs.dSum = dSum!;
+  const gradients = run<tf.Tensor[]>(Kernel.addDropoutNormGradient, inputs, {
+    dropout: (attrs as NormAttrs).dropout,
+  });
+  return named(['residual', 'x', 'gamma', 'beta'], gradients);
+}
+
+function crossEntropyGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: Attrs): Gradients {
+  const [hidden, table, lossRows, dLogits] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
+  const inputs = { dy: first(dy), dLogits, hidden, table, lossRows };
+  const { smoothing } = attrs as CrossEntropyAttrs;
+  return named(['hidden', 'table'], run<tf.Tensor[]>(Kernel.crossEntropyGradient, inputs, { smoothing }));
+}
+
+/** Registers every gradient with tfjs; registering again changes nothing. */
+export function registerGradients(): void {
+  registerLinear();
+  registerAttention();
+  registerNorms();
+  tf.registerGradient({
+    kernelName: Kernel.embedding,
+    inputsToSave: ['ids'],
+    gradFunc: (dy, [ids], attrs) => {
+      const dTable = run<tf.Tensor>(Kernel.embeddingGradient, { dy: first(dy), ids: ids! }, attrs);
+      return { table: () => dTable };
+    },
+  });
+  tf.registerGradient({
+    kernelName: Kernel.crossEntropy,
+    inputsToSave: ['hidden', 'table', 'lossRows'],
+    outputsToSave: [false, false, true],
+    gradFunc: crossEntropyGradient,
+  });
+}
+
+function registerLinear(): void {
+  const common = { inputsToSave: ['x', 'w'], gradFunc: linearGradient };
+  tf.registerGradient({ ...common, kernelName: Kernel.linear });
+  tf.registerGradient({ ...common, kernelName: Kernel.linearRelu, outputsToSave: [true] });
+  tf.registerGradient({ ...common, kernelName: Kernel.linearGelu, outputsToSave: [false, true] });
+}
+
+function registerAttention(): void {
+  tf.registerGradient({
+    kernelName: Kernel.selfAttention,
+    inputsToSave: ['qkv', 'lengths'],
+    outputsToSave: [true, true],
+    gradFunc: (dy, saved, attrs) => {
+      const [qkv, lengths, out, logSum] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
+      const inputs = { dy: first(dy), qkv, lengths, out, logSum };
+      const dQkv = run<tf.Tensor>(Kernel.selfAttentionGradient, inputs, attrs);
+      return { qkv: () => dQkv };
+    },
+  });
+  tf.registerGradient({
+    kernelName: Kernel.crossAttention,
+    inputsToSave: ['q', 'kv', 'lengths'],
+    outputsToSave: [true, true],
+    gradFunc: (dy, saved, attrs) => {
+      const [q, kv, lengths, out, logSum] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
+      const inputs = { dy: first(dy), q, kv, lengths, out, logSum };
+      return named(['q', 'kv'], run<tf.Tensor[]>(Kernel.crossAttentionGradient, inputs, attrs));
+    },
+  });
+}
+
+function registerNorms(): void {
+  tf.registerGradient({
+    kernelName: Kernel.addDropoutNorm,
+    inputsToSave: ['gamma'],
+    outputsToSave: [true, false, true],
+    gradFunc: addDropoutNormGradient,
+  });
+  tf.registerGradient({
+    kernelName: Kernel.layerNorm,
+    inputsToSave: ['x', 'gamma'],
+    outputsToSave: [false, true],
+    gradFunc: (dy, saved) => {
+      const [x, gamma, stats] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
+      const inputs = { dy: first(dy), x, gamma, stats };
+      return named(['x', 'gamma', 'beta'], run<tf.Tensor[]>(Kernel.layerNormGradient, inputs, {}));
+    },
+  });
+}

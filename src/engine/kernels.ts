@@ -1,0 +1,58 @@
+// The names and attributes of the fused kernels: what an engine (a tfjs backend) registers, and what the ops
+// run. Every backward pass is a kernel of its own, because tfjs registers gradients per kernel, not per backend.
+import type { Activation } from '../model/config.js';
+import type { RandomKey } from '../util/philox.js';
+
+export const Kernel = {
+  /** {x, w, b} -> y. Differentiable when attrs.activation is `none`. */
+  linear: 'LockstepLinear',
+  /** {x, w, b} -> y = relu(x·wᵀ + b); its gradient needs y. */
+  linearRelu: 'LockstepLinearRelu',
+  /** {x, w, b} -> [y, z], y = gelu(z), z = x·wᵀ + b; its gradient needs z. */
+  linearGelu: 'LockstepLinearGelu',
+  /** {dy, x, w, saved?} -> [dx, dw, db]; `saved` is y for relu and z for gelu. */
+  linearGradient: 'LockstepLinearGradient',
+  /** {qkv, lengths} -> [out, logSum]. */
+  selfAttention: 'LockstepSelfAttention',
+  /** {dy, qkv, lengths, out, logSum} -> dQkv. */
+  selfAttentionGradient: 'LockstepSelfAttentionGradient',
+  /** {q, kv, lengths} -> [out, logSum]. */
+  crossAttention: 'LockstepCrossAttention',
+  /** {dy, q, kv, lengths, out, logSum} -> [dq, dkv]. */
+  crossAttentionGradient: 'LockstepCrossAttentionGradient',
+  /** {residual, x, gamma, beta} -> [sum, normed, stats]. */
+  addDropoutNorm: 'LockstepAddDropoutNorm',
+  /** {dy, dSum?, sum, gamma, stats} -> [dResidual, dx, dGamma, dBeta]; without dropout dResidual shares dx's memory. */
+  addDropoutNormGradient: 'LockstepAddDropoutNormGradient',
+  /** {x, gamma, beta} -> [normed, stats]. */
+  layerNorm: 'LockstepLayerNorm',
+  /** {dy, x, gamma, stats} -> [dx, dGamma, dBeta]. */
+  layerNormGradient: 'LockstepLayerNormGradient',
+  /** {table, positions, ids} -> out. */
+  embedding: 'LockstepEmbedding',
+  /** {dy, ids} -> dTable. */
+  embeddingGradient: 'LockstepEmbeddingGradient',
+  /** {hidden, table, bias, lossRows, labels} -> [loss, correct, dLogits]. */
+  crossEntropy: 'LockstepCrossEntropy',
+  /** The same without dLogits, for evaluation: [loss, correct]. It has no gradient. */
+  crossEntropyValue: 'LockstepCrossEntropyValue',
+  /** {dy, dLogits, hidden, table, lossRows} -> [dHidden, dTable]. */
+  crossEntropyGradient: 'LockstepCrossEntropyGradient',
+} as const;
+
+/** Dropout of a layer: null is none, as in evaluation. */
+export type Dropout = { readonly rate: number; readonly key: RandomKey } | null;
+
+/** Attributes, as `type` and not `interface` because tfjs wants them to have an index signature. */
+export type DropoutAttrs = {
+  rate: number;
+  seed: number;
+  step: number;
+  microBatch: number;
+  site: number;
+};
+export type LinearAttrs = { activation: 'none' | Activation };
+export type AttentionAttrs = { heads: number; causal: boolean };
+export type NormAttrs = { epsilon: number; dropout: DropoutAttrs };
+export type EmbeddingAttrs = { scale: number; first: number; vocabulary: number; dropout: DropoutAttrs };
+export type CrossEntropyAttrs = { smoothing: number };
