@@ -1,0 +1,136 @@
+// manifest.json: the list of a checkpoint's files with their sizes and SHA-256 sums, written last. A directory
+// whose manifest is missing or does not hold together is no checkpoint for any reader.
+
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { createFile, syncPath } from './files.js';
+
+export const MANIFEST = 'manifest.json';
+const FORMAT = 'lockstep-checkpoint-1';
+
+const bodySchema = z.strictObject({
+  format: z.literal(FORMAT),
+  step: z.int().nonnegative(),
+  term: z.int().nonnegative(),
+  files: z
+    .array(
+      z.strictObject({
+        name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/),
+        bytes: z.int().nonnegative(),
+        sha256: z.string().regex(/^[0-9a-f]{64}$/),
+      }),
+    )
+    .min(1),
+});
+
+export interface ManifestFile {
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+export interface Manifest {
+  readonly format: typeof FORMAT;
+  /** Version of the parameters. */
+  readonly step: number;
+  /** Incarnation of the coordinator that wrote it. */
+  readonly term: number;
+  readonly files: readonly ManifestFile[];
+}
+
+/**
+ * What is found in place of a manifest. `torn`: it was never finished (missing, empty or cut off), as a crash leaves it.
+ * `bad`: it was finished and is damaged since.
+ */
+export type ManifestResult =
+  | { readonly status: 'valid'; readonly manifest: Manifest }
+  | { readonly status: 'torn' | 'bad'; readonly problem: string };
+
+/** SHA-256 over the body, so that damage to the manifest itself is seen. */
+function digestOf({ format, step, term, files }: Manifest): string {
+  const canonical = [format, step, term, files.map(({ name, bytes, sha256 }) => [name, bytes, sha256])];
+  return createHash('sha256').update(JSON.stringify(canonical)).digest('hex');
+}
+
+/** The text of manifest.json. */
+export function encodeManifest(step: number, term: number, files: readonly ManifestFile[]): string {
+  const manifest: Manifest = { format: FORMAT, step, term, files };
+  return `${JSON.stringify({ ...manifest, digest: digestOf(manifest) }, null, 2)}\n`;
+}
+
+/** Parses manifest.json's text. */
+export function decodeManifest(text: string): ManifestResult {
+  if (!text.endsWith('}\n')) return { status: 'torn', problem: `${MANIFEST} is cut off` };
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { status: 'bad', problem: `${MANIFEST} is not JSON` };
+  }
+  const parsed = bodySchema.extend({ digest: z.string() }).safeParse(value);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    return { status: 'bad', problem: `${MANIFEST}: ${issue.path.join('.')}: ${issue.message}` };
+  }
+  const { digest, ...manifest } = parsed.data;
+  if (digest !== digestOf(manifest)) {
+    return {
+      status: 'bad',
+      problem: `${MANIFEST} does not have its own digest: it was changed after it was written`,
+    };
+  }
+  return { status: 'valid', manifest };
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+}
+
+/** The first file of the manifest that is missing or has another size, as a sentence; null when all fit. */
+async function sizeProblem(directory: string, files: readonly ManifestFile[]): Promise<string | null> {
+  for (const { name, bytes } of files) {
+    try {
+      const { size } = await stat(path.join(directory, name));
+      if (size !== bytes) return `${name} has ${size} bytes, expected ${bytes}`;
+    } catch (error) {
+      if (isMissing(error)) return `${name} is missing`;
+      throw error;
+    }
+  }
+  return null;
+}
+
+/** Reads a directory's manifest and compares the files' sizes with it, not their sums. */
+export async function inspectManifest(directory: string): Promise<ManifestResult> {
+  let text: string;
+  try {
+    text = await readFile(path.join(directory, MANIFEST), 'utf8');
+  } catch (error) {
+    if (isMissing(error)) return { status: 'torn', problem: `it has no ${MANIFEST}` };
+    throw error;
+  }
+  const result = decodeManifest(text);
+  if (result.status !== 'valid') return result;
+  const problem = await sizeProblem(directory, result.manifest.files);
+  return problem === null ? result : { status: 'bad', problem };
+}
+
+/** The manifest of a directory that is a checkpoint (sizes fit; sums are not computed), else null. */
+export async function readManifest(directory: string): Promise<Manifest | null> {
+  const result = await inspectManifest(directory);
+  return result.status === 'valid' ? result.manifest : null;
+}
+
+/** Writes manifest.json, after which the directory is a checkpoint: every file must already be on disk. */
+export async function writeManifest(
+  directory: string,
+  step: number,
+  term: number,
+  files: readonly ManifestFile[],
+): Promise<void> {
+  await syncPath(directory);
+  await createFile(path.join(directory, MANIFEST), encodeManifest(step, term, files));
+  await syncPath(directory);
+}

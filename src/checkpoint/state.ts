@@ -1,0 +1,51 @@
+// state.json of a checkpoint: everything a resume needs beside the tensors.
+
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { UserError, messageOf } from '../util/errors.js';
+
+const count = z.int().nonnegative();
+
+const stateSchema = z.object({
+  step: count,
+  updates: count,
+  tokens: count,
+  seed: z.int(),
+  config: z.record(z.string(), z.unknown()),
+  validationLoss: z.number().nullable(),
+  best: z.object({ step: count, loss: z.number() }).nullable(),
+  lockstepVersion: z.string(),
+});
+
+export interface CheckpointState {
+  /** Version of the parameters: steps completed, skipped ones included. */
+  readonly step: number;
+  /** AdamW's t: updates applied, skips excluded. */
+  readonly updates: number;
+  /** Target tokens that carried loss so far. */
+  readonly tokens: number;
+  readonly seed: number;
+  /** The whole run config as plain JSON values. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Loss of the evaluation of exactly this version; null if there was none. */
+  readonly validationLoss: number | null;
+  readonly best: { readonly step: number; readonly loss: number } | null;
+  readonly lockstepVersion: string;
+}
+
+/** Parses state.json's text; throws UserError CHECKPOINT_BAD that names the file and the field. */
+export function parseState(text: string, file: string): CheckpointState {
+  try {
+    return stateSchema.parse(JSON.parse(text));
+  } catch (error) {
+    const issue = error instanceof z.ZodError ? error.issues[0] : undefined;
+    const what = issue === undefined ? messageOf(error) : `${issue.path.join('.')}: ${issue.message}`;
+    throw new UserError('CHECKPOINT_BAD', `${file} is not a checkpoint's state: ${what}`, { cause: error });
+  }
+}
+
+export async function readState(directory: string): Promise<CheckpointState> {
+  const file = path.join(directory, 'state.json');
+  return parseState(await readFile(file, 'utf8'), file);
+}

@@ -1,0 +1,61 @@
+// Re-hashes checkpoints and says what is wrong with each. Reads only.
+
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { messageOf } from '../util/errors.js';
+import { hashFiles } from './hash.js';
+import { inspectManifest, type Manifest, type ManifestFile } from './manifest.js';
+import { parseState } from './state.js';
+
+export interface Verdict {
+  readonly directory: string;
+  /** `torn`: never finished, no reader accepts it, harmless. `bad`: finished, and damaged since. */
+  readonly status: 'valid' | 'torn' | 'bad';
+  readonly step: number | null;
+  readonly term: number | null;
+  /** Of the files that the manifest lists. */
+  readonly bytes: number;
+  /** One sentence each, naming the file. */
+  readonly problems: readonly string[];
+}
+
+async function hashProblem(directory: string, file: ManifestFile): Promise<string | null> {
+  try {
+    const [sum] = await hashFiles([path.join(directory, file.name)]);
+    return sum === file.sha256 ? null : `${file.name} has SHA-256 ${sum}, expected ${file.sha256}`;
+  } catch (error) {
+    return `${file.name} cannot be read: ${messageOf(error)}`;
+  }
+}
+
+async function stateProblem(directory: string, manifest: Manifest): Promise<string | null> {
+  try {
+    const { step } = parseState(await readFile(path.join(directory, 'state.json'), 'utf8'), 'state.json');
+    return step === manifest.step
+      ? null
+      : `state.json is of step ${step}, the manifest of step ${manifest.step}`;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+/** Hashes every file of the checkpoint at `directory` and compares it with the manifest. */
+export async function verifyCheckpoint(directory: string): Promise<Verdict> {
+  const result = await inspectManifest(directory);
+  if (result.status !== 'valid') {
+    const { status, problem } = result;
+    return { directory, status, step: null, term: null, bytes: 0, problems: [problem] };
+  }
+  const { manifest } = result;
+  const found = await Promise.all(manifest.files.map((file) => hashProblem(directory, file)));
+  if (found.every((problem) => problem === null)) found.push(await stateProblem(directory, manifest));
+  const problems = found.filter((problem) => problem !== null);
+  return {
+    directory,
+    status: problems.length === 0 ? 'valid' : 'bad',
+    step: manifest.step,
+    term: manifest.term,
+    bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
+    problems,
+  };
+}
