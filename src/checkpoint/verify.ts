@@ -47,9 +47,10 @@ export async function verifyCheckpoint(directory: string): Promise<Verdict> {
     return { directory, status, step: null, term: null, bytes: 0, problems: [problem] };
   }
   const { manifest } = result;
-  const found = await Promise.all(manifest.files.map((file) => hashProblem(directory, file)));
-  if (found.every((problem) => problem === null)) found.push(await stateProblem(directory, manifest));
-  const problems = found.filter((problem) => problem !== null);
+  const sums = await Promise.all(manifest.files.map((file) => hashProblem(directory, file)));
+  const problems = sums.filter((problem) => problem !== null);
+  const inState = problems.length === 0 ? await stateProblem(directory, manifest) : null;
+  if (inState !== null) problems.push(inState);
   return {
     directory,
     status: problems.length === 0 ? 'valid' : 'bad',
