@@ -1,0 +1,60 @@
+// What a worker must know to compute any lease of a run: everything that changes a gradient's bits, and nothing
+// else. It travels in the coordinator's welcome, so a worker needs no files.
+import { z } from 'zod';
+
+const size = z
+  .int()
+  .positive()
+  .max(2 ** 31);
+const id = z
+  .int()
+  .nonnegative()
+  .max(2 ** 31);
+const share = z.number().min(0).lt(1);
+
+const model = z.object({
+  vocabularySize: size,
+  width: size,
+  heads: size,
+  feedForward: size,
+  encoderLayers: size,
+  decoderLayers: size,
+  maxLength: size,
+  dropout: share,
+  norm: z.enum(['post', 'pre']),
+  activation: z.enum(['relu', 'gelu']),
+  padId: id,
+  endId: id,
+  startId: id,
+});
+
+const objective = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('masked'),
+    rate: share,
+    corruption: z.enum(['token', 'span']),
+    meanSpan: z.number().min(1),
+    loss: z.enum(['hidden', 'all']),
+  }),
+  z.object({ kind: z.literal('causal') }),
+  z.object({ kind: z.literal('seq2seq') }),
+]);
+
+export const jobSchema = z.object({
+  seed: z.int().nonnegative(),
+  model,
+  objective,
+  tokens: z.object({
+    padId: id,
+    endId: id,
+    startId: id,
+    maskId: id,
+    vocabularySize: size,
+    specialIds: z.array(id),
+  }),
+  labelSmoothing: share,
+  wire: z.enum(['float32', 'bfloat16']),
+  heartbeat: z.object({ intervalMs: size, timeoutMs: size }),
+});
+
+export type Job = z.infer<typeof jobSchema>;

@@ -1,0 +1,147 @@
+// Every message that crosses a socket: what it says, who sends it, and the check of each of its fields.
+// Control messages run between a worker and the coordinator, data messages between a worker and a reducer.
+// Tensors and token ids travel in the payload; its length is checked where it is known what to expect.
+import { z } from 'zod';
+import { decodeFrames, encodeFrames, ProtocolError } from './frames.js';
+import { jobSchema } from './job.js';
+
+const count = z.int().nonnegative();
+const seconds = z.number().nonnegative();
+const text = z.string().max(4096);
+
+/** Every message after the greeting carries the session (a worker process's stay) and the coordinator's term. */
+const inSession = { session: z.string().min(8).max(64), term: count };
+
+/** One node of one step's tree; `round` counts the computations of the step (1: again, after a non-finite sum). */
+const nodeFields = { step: count, round: count.max(1), level: count.max(40), index: count };
+
+const nodeId = z.object(nodeFields);
+export type NodeId = z.infer<typeof nodeId>;
+
+/** What a worker computes with: must be equal among workers for equal bits. */
+const engineFields = z.object({ engine: text, matmul: text, isa: text });
+
+const phaseSeconds = z.object({ compute: seconds, push: seconds, pull: seconds, idle: seconds });
+export type PhaseSeconds = z.infer<typeof phaseSeconds>;
+
+// ---- worker -> coordinator
+
+export const workerToCoordinator = z.discriminatedUnion('type', [
+  /** The first message on a connection. */
+  z.object({
+    type: z.literal('hello'),
+    name: text,
+    host: text,
+    pid: count,
+    threads: count.min(1),
+    runId: text.nullable(),
+  }),
+  /** Attached to all reducers; `probe` is the SHA-256 of a fixed micro-batch's gradient. */
+  z.object({
+    type: z.literal('ready'),
+    ...inSession,
+    engine: engineFields,
+    probe: z.string().regex(/^[0-9a-f]{64}$/),
+  }),
+  /** Alive; `progress` grows with every micro-batch, `echo` is the last sequence number heard. */
+  z.object({
+    type: z.literal('heartbeat'),
+    ...inSession,
+    sequence: count,
+    echo: count,
+    progress: count,
+    phases: phaseSeconds,
+  }),
+  /** A node's forward results; payload: float64 [loss, target tokens, correct] for each of its micro-batches. */
+  z.object({ type: z.literal('computed'), ...inSession, ...nodeFields, seconds }),
+  /** An evaluation micro-batch's results; payload: float64 [loss, target tokens, correct]. */
+  z.object({ type: z.literal('evaluated'), ...inSession, version: count, index: count }),
+  /** The worker leaves. */
+  z.object({ type: z.literal('leave'), ...inSession, reason: text }),
+]);
+export type WorkerToCoordinator = z.infer<typeof workerToCoordinator>;
+
+// ---- coordinator -> worker
+
+const reducerAddress = z.object({ url: text, firstChunk: count, endChunk: count });
+export type ReducerAddress = z.infer<typeof reducerAddress>;
+
+/** How the samples lie in a lease's payload: int32 lengths of all sequences, then their token ids. */
+const samplesFields = {
+  microBatches: count.min(1),
+  samples: count.min(1),
+  sequences: z.union([z.literal(1), z.literal(2)]),
+};
+
+export const coordinatorToWorker = z.discriminatedUnion('type', [
+  /** Answers hello: the session, what is trained and who reduces. */
+  z.object({
+    type: z.literal('welcome'),
+    ...inSession,
+    runId: text,
+    job: jobSchema,
+    reducers: z.array(reducerAddress).min(1),
+  }),
+  /** Permission to compute a node with the parameters of version `step`; payload: samples. */
+  z.object({ type: z.literal('lease'), ...inSession, ...nodeFields, ...samplesFields }),
+  /** Permission to evaluate a micro-batch of validation data with the parameters of a version; payload: samples. */
+  z.object({ type: z.literal('evaluate'), ...inSession, version: count, index: count, ...samplesFields }),
+  /** The node is not needed any more. */
+  z.object({ type: z.literal('recall'), ...inSession, ...nodeFields }),
+  z.object({ type: z.literal('heartbeat'), ...inSession, sequence: count, echo: count }),
+  /** The session is over; `final`: do not come back. Also refuses a hello (empty session). */
+  z.object({ type: z.literal('bye'), reason: text, final: z.boolean() }),
+]);
+export type CoordinatorToWorker = z.infer<typeof coordinatorToWorker>;
+
+// ---- worker -> reducer
+
+export const workerToReducer = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('attach'), ...inSession }),
+  /** The node's gradient is about to become available. */
+  z.object({ type: z.literal('offer'), ...inSession, ...nodeFields }),
+  /** One granted chunk of it; payload: float32 or bfloat16. */
+  z.object({ type: z.literal('chunk'), ...inSession, ...nodeFields, chunk: count }),
+  /** The offer is void; answered by `done` once everything sent before has been received. */
+  z.object({ type: z.literal('withdraw'), ...inSession, ...nodeFields }),
+  /** Asks for a chunk of a version or, if that is gone, of the newest. `received`: parameter chunks received in this session. */
+  z.object({ type: z.literal('pull'), ...inSession, version: count, chunk: count, received: count }),
+  /** Acknowledges parameter chunks when no further pull does. */
+  z.object({ type: z.literal('received'), ...inSession, received: count }),
+]);
+export type WorkerToReducer = z.infer<typeof workerToReducer>;
+
+// ---- reducer -> worker
+
+export const reducerToWorker = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('attached'), ...inSession }),
+  /** These chunks of the offered node may be sent. */
+  z.object({ type: z.literal('grant'), ...inSession, ...nodeFields, chunks: z.array(count).min(1) }),
+  /** Nothing more of the node is wanted and all that was sent has arrived: its buffer is free. */
+  z.object({ type: z.literal('done'), ...inSession, ...nodeFields }),
+  /** One chunk of the parameters of a version; payload: float32. */
+  z.object({ type: z.literal('parameters'), ...inSession, version: count, chunk: count }),
+  /** The session is not known here. */
+  z.object({ type: z.literal('refused'), reason: text }),
+]);
+export type ReducerToWorker = z.infer<typeof reducerToWorker>;
+
+export type Message = WorkerToCoordinator | CoordinatorToWorker | WorkerToReducer | ReducerToWorker;
+
+/** A message with its payload (empty when it has none). */
+export type Received<M> = M & { readonly payload: Uint8Array };
+
+export function encode(message: Message, payload?: Uint8Array, payloadCrc?: number): Uint8Array[] {
+  return encodeFrames(message, payload, payloadCrc);
+}
+
+/** Checks the envelope, then every field against the schema; throws ProtocolError. */
+export function decode<M>(schema: z.ZodType<M>, frames: readonly Uint8Array[]): Received<M> {
+  const { header, payload } = decodeFrames(frames);
+  const parsed = schema.safeParse(header);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new ProtocolError(`${issue?.path.join('.') || 'message'}: ${issue?.message ?? 'invalid'}`);
+  }
+  return { ...parsed.data, payload };
+}
