@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { decodeFrames, encodeFrames, ProtocolError } from './frames.js';
 import { jobSchema } from './job.js';
+import type { TreeNode } from './tree.js';
 
 const count = z.int().nonnegative();
 const seconds = z.number().nonnegative();
@@ -15,8 +16,11 @@ const inSession = { session: z.string().min(8).max(64), term: count };
 /** One node of one step's tree; `round` counts the computations of the step (1: again, after a non-finite sum). */
 const nodeFields = { step: count, round: count.max(1), level: count.max(40), index: count };
 
-const nodeId = z.object(nodeFields);
-export type NodeId = z.infer<typeof nodeId>;
+/** A node of one computation of one step. */
+export interface NodeId extends TreeNode {
+  readonly step: number;
+  readonly round: number;
+}
 
 /** What a worker computes with: must be equal among workers for equal bits. */
 const engineFields = z.object({ engine: text, matmul: text, isa: text });

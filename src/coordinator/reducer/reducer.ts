@@ -1,0 +1,372 @@
+// The reducer's decisions as a state machine: (state, event) -> actions. It owns a slice of the parameters and of
+// AdamW's moments, sums the slice's gradient chunk by chunk, applies the committed update, and serves pulls.
+// It knows no socket, thread or clock; its arithmetic is the addon's, or any equal to it.
+import type { AdamWSpec, Addon } from '../../engine/native/addon.js';
+import { BLOCK_ELEMENTS, CHUNK_ELEMENTS, type ChunkGrid, type Slice } from '../../protocol/chunks.js';
+import type { NodeId, Received, ReducerToWorker, WorkerToReducer } from '../../protocol/messages.js';
+import { ReductionTree } from '../../protocol/tree.js';
+import { BufferPool } from './buffer-pool.js';
+import { ChunkSum } from './chunk-sum.js';
+import { Offers, type Offer } from './offers.js';
+import { Publisher } from './publisher.js';
+
+export type Arithmetic = Pick<Addon, 'add' | 'sumOfSquares' | 'adamW' | 'unpackBfloat16'>;
+
+/** A run of the slice's elements whose weights all decay, or all do not. Offsets are into the whole vector. */
+export interface DecaySegment {
+  readonly start: number;
+  readonly end: number;
+  readonly decay: boolean;
+}
+
+export interface ReducerOptions {
+  readonly grid: ChunkGrid;
+  readonly slice: Slice;
+  readonly segments: readonly DecaySegment[];
+  readonly term: number;
+  /** Micro-batches of a step. */
+  readonly microBatches: number;
+  readonly wire: 'float32' | 'bfloat16';
+  /** Version of the parameters at the start. */
+  readonly version: number;
+  /** Whole vectors, of which only the slice is touched. */
+  readonly parameters: Float32Array;
+  readonly moment1: Float32Array;
+  readonly moment2: Float32Array;
+  readonly arithmetic: Arithmetic;
+}
+
+export type ReducerEvent =
+  | { readonly type: 'open'; readonly session: string }
+  | { readonly type: 'close'; readonly session: string }
+  /** Gradients of this step are summed from now on; an earlier computation is void. */
+  | { readonly type: 'begin'; readonly step: number; readonly round: number }
+  /** Update the parameters (null: skip, which publishes the same values as the next version). */
+  | { readonly type: 'commit'; readonly step: number; readonly update: AdamWSpec | null }
+  | { readonly type: 'message'; readonly session: string; readonly message: Received<WorkerToReducer> };
+
+export type ReducerAction =
+  | {
+      readonly type: 'send';
+      readonly session: string;
+      readonly message: ReducerToWorker;
+      readonly payload?: Uint8Array;
+      readonly crc?: number;
+    }
+  /** These micro-batches are now contained in the sums of all chunks. */
+  | {
+      readonly type: 'covered';
+      readonly step: number;
+      readonly round: number;
+      readonly leaves: readonly number[];
+    }
+  /** All are; with the sum of squares of every block, in order. */
+  | { readonly type: 'root'; readonly step: number; readonly round: number; readonly blockSums: Float64Array }
+  | { readonly type: 'updated'; readonly version: number }
+  /** A worker broke the protocol: its session has to end. */
+  | { readonly type: 'fault'; readonly session: string; readonly reason: string };
+
+const MAX_OFFERS = 4;
+const MAX_PULLS = 64;
+/** Partial sums beyond the covered prefix, per chunk, on average. */
+const EXTRA_SUMS_PER_CHUNK = 4;
+
+interface Pull {
+  readonly session: string;
+  readonly version: number;
+  readonly chunk: number;
+}
+
+export class Reducer {
+  private readonly tree: ReductionTree;
+  private readonly pool = new BufferPool(CHUNK_ELEMENTS);
+  private readonly publisher = new Publisher(this.pool);
+  private readonly offers: Offers;
+  private readonly sessions = new Set<string>();
+  /** Chunks of the slice that have gradients: [firstChunk, gradientEnd). */
+  private readonly gradientEnd: number;
+  private sums: ChunkSum[] = [];
+  /** By micro-batch: in how many chunks it is covered. */
+  private coveredChunks: Int32Array;
+  private step = -1;
+  private round = 0;
+  private version: number;
+  private pulls: Pull[] = [];
+  private actions: ReducerAction[] = [];
+
+  constructor(private readonly options: ReducerOptions) {
+    const { grid, slice, microBatches } = options;
+    this.tree = new ReductionTree(microBatches);
+    this.coveredChunks = new Int32Array(microBatches);
+    this.gradientEnd = Math.max(slice.firstChunk, Math.min(slice.endChunk, grid.gradientChunks));
+    const chunks = this.gradientEnd - slice.firstChunk;
+    this.offers = new Offers(this.gradientEnd - 1, EXTRA_SUMS_PER_CHUNK * chunks);
+    this.version = options.version;
+  }
+
+  handle(event: ReducerEvent): ReducerAction[] {
+    this.actions = [];
+    switch (event.type) {
+      case 'open':
+        this.sessions.add(event.session);
+        break;
+      case 'close':
+        this.closeSession(event.session);
+        break;
+      case 'begin':
+        this.begin(event.step, event.round);
+        break;
+      case 'commit':
+        this.commit(event.step, event.update);
+        break;
+      case 'message':
+        if (this.sessions.has(event.session)) this.receive(event.session, event.message);
+        break;
+    }
+    return this.actions;
+  }
+
+  private closeSession(session: string): void {
+    this.sessions.delete(session);
+    this.offers.removeSession(session);
+    this.publisher.forget(session);
+    this.pulls = this.pulls.filter((pull) => pull.session !== session);
+    this.grant();
+  }
+
+  private begin(step: number, round: number): void {
+    this.clearSums();
+    this.step = step;
+    this.round = round;
+    const { firstChunk } = this.options.slice;
+    const add = (out: Float32Array, left: Float32Array, right: Float32Array): void =>
+      this.options.arithmetic.add(out, left, right, out.length, this.options.wire === 'bfloat16');
+    this.sums = Array.from(
+      { length: this.gradientEnd - firstChunk },
+      () => new ChunkSum(this.tree, this.pool, add),
+    );
+    this.coveredChunks.fill(0);
+    if (this.sums.length === 0) {
+      this.actions.push({ type: 'covered', step, round, leaves: [...this.coveredChunks.keys()] });
+      this.reportRoot();
+    }
+    this.finishStale();
+    this.grant();
+  }
+
+  private commit(step: number, update: AdamWSpec | null): void {
+    if (update) this.apply(update);
+    this.publisher.retire();
+    this.clearSums();
+    this.version = step + 1;
+    this.actions.push({ type: 'updated', version: this.version });
+    this.finishStale();
+    const waiting = this.pulls;
+    this.pulls = [];
+    for (const pull of waiting) this.servePull(pull);
+  }
+
+  /** AdamW over the slice, chunk by chunk, decaying and other runs apart. */
+  private apply(update: AdamWSpec): void {
+    const { grid, slice, segments, parameters, moment1, moment2, arithmetic } = this.options;
+    const withoutDecay = { ...update, weightDecay: 0 };
+    for (let chunk = slice.firstChunk; chunk < this.gradientEnd; chunk++) {
+      const gradient = this.sums[chunk - slice.firstChunk]!.root!;
+      const chunkStart = grid.start(chunk);
+      const chunkEnd = chunkStart + grid.gradientElements(chunk);
+      for (const segment of segments) {
+        const start = Math.max(segment.start, chunkStart);
+        const end = Math.min(segment.end, chunkEnd);
+        if (start >= end) continue;
+        arithmetic.adamW(
+          parameters.subarray(start, end),
+          moment1.subarray(start, end),
+          moment2.subarray(start, end),
+          gradient.subarray(start - chunkStart, end - chunkStart),
+          end - start,
+          segment.decay ? update : withoutDecay,
+        );
+      }
+    }
+  }
+
+  private receive(session: string, message: Received<WorkerToReducer>): void {
+    switch (message.type) {
+      case 'attach':
+        this.send(session, { type: 'attached', ...this.envelope(session) });
+        break;
+      case 'offer':
+        this.receiveOffer(session, message);
+        break;
+      case 'chunk':
+        this.receiveChunk(session, message);
+        break;
+      case 'withdraw':
+        this.offers.remove(session, message);
+        this.sendDone(session, message);
+        this.grant();
+        break;
+      case 'pull':
+        this.receivePull(session, message);
+        break;
+      case 'received':
+        this.acknowledge(session, message.received);
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  private receiveOffer(session: string, node: NodeId): void {
+    if (!this.tree.isCanonical(node)) return this.fault(session, 'offered a node that is not of the tree');
+    if (this.offers.countOf(session) >= MAX_OFFERS)
+      return this.fault(session, 'offered too many nodes at once');
+    this.offers.add(session, pick(node));
+    this.finishStale();
+    this.grant();
+  }
+
+  private receiveChunk(session: string, message: Received<WorkerToReducer> & { type: 'chunk' }): void {
+    const { grid, slice, wire } = this.options;
+    const offer = this.offers.get(session, message);
+    if (!offer?.outstanding.has(message.chunk))
+      return this.fault(session, 'sent a chunk that was not granted');
+    const elements = grid.gradientElements(message.chunk);
+    const bytes = elements * (wire === 'bfloat16' ? 2 : 4);
+    if (message.payload.length !== bytes) {
+      return this.fault(session, `sent a chunk of ${message.payload.length} bytes, expected ${bytes}`);
+    }
+    offer.outstanding.delete(message.chunk);
+    if (message.step === this.step && message.round === this.round && this.sums.length > 0) {
+      const values = this.read(message.payload, elements);
+      const fresh = this.sums[message.chunk - slice.firstChunk]!.accept(message, values);
+      this.count(fresh);
+    }
+    this.finishStale();
+    this.grant();
+  }
+
+  /** The payload in a buffer of ours; a frame's bytes may lie unaligned. */
+  private read(payload: Uint8Array, elements: number): Float32Array<ArrayBuffer> {
+    const values = this.pool.acquire(elements);
+    if (this.options.wire === 'float32') {
+      new Uint8Array(values.buffer).set(payload);
+    } else {
+      const halves = new Uint16Array(elements);
+      new Uint8Array(halves.buffer).set(payload);
+      this.options.arithmetic.unpackBfloat16(halves, values, elements);
+    }
+    return values;
+  }
+
+  private count(fresh: readonly number[]): void {
+    const complete = fresh.filter((leaf) => ++this.coveredChunks[leaf]! === this.sums.length);
+    if (complete.length === 0) return;
+    this.actions.push({ type: 'covered', step: this.step, round: this.round, leaves: complete });
+    if (this.coveredChunks.every((chunks) => chunks === this.sums.length)) this.reportRoot();
+  }
+
+  private reportRoot(): void {
+    const blockSums: number[] = [];
+    for (const sum of this.sums) {
+      const root = sum.root!;
+      for (let start = 0; start < root.length; start += BLOCK_ELEMENTS) {
+        const block = root.subarray(start, Math.min(start + BLOCK_ELEMENTS, root.length));
+        blockSums.push(this.options.arithmetic.sumOfSquares(block, block.length));
+      }
+    }
+    this.actions.push({
+      type: 'root',
+      step: this.step,
+      round: this.round,
+      blockSums: Float64Array.from(blockSums),
+    });
+  }
+
+  private receivePull(session: string, message: Received<WorkerToReducer> & { type: 'pull' }): void {
+    const { firstChunk, endChunk } = this.options.slice;
+    if (!this.acknowledge(session, message.received)) return;
+    if (message.chunk < firstChunk || message.chunk >= endChunk) {
+      return this.fault(session, `pulled chunk ${message.chunk}, which is not of this slice`);
+    }
+    const waiting = this.pulls.filter((pull) => pull.session === session).length;
+    if (waiting + this.publisher.unacknowledged(session) >= MAX_PULLS) {
+      return this.fault(session, 'pulled too many chunks at once');
+    }
+    this.servePull({ session, version: message.version, chunk: message.chunk });
+  }
+
+  private servePull(pull: Pull): void {
+    if (pull.version > this.version) {
+      this.pulls.push(pull);
+      return;
+    }
+    const { grid, parameters } = this.options;
+    const start = grid.start(pull.chunk);
+    const values = parameters.subarray(start, start + grid.elements(pull.chunk));
+    const { payload, crc } = this.publisher.publish(pull.session, pull.chunk, values);
+    const message = {
+      type: 'parameters',
+      ...this.envelope(pull.session),
+      version: this.version,
+      chunk: pull.chunk,
+    } as const;
+    this.actions.push({ type: 'send', session: pull.session, message, payload, crc });
+  }
+
+  private acknowledge(session: string, received: number): boolean {
+    const possible = this.publisher.acknowledge(session, received);
+    if (!possible) this.fault(session, 'acknowledged parameters that were not sent');
+    return possible;
+  }
+
+  private grant(): void {
+    if (this.sums.length === 0) return;
+    const sums = { tree: this.tree, firstChunk: this.options.slice.firstChunk, chunks: this.sums };
+    const { granted, finished } = this.offers.grant(this.step, this.round, sums);
+    for (const [offer, chunks] of granted) {
+      this.send(offer.session, {
+        type: 'grant',
+        ...this.envelope(offer.session),
+        ...pick(offer.node),
+        chunks,
+      });
+    }
+    this.finish(finished);
+  }
+
+  /** Offers of computations that are over end as soon as nothing of them is under way. */
+  private finishStale(): void {
+    const isOver = this.sums.length === 0;
+    this.finish(this.offers.takeStale(this.step, isOver ? this.round + 1 : this.round));
+  }
+
+  private finish(offers: readonly Offer[]): void {
+    for (const offer of offers) this.sendDone(offer.session, offer.node);
+  }
+
+  private sendDone(session: string, node: NodeId): void {
+    this.send(session, { type: 'done', ...this.envelope(session), ...pick(node) });
+  }
+
+  private send(session: string, message: ReducerToWorker): void {
+    this.actions.push({ type: 'send', session, message });
+  }
+
+  private fault(session: string, reason: string): void {
+    this.actions.push({ type: 'fault', session, reason });
+  }
+
+  private envelope(session: string): { session: string; term: number } {
+    return { session, term: this.options.term };
+  }
+
+  private clearSums(): void {
+    for (const sum of this.sums) sum.clear();
+    this.sums = [];
+  }
+}
+
+function pick({ step, round, level, index }: NodeId): NodeId {
+  return { step, round, level, index };
+}

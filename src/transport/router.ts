@@ -1,0 +1,82 @@
+// A ZeroMQ ROUTER that serves many peers: frames in, frames out, and who went away. No message is understood here.
+import { Router } from 'zeromq';
+import { UserError, messageOf } from '../util/errors.js';
+import { receiveAll } from './receive.js';
+import { SendQueue } from './send-queue.js';
+
+/** ZMQ_ROUTER_NOTIFY: a disconnected peer is reported as an empty message under its routing id. */
+const ROUTER_NOTIFY = 97;
+const NOTIFY_DISCONNECT = 2;
+
+/** zeromq.js declares the setter of options it has no name for as protected. */
+class NotifyingRouter extends Router {
+  notifyDisconnects(): void {
+    this.setInt32Option(ROUTER_NOTIFY, NOTIFY_DISCONNECT);
+  }
+}
+
+/** A peer's routing id as a string (its bytes in latin1), chosen by the ROUTER per connection. */
+export type PeerId = string;
+
+export interface RouterHandlers {
+  message(peer: PeerId, frames: Uint8Array[]): void;
+  disconnected(peer: PeerId): void;
+}
+
+export class RouterSocket {
+  private readonly socket = new NotifyingRouter({
+    mandatory: true,
+    sendTimeout: 0,
+    sendHighWaterMark: 0,
+    receiveHighWaterMark: 0,
+    linger: 0,
+  });
+  private readonly queue = new SendQueue((frames) => this.socket.send(frames));
+
+  /** @param heartbeatMs silence after which a peer's connection is given up by ZeroMQ itself */
+  constructor(heartbeatMs: number) {
+    this.socket.heartbeatInterval = Math.ceil(heartbeatMs / 2);
+    this.socket.heartbeatTimeout = heartbeatMs;
+    this.socket.notifyDisconnects();
+  }
+
+  /** Binds and returns the address with the port that was chosen. */
+  async bind(url: string): Promise<string> {
+    try {
+      await this.socket.bind(url);
+    } catch (error) {
+      throw new UserError(
+        'BIND_FAILED',
+        `cannot listen on ${url}: ${messageOf(error)}; is another coordinator running?`,
+        {
+          cause: error,
+        },
+      );
+    }
+    return this.socket.lastEndpoint ?? url;
+  }
+
+  /** Hands over every message until the socket is closed. */
+  async receive(handlers: RouterHandlers): Promise<void> {
+    await receiveAll(this.socket, ([id, ...frames]) => {
+      const peer = (id as Buffer).toString('latin1');
+      if (frames.length === 1 && frames[0]!.length === 0) handlers.disconnected(peer);
+      else handlers.message(peer, frames);
+    });
+  }
+
+  /** Queues a message; one for a peer that is gone is dropped, since `disconnected` tells of it. */
+  send(peer: PeerId, frames: readonly Uint8Array[]): void {
+    this.queue.push([Buffer.from(peer, 'latin1'), ...frames]);
+  }
+
+  /** Resolves when everything queued has been handed to ZeroMQ. */
+  flushed(): Promise<void> {
+    return this.queue.flushed();
+  }
+
+  close(): void {
+    this.queue.close();
+    this.socket.close();
+  }
+}
