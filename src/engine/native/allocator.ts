@@ -1,0 +1,95 @@
+// The memory of tensors: blocks of 64-byte-aligned memory, kept when a tensor ends and given to the next of
+// about its size. A training step that repeats allocates nothing from the system.
+
+/** One piece of memory, and how many records (and scratch uses) hold it. */
+interface Block {
+  readonly buffer: ArrayBuffer;
+  readonly bytes: number;
+  references: number;
+}
+
+export interface AllocatorStatistics {
+  /** Blocks ever asked of the system: constant in steady state. */
+  readonly systemAllocations: number;
+  /** Bytes of all blocks that were not given back, in use or not. */
+  readonly reservedBytes: number;
+  /** Bytes of the blocks that hold something. */
+  readonly usedBytes: number;
+}
+
+const SMALLEST_BYTES = 256;
+
+/** Rounds up to one of four sizes per power of two, all multiples of 64: at most a quarter is wasted. */
+export function sizeClass(bytes: number): number {
+  if (bytes <= SMALLEST_BYTES) return SMALLEST_BYTES;
+  const step = 2 ** Math.floor(Math.log2(bytes - 1)) / 4;
+  return Math.ceil(bytes / step) * step;
+}
+
+export class CachingAllocator {
+  /** For tests: fills memory with NaN before it is handed out, so that a kernel that leaves part of it unwritten shows. */
+  poison = false;
+
+  private readonly blocks = new WeakMap<ArrayBufferLike, Block>();
+  private readonly free = new Map<number, Block[]>();
+  private systemAllocations = 0;
+  private reservedBytes = 0;
+  private usedBytes = 0;
+
+  /** `allocate` gives memory aligned to 64 bytes. */
+  constructor(private readonly allocate: (bytes: number) => ArrayBuffer) {}
+
+  /** Memory for `length` floats, held once by the caller, its content undefined. */
+  acquire(length: number): Float32Array {
+    const bytes = sizeClass(length * Float32Array.BYTES_PER_ELEMENT);
+    const block = this.free.get(bytes)?.pop() ?? this.newBlock(bytes);
+    block.references = 1;
+    this.usedBytes += bytes;
+    const values = new Float32Array(block.buffer, 0, length);
+    if (this.poison) values.fill(NaN);
+    return values;
+  }
+
+  /** Whether this array lies in a block of ours. */
+  owns(values: ArrayBufferView): boolean {
+    return this.blocks.has(values.buffer);
+  }
+
+  /**
+   * Holds the block under `values` once more. Stock kernels make tensors that are windows of their input's
+   * memory (a contiguous slice, for one): the block must outlive both. Memory that is not ours is left alone.
+   */
+  retain(values: ArrayBufferView): void {
+    const block = this.blocks.get(values.buffer);
+    if (block !== undefined) block.references++;
+  }
+
+  /** Lets go of `values`; the last holder's release makes the block free. Memory that is not ours is left alone. */
+  release(values: ArrayBufferView): void {
+    const block = this.blocks.get(values.buffer);
+    if (block === undefined || --block.references > 0) return;
+    this.usedBytes -= block.bytes;
+    const list = this.free.get(block.bytes);
+    if (list === undefined) this.free.set(block.bytes, [block]);
+    else list.push(block);
+  }
+
+  /** Forgets the free blocks, so that the system may have them back. */
+  trim(): void {
+    for (const [bytes, list] of this.free) this.reservedBytes -= bytes * list.length;
+    this.free.clear();
+  }
+
+  statistics(): AllocatorStatistics {
+    const { systemAllocations, reservedBytes, usedBytes } = this;
+    return { systemAllocations, reservedBytes, usedBytes };
+  }
+
+  private newBlock(bytes: number): Block {
+    const block = { buffer: this.allocate(bytes), bytes, references: 0 };
+    this.blocks.set(block.buffer, block);
+    this.systemAllocations++;
+    this.reservedBytes += bytes;
+    return block;
+  }
+}

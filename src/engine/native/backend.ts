@@ -1,0 +1,104 @@
+// The native tfjs backend's storage. It is tfjs's cpu backend, whose kernels all work on it, with the results
+// of our own kernels in memory that is used again.
+import * as tf from '@tensorflow/tfjs';
+import { assert } from '../../util/errors.js';
+import type { Addon } from './addon.js';
+import { type AllocatorStatistics, CachingAllocator } from './allocator.js';
+
+type Values = Parameters<tf.MathBackendCPU['write']>[0];
+
+/** A result of a kernel, and the memory to write it to. */
+export interface Output {
+  readonly info: tf.TensorInfo;
+  readonly values: Float32Array;
+}
+
+export class NativeBackend extends tf.MathBackendCPU {
+  readonly allocator: CachingAllocator;
+
+  constructor(readonly addon: Addon) {
+    super();
+    this.allocator = new CachingAllocator((bytes) => addon.allocate(bytes));
+  }
+
+  /** Stores values without a copy, as the cpu backend does (and without the hint that it prints). */
+  override write(values: Values, shape: number[], dtype: tf.DataType): tf.DataId {
+    const dataId = {};
+    this.move(dataId, values, shape, dtype, 1);
+    return dataId;
+  }
+
+  override move(
+    dataId: tf.DataId,
+    values: Values,
+    _shape: number[],
+    dtype: tf.DataType,
+    refCount: number,
+  ): void {
+    // Without values it is a complex tensor, which only refers to its parts.
+    if (ArrayBuffer.isView(values)) this.allocator.retain(values);
+    this.data.set(dataId, { values, dtype, refCount });
+  }
+
+  override disposeData(dataId: tf.DataId, force = false): boolean {
+    const values = this.data.has(dataId) ? this.data.get(dataId).values : undefined;
+    const gone = super.disposeData(dataId, force);
+    if (gone && ArrayBuffer.isView(values)) this.allocator.release(values);
+    return gone;
+  }
+
+  /** A tensor's values; a copy where the memory would be used again after the tensor's end. */
+  override readSync(dataId: tf.DataId): Values {
+    const values = super.readSync(dataId);
+    return values instanceof Float32Array && this.allocator.owns(values) ? values.slice() : values;
+  }
+
+  override memory(): { unreliable: boolean; reasons: string[] } & AllocatorStatistics {
+    return { unreliable: false, reasons: [], ...this.allocator.statistics() };
+  }
+
+  /** A new float32 tensor in our memory, its content undefined. */
+  output(shape: readonly number[]): Output {
+    const values = this.allocator.acquire(tf.util.sizeFromShape([...shape]));
+    const dataId = {};
+    this.data.set(dataId, { values, dtype: 'float32', refCount: 1 });
+    return { info: { dataId, shape: [...shape], dtype: 'float32' }, values };
+  }
+
+  /** A second tensor over the same memory. */
+  share({ info }: Output): tf.TensorInfo {
+    this.incRef(info.dataId);
+    return { ...info };
+  }
+
+  /** Memory for the time of `use`. */
+  withScratch<T>(length: number, use: (scratch: Float32Array) => T): T {
+    const scratch = this.allocator.acquire(length);
+    try {
+      return use(scratch);
+    } finally {
+      this.allocator.release(scratch);
+    }
+  }
+
+  /** The memory of a float32 tensor, not a copy. */
+  floats(info: tf.TensorInfo): Float32Array {
+    const values = this.data.get(info.dataId).values;
+    assert(values instanceof Float32Array, `expected float32 values, got ${info.dtype}`);
+    return values;
+  }
+
+  /** The memory of an int32 tensor, not a copy. */
+  integers(info: tf.TensorInfo): Int32Array {
+    const values = this.data.get(info.dataId).values;
+    assert(values instanceof Int32Array, `expected int32 values, got ${info.dtype}`);
+    return values;
+  }
+
+  /** A tensor over the caller's memory, which it never recycles; no scope of tfjs ends it, only dispose(). */
+  view(values: Float32Array, shape: readonly number[]): tf.Tensor {
+    const size = tf.util.sizeFromShape([...shape]);
+    assert(values.length === size, `view: expected ${size} values, got ${values.length}`);
+    return tf.keep(tf.engine().makeTensor(values, [...shape], 'float32', this));
+  }
+}

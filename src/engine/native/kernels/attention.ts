@@ -1,0 +1,102 @@
+// The attention kernels: where q, k and v lie in the packed tensors, and the addon's call.
+import { type AttentionAttrs, Kernel } from '../../kernels.js';
+import type { AttentionShape } from '../addon.js';
+import type { NativeBackend } from '../backend.js';
+import { type Inputs, register } from './register.js';
+
+/** q, k and v side by side in qkv [B, T, 3d]. */
+function selfShape(inputs: Inputs, { heads, causal }: AttentionAttrs): AttentionShape {
+  const [batch, length, packed] = inputs.qkv!.shape as [number, number, number];
+  const width = packed / 3;
+  return {
+    batch,
+    queries: length,
+    keys: length,
+    heads,
+    headWidth: width / heads,
+    qOffset: 0,
+    qStride: packed,
+    kOffset: width,
+    vOffset: 2 * width,
+    kvStride: packed,
+    causal,
+  };
+}
+
+/** q alone in [B, Tq, d], k and v side by side in kv [B, Tk, 2d]. */
+function crossShape(inputs: Inputs, { heads }: AttentionAttrs): AttentionShape {
+  const [batch, queries, width] = inputs.q!.shape as [number, number, number];
+  return {
+    batch,
+    queries,
+    keys: inputs.kv!.shape[1]!,
+    heads,
+    headWidth: width / heads,
+    qOffset: 0,
+    qStride: width,
+    kOffset: 0,
+    vOffset: width,
+    kvStride: 2 * width,
+    causal: false,
+  };
+}
+
+/** `query` and `memory` name the tensors that hold q, and k and v. */
+function forward(
+  backend: NativeBackend,
+  inputs: Inputs,
+  shape: AttentionShape,
+  query: string,
+  memory: string,
+) {
+  const out = backend.output([shape.batch, shape.queries, shape.heads * shape.headWidth]);
+  const logSum = backend.output([shape.batch, shape.heads, shape.queries]);
+  backend.addon.attention(
+    backend.floats(inputs[query]!),
+    backend.floats(inputs[memory]!),
+    backend.integers(inputs.lengths!),
+    out.values,
+    logSum.values,
+    shape,
+  );
+  return [out.info, logSum.info];
+}
+
+function gradient(
+  backend: NativeBackend,
+  inputs: Inputs,
+  shape: AttentionShape,
+  query: string,
+  memory: string,
+) {
+  const dQuery = backend.output(inputs[query]!.shape);
+  const dMemory = query === memory ? dQuery : backend.output(inputs[memory]!.shape);
+  backend.addon.attentionGradient(
+    backend.floats(inputs[query]!),
+    backend.floats(inputs[memory]!),
+    backend.integers(inputs.lengths!),
+    backend.floats(inputs.out!),
+    backend.floats(inputs.logSum!),
+    backend.floats(inputs.dy!),
+    dQuery.values,
+    dMemory.values,
+    shape,
+  );
+  return [dQuery.info, dMemory.info];
+}
+
+export function registerAttention(): void {
+  register<AttentionAttrs>(Kernel.selfAttention, (backend, inputs, attrs) =>
+    forward(backend, inputs, selfShape(inputs, attrs), 'qkv', 'qkv'),
+  );
+  register<AttentionAttrs>(
+    Kernel.selfAttentionGradient,
+    (backend, inputs, attrs) => gradient(backend, inputs, selfShape(inputs, attrs), 'qkv', 'qkv')[0]!,
+  );
+  register<AttentionAttrs>(Kernel.crossAttention, (backend, inputs, attrs) =>
+    forward(backend, inputs, crossShape(inputs, attrs), 'q', 'kv'),
+  );
+  register<AttentionAttrs>(Kernel.crossAttentionGradient, (backend, inputs, attrs) =>
+    gradient(backend, inputs, crossShape(inputs, attrs), 'q', 'kv'),
+  );
+}

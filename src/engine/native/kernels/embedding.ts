@@ -1,0 +1,49 @@
+// The kernels of the embedding: look-up, scale, positions, dropout.
+import { type EmbeddingAttrs, Kernel } from '../../kernels.js';
+import type { NativeBackend } from '../backend.js';
+import { type Inputs, register, widthOf } from './register.js';
+
+function embedding(backend: NativeBackend, inputs: Inputs, { scale, first, dropout }: EmbeddingAttrs) {
+  const [batch, length] = inputs.ids!.shape as [number, number];
+  const width = widthOf(inputs.table!);
+  const out = backend.output([batch, length, width]);
+  backend.addon.embedding(
+    backend.floats(inputs.table!),
+    backend.floats(inputs.positions!),
+    backend.integers(inputs.ids!),
+    out.values,
+    batch * length,
+    length,
+    first,
+    width,
+    scale,
+    dropout,
+  );
+  return out.info;
+}
+
+function embeddingGradient(
+  backend: NativeBackend,
+  inputs: Inputs,
+  { scale, vocabulary, dropout }: EmbeddingAttrs,
+) {
+  const [batch, length, width] = inputs.dy!.shape as [number, number, number];
+  const dTable = backend.output([vocabulary, width]);
+  backend.addon.embeddingGradient(
+    backend.floats(inputs.dy!),
+    backend.integers(inputs.ids!),
+    dTable.values,
+    batch * length,
+    vocabulary,
+    width,
+    scale,
+    dropout,
+    false,
+  );
+  return dTable.info;
+}
+
+export function registerEmbedding(): void {
+  register<EmbeddingAttrs>(Kernel.embedding, embedding);
+  register<EmbeddingAttrs>(Kernel.embeddingGradient, embeddingGradient);
+}

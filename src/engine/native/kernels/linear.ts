@@ -1,0 +1,67 @@
+// The linear layer's kernels: y = activation(x · wᵀ + b) and its gradient. M rows, K inputs, N outputs.
+import { Kernel, type LinearAttrs } from '../../kernels.js';
+import { ActivationCode } from '../addon.js';
+import type { NativeBackend, Output } from '../backend.js';
+import { type Inputs, register, rowsOf, widthOf } from './register.js';
+
+/** Computes y; `keepPreActivation` adds z, the sum before the activation. */
+function forward(
+  backend: NativeBackend,
+  inputs: Inputs,
+  { activation }: LinearAttrs,
+  keepPreActivation: boolean,
+): Output[] {
+  const x = inputs.x!;
+  const w = inputs.w!;
+  const k = widthOf(x);
+  const n = w.shape[0]!;
+  const shape = [...x.shape.slice(0, -1), n];
+  const y = backend.output(shape);
+  const z = keepPreActivation ? backend.output(shape) : null;
+  backend.addon.linear(
+    backend.floats(x),
+    backend.floats(w),
+    backend.floats(inputs.b!),
+    y.values,
+    z === null ? null : z.values,
+    rowsOf(x),
+    k,
+    n,
+    ActivationCode[activation],
+  );
+  return z === null ? [y] : [y, z];
+}
+
+function gradient(backend: NativeBackend, inputs: Inputs, { activation }: LinearAttrs) {
+  const dy = backend.floats(inputs.dy!);
+  if (activation === 'none') return gradientOfProduct(backend, inputs, dy);
+  return backend.withScratch(dy.length, (dz) => {
+    const saved = backend.floats(inputs.saved!);
+    backend.addon.activationGradient(dy, saved, dz, dy.length, ActivationCode[activation]);
+    return gradientOfProduct(backend, inputs, dz);
+  });
+}
+
+/** dz [M, N] -> dx, dw, db. */
+function gradientOfProduct(backend: NativeBackend, inputs: Inputs, dz: Float32Array) {
+  const x = inputs.x!;
+  const w = inputs.w!;
+  const m = rowsOf(x);
+  const k = widthOf(x);
+  const n = w.shape[0]!;
+  const dx = backend.output(x.shape);
+  const dw = backend.output(w.shape);
+  const db = backend.output([n]);
+  backend.addon.linearInputGradient(dz, backend.floats(w), dx.values, m, k, n);
+  backend.addon.linearWeightGradient(dz, backend.floats(x), dw.values, db.values, m, k, n, false);
+  return [dx.info, dw.info, db.info];
+}
+
+export function registerLinear(): void {
+  register<LinearAttrs>(Kernel.linear, (b, inputs, attrs) => forward(b, inputs, attrs, false)[0]!.info);
+  register<LinearAttrs>(Kernel.linearRelu, (b, inputs, attrs) => forward(b, inputs, attrs, false)[0]!.info);
+  register<LinearAttrs>(Kernel.linearGelu, (b, inputs, attrs) =>
+    forward(b, inputs, attrs, true).map(({ info }) => info),
+  );
+  register<LinearAttrs>(Kernel.linearGradient, gradient);
+}

@@ -1,0 +1,107 @@
+// The kernels of layer norm, alone and behind residual and dropout.
+import { Kernel, type NormAttrs } from '../../kernels.js';
+import type { NativeBackend } from '../backend.js';
+import { type Inputs, register, rowsOf, widthOf } from './register.js';
+
+type GradientAttrs = Pick<NormAttrs, 'dropout'>;
+
+const NO_DROPOUT = { rate: 0, seed: 0, step: 0, microBatch: 0, site: 0 };
+
+function addDropoutNorm(backend: NativeBackend, inputs: Inputs, { epsilon, dropout }: NormAttrs) {
+  const x = inputs.x!;
+  const rows = rowsOf(x);
+  const sum = backend.output(x.shape);
+  const normed = backend.output(x.shape);
+  const stats = backend.output([rows, 2]);
+  backend.addon.addDropoutNorm(
+    backend.floats(inputs.residual!),
+    backend.floats(x),
+    backend.floats(inputs.gamma!),
+    backend.floats(inputs.beta!),
+    sum.values,
+    normed.values,
+    stats.values,
+    rows,
+    widthOf(x),
+    epsilon,
+    dropout,
+  );
+  return [sum.info, normed.info, stats.info];
+}
+
+function addDropoutNormGradient(backend: NativeBackend, inputs: Inputs, { dropout }: GradientAttrs) {
+  const sum = inputs.sum!;
+  const dx = backend.output(sum.shape);
+  const dGamma = backend.output([widthOf(sum)]);
+  const dBeta = backend.output([widthOf(sum)]);
+  // Without dropout residual and x have the same gradient.
+  const dResidual = dropout.rate > 0 ? backend.output(sum.shape) : null;
+  backend.addon.addDropoutNormGradient(
+    backend.floats(inputs.dy!),
+    inputs.dSum === undefined ? null : backend.floats(inputs.dSum),
+    backend.floats(sum),
+    backend.floats(inputs.gamma!),
+    backend.floats(inputs.stats!),
+    dResidual === null ? null : dResidual.values,
+    dx.values,
+    dGamma.values,
+    dBeta.values,
+    rowsOf(sum),
+    widthOf(sum),
+    dropout,
+  );
+  return [dResidual === null ? backend.share(dx) : dResidual.info, dx.info, dGamma.info, dBeta.info];
+}
+
+function layerNorm(backend: NativeBackend, inputs: Inputs, { epsilon }: NormAttrs) {
+  const x = inputs.x!;
+  const rows = rowsOf(x);
+  const normed = backend.output(x.shape);
+  const stats = backend.output([rows, 2]);
+  // The addon writes the sum (here x itself) too; the gradient uses x, so nobody wants the copy.
+  backend.withScratch(normed.values.length, (sum) => {
+    backend.addon.addDropoutNorm(
+      null,
+      backend.floats(x),
+      backend.floats(inputs.gamma!),
+      backend.floats(inputs.beta!),
+      sum,
+      normed.values,
+      stats.values,
+      rows,
+      widthOf(x),
+      epsilon,
+      NO_DROPOUT,
+    );
+  });
+  return [normed.info, stats.info];
+}
+
+function layerNormGradient(backend: NativeBackend, inputs: Inputs) {
+  const x = inputs.x!;
+  const dx = backend.output(x.shape);
+  const dGamma = backend.output([widthOf(x)]);
+  const dBeta = backend.output([widthOf(x)]);
+  backend.addon.addDropoutNormGradient(
+    backend.floats(inputs.dy!),
+    null,
+    backend.floats(x),
+    backend.floats(inputs.gamma!),
+    backend.floats(inputs.stats!),
+    null,
+    dx.values,
+    dGamma.values,
+    dBeta.values,
+    rowsOf(x),
+    widthOf(x),
+    NO_DROPOUT,
+  );
+  return [dx.info, dGamma.info, dBeta.info];
+}
+
+export function registerNorms(): void {
+  register<NormAttrs>(Kernel.addDropoutNorm, addDropoutNorm);
+  register<GradientAttrs>(Kernel.addDropoutNormGradient, addDropoutNormGradient);
+  register<NormAttrs>(Kernel.layerNorm, layerNorm);
+  register(Kernel.layerNormGradient, layerNormGradient);
+}

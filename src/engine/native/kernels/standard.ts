@@ -1,0 +1,107 @@
+// tfjs's own kernels that are worth replacing: sums of equal shapes and matrix products of float32. Every other
+// kernel is the cpu backend's; those that only rename memory (Identity, Reshape, Cast to the same type) copy nothing.
+import * as tf from '@tensorflow/tfjs';
+import type { NativeBackend } from '../backend.js';
+import { type Inputs, register } from './register.js';
+
+type MatMulAttrs = { transposeA: boolean; transposeB: boolean };
+type FusedMatMulAttrs = MatMulAttrs & { activation?: string | null; leakyreluAlpha?: number };
+
+/** Runs the cpu backend's kernel of this name on our storage. */
+function stock(
+  backend: NativeBackend,
+  name: string,
+  inputs: Inputs,
+  attrs: Record<string, number | boolean> = {},
+) {
+  const result = tf.getKernel(name, 'cpu').kernelFunc({ inputs, attrs, backend });
+  return Array.isArray(result) ? result[0]! : result;
+}
+
+function add(backend: NativeBackend, { a, b }: { a: tf.TensorInfo; b: tf.TensorInfo }): tf.TensorInfo {
+  const same = a.dtype === 'float32' && b.dtype === 'float32' && tf.util.arraysEqual(a.shape, b.shape);
+  if (!same) return stock(backend, tf.Add, { a, b });
+  const sum = backend.output(a.shape);
+  backend.addon.add(sum.values, backend.floats(a), backend.floats(b), sum.values.length, false);
+  return sum.info;
+}
+
+/** a [..., M, K] · b [..., K, N] (either transposed), the leading dimensions broadcast -> [..., M, N]. */
+function matMul(backend: NativeBackend, inputs: Inputs, attrs: MatMulAttrs): tf.TensorInfo {
+  const a = inputs.a!;
+  const b = inputs.b!;
+  const { transposeA, transposeB } = attrs;
+  if (a.dtype !== 'float32' || b.dtype !== 'float32') return stock(backend, tf.BatchMatMul, { a, b }, attrs);
+  const [aRows, aColumns] = a.shape.slice(-2) as [number, number];
+  const [bRows, bColumns] = b.shape.slice(-2) as [number, number];
+  const [m, k] = transposeA ? [aColumns, aRows] : [aRows, aColumns];
+  const [bInner, n] = transposeB ? [bColumns, bRows] : [bRows, bColumns];
+  tf.util.assert(
+    k === bInner,
+    () =>
+      `Error in matMul: inner shapes (${k}) and (${bInner}) of shapes ${String(a.shape)} and ${String(b.shape)} must match.`,
+  );
+  const outer = tf.broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
+  const c = backend.output([...outer, m, n]);
+  if (k === 0) c.values.fill(0);
+  else multiplyBatches(backend, backend.floats(a), backend.floats(b), c.values, { m, k, n, ...attrs });
+  return c.info;
+}
+
+/** One product per matrix of c; a and b repeat where they have fewer. */
+function multiplyBatches(
+  { addon }: NativeBackend,
+  a: Float32Array,
+  b: Float32Array,
+  c: Float32Array,
+  { m, k, n, transposeA, transposeB }: MatMulAttrs & { m: number; k: number; n: number },
+): void {
+  const window = (values: Float32Array, size: number, batch: number) => {
+    const start = (batch * size) % values.length;
+    return values.subarray(start, start + size);
+  };
+  for (let batch = 0; batch * m * n < c.length; batch++) {
+    const product = c.subarray(batch * m * n, (batch + 1) * m * n);
+    addon.matmul(window(a, m * k, batch), window(b, k * n, batch), product, m, k, n, transposeA, transposeB);
+  }
+}
+
+const ACTIVATION_KERNELS: Record<string, string> = {
+  relu: tf.Relu,
+  relu6: tf.Relu6,
+  elu: tf.Elu,
+  sigmoid: tf.Sigmoid,
+};
+
+function activate(
+  backend: NativeBackend,
+  x: tf.TensorInfo,
+  inputs: Inputs,
+  { activation, leakyreluAlpha }: FusedMatMulAttrs,
+): tf.TensorInfo {
+  if (activation === 'prelu') return stock(backend, tf.Prelu, { x, alpha: inputs.preluActivationWeights! });
+  if (activation === 'leakyrelu') return stock(backend, tf.LeakyRelu, { x }, { alpha: leakyreluAlpha! });
+  const name = ACTIVATION_KERNELS[activation!];
+  if (name === undefined) throw new Error(`_FusedMatMul: no activation is named ${activation}`);
+  return stock(backend, name, { x });
+}
+
+function fusedMatMul(backend: NativeBackend, inputs: Inputs, attrs: FusedMatMulAttrs): tf.TensorInfo {
+  let result = matMul(backend, inputs, attrs);
+  const next = (step: (x: tf.TensorInfo) => tf.TensorInfo) => {
+    const x = result;
+    result = step(x);
+    backend.disposeIntermediateTensorInfo(x);
+  };
+  // tfjs passes null for what is not there, whatever the types say.
+  const bias = inputs.bias as tf.TensorInfo | null | undefined;
+  if (bias) next((x) => add(backend, { a: x, b: bias }));
+  if (attrs.activation && attrs.activation !== 'linear') next((x) => activate(backend, x, inputs, attrs));
+  return result;
+}
+
+export function registerStandard(): void {
+  register(tf.Add, (backend, { a, b }) => add(backend, { a: a!, b: b! }));
+  register<MatMulAttrs>(tf.BatchMatMul, matMul);
+  register<FusedMatMulAttrs>(tf._FusedMatMul, fusedMatMul);
+}
