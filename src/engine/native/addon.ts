@@ -55,15 +55,8 @@ export interface AdamWSpec {
   readonly correction2: number;
 }
 
-export interface Addon {
-  info(): AddonInfo;
-  /** Threads of the process-wide pool, the caller included; 1 runs everything on the caller. */
-  setThreads(threads: number): void;
-  /** Forces a lower instruction set for the vector kernels (tests). Returns the one in force. */
-  setIsa(isa: AddonInfo['isa']): AddonInfo['isa'];
-  /** A zeroed ArrayBuffer aligned to 64 bytes. */
-  allocate(bytes: number): ArrayBuffer;
-
+/** The operations; `Addon` has them twice, fast and naive. */
+export interface Kernels {
   // ---- linear layers: y[M,N] = activation(x[M,K] · w[N,K]ᵀ + b[N])
   /** `b` may be null. `preActivation` [M,N] or null: where the sum before the activation is kept (gelu's gradient). */
   linear(
@@ -249,4 +242,16 @@ export interface Addon {
     count: number,
     spec: AdamWSpec,
   ): void;
+}
+
+export interface Addon extends Kernels {
+  info(): AddonInfo;
+  /** Threads of the process-wide pool, the caller included; 1 runs everything on the caller. */
+  setThreads(threads: number): void;
+  /** Forces a lower instruction set for the vector kernels (tests). Returns the one in force. */
+  setIsa(isa: AddonInfo['isa']): AddonInfo['isa'];
+  /** A zeroed ArrayBuffer aligned to 64 bytes. */
+  allocate(bytes: number): ArrayBuffer;
+  /** The same operations as plain single-threaded loops with float64 sums: what the fast ones are tested against. */
+  readonly naive: Kernels;
 }

@@ -1,0 +1,190 @@
+// Reading and checking of JavaScript arguments. See arguments.h.
+#include "arguments.h"
+
+#include <cmath>
+
+namespace lockstep {
+
+int64_t sizeOf(int64_t a, int64_t b, int64_t c) {
+  int64_t product;
+  if (__builtin_mul_overflow(a, b, &product) || __builtin_mul_overflow(product, c, &product)) {
+    throw ArgumentError(true, "sizes multiply to more elements than an array can have");
+  }
+  return product;
+}
+
+Arguments::Arguments(napi_env env, napi_callback_info info) : env_(env) {
+  size_t given = kMostArguments;
+  void* data = nullptr;
+  // Arguments that were not given are filled with undefined, which every reader below refuses.
+  napi_get_cb_info(env, info, &given, values_, nullptr, &data);
+  operations_ = static_cast<const Operations*>(data);
+}
+
+void* Arguments::array(int index, const char* name, napi_typedarray_type type, const char* typeName,
+                       int64_t least, bool optional) const {
+  napi_valuetype kind;
+  napi_typeof(env_, values_[index], &kind);
+  if (optional && kind == napi_null) return nullptr;
+  bool isArray = false;
+  napi_is_typedarray(env_, values_[index], &isArray);
+  napi_typedarray_type found;
+  size_t length = 0;
+  void* data = nullptr;
+  if (!isArray ||
+      napi_get_typedarray_info(env_, values_[index], &found, &length, &data, nullptr, nullptr) != napi_ok ||
+      found != type) {
+    throw ArgumentError(false, std::string(name) + ": expected a " + typeName + (optional ? " or null" : ""));
+  }
+  if (static_cast<int64_t>(length) < least) {
+    throw ArgumentError(true, std::string(name) + ": expected at least " + std::to_string(least) +
+                                  " elements, got " + std::to_string(length));
+  }
+  return data;
+}
+
+float* Arguments::floats(int index, const char* name, int64_t least) const {
+  return static_cast<float*>(array(index, name, napi_float32_array, "Float32Array", least, false));
+}
+
+float* Arguments::floatsOrNull(int index, const char* name, int64_t least) const {
+  return static_cast<float*>(array(index, name, napi_float32_array, "Float32Array", least, true));
+}
+
+int32_t* Arguments::ints(int index, const char* name, int64_t least) const {
+  return static_cast<int32_t*>(array(index, name, napi_int32_array, "Int32Array", least, false));
+}
+
+uint16_t* Arguments::halves(int index, const char* name, int64_t least) const {
+  return static_cast<uint16_t*>(array(index, name, napi_uint16_array, "Uint16Array", least, false));
+}
+
+int64_t Arguments::length(int index, const char* name) const {
+  floats(index, name, 0);
+  size_t length = 0;
+  napi_get_typedarray_info(env_, values_[index], nullptr, &length, nullptr, nullptr, nullptr);
+  return static_cast<int64_t>(length);
+}
+
+double Arguments::asNumber(napi_value value, const std::string& name) const {
+  double number;
+  if (napi_get_value_double(env_, value, &number) != napi_ok) {
+    throw ArgumentError(false, name + ": expected a number");
+  }
+  return number;
+}
+
+int64_t Arguments::asInteger(double value, const std::string& name, double limit) const {
+  if (!(value >= 0 && value <= limit) || value != std::floor(value)) {
+    throw ArgumentError(true, name + ": expected an integer from 0 to " +
+                                  std::to_string(static_cast<int64_t>(limit)) + ", got " +
+                                  std::to_string(value));
+  }
+  return static_cast<int64_t>(value);
+}
+
+double Arguments::number(int index, const char* name) const { return asNumber(values_[index], name); }
+
+int64_t Arguments::size(int index, const char* name) const {
+  return asInteger(number(index, name), name, 2147483647.0);
+}
+
+int64_t Arguments::count(int index, const char* name) const {
+  return asInteger(number(index, name), name, 9007199254740992.0);
+}
+
+bool Arguments::flag(int index, const char* name) const {
+  bool value;
+  if (napi_get_value_bool(env_, values_[index], &value) != napi_ok) {
+    throw ArgumentError(false, std::string(name) + ": expected a boolean");
+  }
+  return value;
+}
+
+std::string Arguments::text(int index, const char* name) const {
+  char buffer[64];
+  size_t length = 0;
+  if (napi_get_value_string_utf8(env_, values_[index], buffer, sizeof buffer, &length) != napi_ok) {
+    throw ArgumentError(false, std::string(name) + ": expected a string");
+  }
+  return std::string(buffer, length);
+}
+
+Activation Arguments::activation(int index, const char* name) const {
+  return static_cast<Activation>(asInteger(number(index, name), name, 2));
+}
+
+napi_value Arguments::property(int index, const char* owner, const char* name) const {
+  napi_valuetype kind;
+  napi_typeof(env_, values_[index], &kind);
+  napi_value value;
+  if (kind != napi_object || napi_get_named_property(env_, values_[index], name, &value) != napi_ok) {
+    throw ArgumentError(false, std::string(owner) + ": expected an object");
+  }
+  return value;
+}
+
+double Arguments::propertyNumber(int index, const char* owner, const char* name) const {
+  return asNumber(property(index, owner, name), std::string(owner) + "." + name);
+}
+
+int64_t Arguments::propertySize(int index, const char* owner, const char* name) const {
+  return asInteger(propertyNumber(index, owner, name), std::string(owner) + "." + name, 2147483647.0);
+}
+
+Dropout Arguments::dropout(int index) const {
+  Dropout spec = {propertyNumber(index, "dropout", "rate"), 0, 0, 0, 0};
+  if (!(spec.rate >= 0 && spec.rate < 1)) {
+    throw ArgumentError(true, "dropout.rate: expected 0 <= rate < 1, got " + std::to_string(spec.rate));
+  }
+  if (spec.rate == 0) return spec;
+  const auto word = [&](const char* name) {
+    const double value = propertyNumber(index, "dropout", name);
+    return static_cast<uint32_t>(asInteger(value, std::string("dropout.") + name, 4294967295.0));
+  };
+  spec.seed = static_cast<uint64_t>(
+      asInteger(propertyNumber(index, "dropout", "seed"), "dropout.seed", 9007199254740991.0));
+  spec.step = word("step");
+  spec.microBatch = word("microBatch");
+  spec.site = word("site");
+  return spec;
+}
+
+AttentionShape Arguments::attentionShape(int index) const {
+  const auto size = [&](const char* name) { return propertySize(index, "shape", name); };
+  AttentionShape shape;
+  shape.batch = size("batch");
+  shape.queries = size("queries");
+  shape.keys = size("keys");
+  shape.heads = size("heads");
+  shape.headWidth = size("headWidth");
+  shape.qOffset = size("qOffset");
+  shape.qStride = size("qStride");
+  shape.kOffset = size("kOffset");
+  shape.vOffset = size("vOffset");
+  shape.kvStride = size("kvStride");
+  const int64_t width = sizeOf(shape.heads, shape.headWidth);
+  if (shape.qStride < width || shape.kvStride < width) {
+    throw ArgumentError(true, "shape: a row stride is smaller than heads * headWidth");
+  }
+  if (napi_get_value_bool(env_, property(index, "shape", "causal"), &shape.causal) != napi_ok) {
+    throw ArgumentError(false, "shape.causal: expected a boolean");
+  }
+  return shape;
+}
+
+AdamW Arguments::adamW(int index) const {
+  const auto read = [&](const char* name) { return propertyNumber(index, "spec", name); };
+  AdamW spec;
+  spec.gradientScale = read("gradientScale");
+  spec.learningRate = read("learningRate");
+  spec.beta1 = read("beta1");
+  spec.beta2 = read("beta2");
+  spec.epsilon = read("epsilon");
+  spec.weightDecay = read("weightDecay");
+  spec.correction1 = read("correction1");
+  spec.correction2 = read("correction2");
+  return spec;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,66 @@
+// Reads the arguments of a JavaScript call, checked: a wrong type is a TypeError, a wrong size a RangeError,
+// both naming the argument. Pointers are valid until the call returns and are never kept.
+#pragma once
+
+#include <node_api.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "operations.h"
+
+namespace lockstep {
+
+struct ArgumentError : std::runtime_error {
+  ArgumentError(bool range, const std::string& message) : std::runtime_error(message), isRange(range) {}
+  const bool isRange;
+};
+
+// A product of sizes that refuses to overflow (a call with such sizes cannot have arrays to match).
+int64_t sizeOf(int64_t a, int64_t b, int64_t c = 1);
+
+class Arguments {
+ public:
+  Arguments(napi_env env, napi_callback_info info);
+
+  napi_env env() const { return env_; }
+  // The table of operations this JavaScript function was created for (fast or naive).
+  const Operations& operations() const { return *operations_; }
+
+  // Arrays with at least `least` elements. The plain forms refuse null, the optional ones return nullptr.
+  float* floats(int index, const char* name, int64_t least) const;
+  float* floatsOrNull(int index, const char* name, int64_t least) const;
+  int32_t* ints(int index, const char* name, int64_t least) const;
+  uint16_t* halves(int index, const char* name, int64_t least) const;
+  // Elements in a float array, for sizes that are not passed on their own.
+  int64_t length(int index, const char* name) const;
+
+  double number(int index, const char* name) const;
+  // An integer in [0, 2^31): a dimension, an offset, a count of rows.
+  int64_t size(int index, const char* name) const;
+  // An integer in [0, 2^53]: elements of a flat vector.
+  int64_t count(int index, const char* name) const;
+  bool flag(int index, const char* name) const;
+  std::string text(int index, const char* name) const;
+  Activation activation(int index, const char* name) const;
+  Dropout dropout(int index) const;
+  AttentionShape attentionShape(int index) const;
+  AdamW adamW(int index) const;
+
+ private:
+  void* array(int index, const char* name, napi_typedarray_type type, const char* typeName, int64_t least,
+              bool optional) const;
+  napi_value property(int index, const char* owner, const char* name) const;
+  double asNumber(napi_value value, const std::string& name) const;
+  double propertyNumber(int index, const char* owner, const char* name) const;
+  int64_t propertySize(int index, const char* owner, const char* name) const;
+  int64_t asInteger(double value, const std::string& name, double limit) const;
+
+  static constexpr size_t kMostArguments = 14;
+  napi_env env_;
+  napi_value values_[kMostArguments];
+  const Operations* operations_ = nullptr;
+};
+
+}  // namespace lockstep

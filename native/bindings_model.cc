@@ -1,0 +1,186 @@
+// JavaScript functions of the model's operations: each reads the sizes, checks that the arrays hold them and that
+// every index points inside, and calls through the table. Order of arguments: src/engine/native/addon.ts.
+#include "bindings.h"
+#include "call.h"
+
+namespace lockstep {
+namespace {
+
+// Ids and row numbers come from data: one outside its table would read or write foreign memory.
+void checkIndices(const int32_t* values, int64_t count, int64_t limit, const char* name) {
+  for (int64_t i = 0; i < count; i++) {
+    if (values[i] < 0 || values[i] >= limit) {
+      throw ArgumentError(true, std::string(name) + ": element " + std::to_string(i) + " is " +
+                                    std::to_string(values[i]) + ", expected 0 to " +
+                                    std::to_string(limit - 1));
+    }
+  }
+}
+
+napi_value linear(const Arguments& a) {
+  const int64_t m = a.size(5, "m"), k = a.size(6, "k"), n = a.size(7, "n");
+  const Activation activation = a.activation(8, "activation");
+  a.operations().linear(a.floats(0, "x", sizeOf(m, k)), a.floats(1, "w", sizeOf(n, k)),
+                        a.floatsOrNull(2, "b", n), a.floats(3, "y", sizeOf(m, n)),
+                        a.floatsOrNull(4, "preActivation", sizeOf(m, n)), m, k, n, activation);
+  return nullptr;
+}
+
+napi_value activationGradient(const Arguments& a) {
+  const int64_t count = a.count(3, "count");
+  a.operations().activationGradient(a.floats(0, "dy", count), a.floats(1, "saved", count),
+                                    a.floats(2, "dz", count), count, a.activation(4, "activation"));
+  return nullptr;
+}
+
+napi_value linearInputGradient(const Arguments& a) {
+  const int64_t m = a.size(3, "m"), k = a.size(4, "k"), n = a.size(5, "n");
+  a.operations().linearInputGradient(a.floats(0, "dz", sizeOf(m, n)), a.floats(1, "w", sizeOf(n, k)),
+                                     a.floats(2, "dx", sizeOf(m, k)), m, k, n);
+  return nullptr;
+}
+
+napi_value linearWeightGradient(const Arguments& a) {
+  const int64_t m = a.size(4, "m"), k = a.size(5, "k"), n = a.size(6, "n");
+  a.operations().linearWeightGradient(a.floats(0, "dz", sizeOf(m, n)), a.floats(1, "x", sizeOf(m, k)),
+                                      a.floats(2, "dw", sizeOf(n, k)), a.floatsOrNull(3, "db", n), m, k, n,
+                                      a.flag(7, "accumulate"));
+  return nullptr;
+}
+
+napi_value matmul(const Arguments& a) {
+  const int64_t m = a.size(3, "m"), k = a.size(4, "k"), n = a.size(5, "n");
+  a.operations().matmul(a.floats(0, "a", sizeOf(m, k)), a.floats(1, "b", sizeOf(k, n)),
+                        a.floats(2, "c", sizeOf(m, n)), m, k, n, a.flag(6, "transposeA"),
+                        a.flag(7, "transposeB"));
+  return nullptr;
+}
+
+// What the arrays of an attention call must hold.
+struct AttentionSizes {
+  int64_t query = 0, memory = 0, out, logSum;
+
+  explicit AttentionSizes(const AttentionShape& s) {
+    const int64_t width = s.heads * s.headWidth;
+    const int64_t queryRows = sizeOf(s.batch, s.queries), keyRows = sizeOf(s.batch, s.keys);
+    if (queryRows > 0) query = s.qOffset + sizeOf(queryRows - 1, s.qStride) + width;
+    const int64_t offset = s.kOffset > s.vOffset ? s.kOffset : s.vOffset;
+    if (keyRows > 0) memory = offset + sizeOf(keyRows - 1, s.kvStride) + width;
+    out = sizeOf(queryRows, width);
+    logSum = sizeOf(queryRows, s.heads);
+  }
+};
+
+napi_value attention(const Arguments& a) {
+  const AttentionShape shape = a.attentionShape(5);
+  const AttentionSizes sizes(shape);
+  const int32_t* lengths = a.ints(2, "lengths", shape.batch);
+  checkIndices(lengths, shape.batch, shape.keys + 1, "lengths");
+  a.operations().attention(a.floats(0, "query", sizes.query), a.floats(1, "memory", sizes.memory), lengths,
+                           a.floats(3, "out", sizes.out), a.floats(4, "logSum", sizes.logSum), shape);
+  return nullptr;
+}
+
+napi_value attentionGradient(const Arguments& a) {
+  const AttentionShape shape = a.attentionShape(8);
+  const AttentionSizes sizes(shape);
+  const int32_t* lengths = a.ints(2, "lengths", shape.batch);
+  checkIndices(lengths, shape.batch, shape.keys + 1, "lengths");
+  a.operations().attentionGradient(a.floats(0, "query", sizes.query), a.floats(1, "memory", sizes.memory),
+                                   lengths, a.floats(3, "out", sizes.out), a.floats(4, "logSum", sizes.logSum),
+                                   a.floats(5, "dOut", sizes.out), a.floats(6, "dQuery", sizes.query),
+                                   a.floats(7, "dMemory", sizes.memory), shape);
+  return nullptr;
+}
+
+napi_value addDropoutNorm(const Arguments& a) {
+  const int64_t rows = a.size(7, "rows"), width = a.size(8, "width"), all = sizeOf(rows, width);
+  a.operations().addDropoutNorm(a.floatsOrNull(0, "residual", all), a.floats(1, "x", all),
+                                a.floats(2, "gamma", width), a.floats(3, "beta", width),
+                                a.floats(4, "sum", all), a.floats(5, "y", all),
+                                a.floats(6, "stats", sizeOf(rows, 2)), rows, width,
+                                static_cast<float>(a.number(9, "epsilon")), a.dropout(10));
+  return nullptr;
+}
+
+napi_value addDropoutNormGradient(const Arguments& a) {
+  const int64_t rows = a.size(9, "rows"), width = a.size(10, "width"), all = sizeOf(rows, width);
+  a.operations().addDropoutNormGradient(
+      a.floats(0, "dy", all), a.floatsOrNull(1, "dSum", all), a.floats(2, "sum", all),
+      a.floats(3, "gamma", width), a.floats(4, "stats", sizeOf(rows, 2)), a.floatsOrNull(5, "dResidual", all),
+      a.floats(6, "dx", all), a.floats(7, "dGamma", width), a.floats(8, "dBeta", width), rows, width,
+      a.dropout(11));
+  return nullptr;
+}
+
+napi_value embedding(const Arguments& a) {
+  const int64_t rows = a.size(4, "rows"), length = a.size(5, "length"), first = a.size(6, "first");
+  const int64_t width = a.size(7, "width");
+  if (rows > 0 && (length == 0 || width == 0)) throw ArgumentError(true, "length and width: expected at least 1");
+  const int64_t used = rows < length ? rows : length;  // positions beyond the first sample's are not read
+  const float* positions = a.floats(1, "positions", used > 0 ? sizeOf(first + used, width) : 0);
+  const int32_t* ids = a.ints(2, "ids", rows);
+  if (rows > 0) checkIndices(ids, rows, a.length(0, "table") / width, "ids");
+  a.operations().embedding(a.floats(0, "table", 0), positions, ids, a.floats(3, "out", sizeOf(rows, width)),
+                           rows, length, first, width, static_cast<float>(a.number(8, "scale")), a.dropout(9));
+  return nullptr;
+}
+
+napi_value embeddingGradient(const Arguments& a) {
+  const int64_t rows = a.size(3, "rows"), vocabulary = a.size(4, "vocabulary"), width = a.size(5, "width");
+  const int32_t* ids = a.ints(1, "ids", rows);
+  checkIndices(ids, rows, vocabulary, "ids");
+  a.operations().embeddingGradient(a.floats(0, "dOut", sizeOf(rows, width)), ids,
+                                   a.floats(2, "dTable", sizeOf(vocabulary, width)), rows, vocabulary, width,
+                                   static_cast<float>(a.number(6, "scale")), a.dropout(7),
+                                   a.flag(8, "accumulate"));
+  return nullptr;
+}
+
+napi_value crossEntropy(const Arguments& a) {
+  const int64_t rows = a.size(7, "rows"), width = a.size(8, "width"), vocabulary = a.size(9, "vocabulary");
+  const int32_t* lossRows = a.ints(3, "lossRows", rows);
+  const int32_t* labels = a.ints(4, "labels", rows);
+  if (rows > 0 && width == 0) throw ArgumentError(true, "width: expected at least 1");
+  if (rows > 0) checkIndices(lossRows, rows, a.length(0, "hidden") / width, "lossRows");
+  checkIndices(labels, rows, vocabulary, "labels");
+  a.operations().crossEntropy(a.floats(0, "hidden", 0), a.floats(1, "table", sizeOf(vocabulary, width)),
+                              a.floats(2, "bias", vocabulary), lossRows, labels,
+                              a.floatsOrNull(5, "dLogits", sizeOf(rows, vocabulary)), a.floats(6, "result", 2),
+                              rows, width, vocabulary, a.number(10, "smoothing"));
+  return nullptr;
+}
+
+napi_value crossEntropyGradient(const Arguments& a) {
+  const int64_t hiddenRows = a.size(6, "hiddenRows"), rows = a.size(7, "rows");
+  const int64_t width = a.size(8, "width"), vocabulary = a.size(9, "vocabulary");
+  const int32_t* lossRows = a.ints(3, "lossRows", rows);
+  checkIndices(lossRows, rows, hiddenRows, "lossRows");
+  a.operations().crossEntropyGradient(
+      a.floats(0, "dLogits", sizeOf(rows, vocabulary)), a.floats(1, "hidden", sizeOf(hiddenRows, width)),
+      a.floats(2, "table", sizeOf(vocabulary, width)), lossRows,
+      a.floats(4, "dHidden", sizeOf(hiddenRows, width)), a.floats(5, "dTable", sizeOf(vocabulary, width)),
+      hiddenRows, rows, width, vocabulary, static_cast<float>(a.number(10, "scale")),
+      a.flag(11, "accumulate"));
+  return nullptr;
+}
+
+}  // namespace
+
+void bindModelOperations(napi_env env, napi_value target, const Operations& operations) {
+  define<linear>(env, target, "linear", &operations);
+  define<activationGradient>(env, target, "activationGradient", &operations);
+  define<linearInputGradient>(env, target, "linearInputGradient", &operations);
+  define<linearWeightGradient>(env, target, "linearWeightGradient", &operations);
+  define<matmul>(env, target, "matmul", &operations);
+  define<attention>(env, target, "attention", &operations);
+  define<attentionGradient>(env, target, "attentionGradient", &operations);
+  define<addDropoutNorm>(env, target, "addDropoutNorm", &operations);
+  define<addDropoutNormGradient>(env, target, "addDropoutNormGradient", &operations);
+  define<embedding>(env, target, "embedding", &operations);
+  define<embeddingGradient>(env, target, "embeddingGradient", &operations);
+  define<crossEntropy>(env, target, "crossEntropy", &operations);
+  define<crossEntropyGradient>(env, target, "crossEntropyGradient", &operations);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,85 @@
+// Flat-vector operations as plain loops, and the table of all naive operations. See naive_model.cc.
+#include <cmath>
+#include <cstring>
+
+#include "operations.h"
+
+namespace lockstep {
+namespace {
+
+uint16_t toBfloat16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  if (std::isnan(value)) return static_cast<uint16_t>((bits >> 16) | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+float fromBfloat16(uint16_t half) {
+  const uint32_t bits = static_cast<uint32_t>(half) << 16;
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+void add(float* out, const float* a, const float* b, int64_t count, bool bfloat16) {
+  for (int64_t i = 0; i < count; i++) {
+    const float sum = a[i] + b[i];
+    out[i] = bfloat16 ? fromBfloat16(toBfloat16(sum)) : sum;
+  }
+}
+
+void roundToBfloat16(float* values, int64_t count) {
+  for (int64_t i = 0; i < count; i++) values[i] = fromBfloat16(toBfloat16(values[i]));
+}
+
+void packBfloat16(const float* values, uint16_t* out, int64_t count) {
+  for (int64_t i = 0; i < count; i++) out[i] = toBfloat16(values[i]);
+}
+
+void unpackBfloat16(const uint16_t* values, float* out, int64_t count) {
+  for (int64_t i = 0; i < count; i++) out[i] = fromBfloat16(values[i]);
+}
+
+double sumOfSquares(const float* values, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; i++) sum += double(values[i]) * values[i];
+  return sum;
+}
+
+void adamW(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count,
+           const AdamW& s) {
+  for (int64_t i = 0; i < count; i++) {
+    const double g = gradient[i] * s.gradientScale;
+    const double m = moment1[i] * s.beta1 + g * (1 - s.beta1);
+    const double v = moment2[i] * s.beta2 + g * g * (1 - s.beta2);
+    const double decayed = parameters[i] * (1 - s.learningRate * s.weightDecay);
+    const double denominator = std::sqrt(v / s.correction2) + s.epsilon;
+    parameters[i] = static_cast<float>(decayed - s.learningRate / s.correction1 * m / denominator);
+    moment1[i] = static_cast<float>(m);
+    moment2[i] = static_cast<float>(v);
+  }
+}
+
+}  // namespace
+
+void fillNaiveVectors(Operations& table) {
+  table.add = add;
+  table.roundToBfloat16 = roundToBfloat16;
+  table.packBfloat16 = packBfloat16;
+  table.unpackBfloat16 = unpackBfloat16;
+  table.sumOfSquares = sumOfSquares;
+  table.adamW = adamW;
+}
+
+const Operations& naiveOperations() {
+  static const Operations table = [] {
+    Operations made;
+    fillNaiveModel(made);
+    fillNaiveAttention(made);
+    fillNaiveVectors(made);
+    return made;
+  }();
+  return table;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,99 @@
+// Every operation that JavaScript can call, as one table of functions over raw pointers. The bindings check
+// arguments and then call through a table, so that the fast kernels and their naive twins have one face.
+// Shapes are those of src/engine/native/addon.ts, which documents each operation; nothing here is checked again.
+#pragma once
+
+#include <cstdint>
+
+namespace lockstep {
+
+enum class Activation { none = 0, relu = 1, gelu = 2 };
+
+// Which random field decides what is dropped; see philox.h. `rate` 0 means no dropout.
+struct Dropout {
+  double rate;
+  uint64_t seed;
+  uint32_t step;
+  uint32_t microBatch;
+  uint32_t site;
+
+  // An element is kept where its word is at least this: Math.round(rate * 2^32).
+  uint64_t threshold() const { return static_cast<uint64_t>(rate * 4294967296.0 + 0.5); }
+  float scale() const { return static_cast<float>(1.0 / (1.0 - rate)); }
+};
+
+struct AttentionShape {
+  int64_t batch, queries, keys, heads, headWidth;
+  int64_t qOffset, qStride, kOffset, vOffset, kvStride;
+  bool causal;
+
+  // Query i of a sample with `length` keys sees keys [0, visible(i, length)).
+  int64_t visible(int64_t query, int64_t length) const {
+    int64_t limit = causal ? query + 1 + keys - queries : keys;
+    if (limit > length) limit = length;
+    return limit < 0 ? 0 : limit;
+  }
+};
+
+struct AdamW {
+  double gradientScale, learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2;
+};
+
+struct Operations {
+  void (*linear)(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m,
+                 int64_t k, int64_t n, Activation activation);
+  void (*activationGradient)(const float* dy, const float* saved, float* dz, int64_t count,
+                             Activation activation);
+  void (*linearInputGradient)(const float* dz, const float* w, float* dx, int64_t m, int64_t k, int64_t n);
+  void (*linearWeightGradient)(const float* dz, const float* x, float* dw, float* db, int64_t m, int64_t k,
+                               int64_t n, bool accumulate);
+  void (*matmul)(const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n, bool transposeA,
+                 bool transposeB);
+
+  void (*attention)(const float* query, const float* memory, const int32_t* lengths, float* out,
+                    float* logSum, const AttentionShape& shape);
+  void (*attentionGradient)(const float* query, const float* memory, const int32_t* lengths,
+                            const float* out, const float* logSum, const float* dOut, float* dQuery,
+                            float* dMemory, const AttentionShape& shape);
+
+  void (*addDropoutNorm)(const float* residual, const float* x, const float* gamma, const float* beta,
+                         float* sum, float* y, float* stats, int64_t rows, int64_t width, float epsilon,
+                         const Dropout& dropout);
+  void (*addDropoutNormGradient)(const float* dy, const float* dSum, const float* sum, const float* gamma,
+                                 const float* stats, float* dResidual, float* dx, float* dGamma,
+                                 float* dBeta, int64_t rows, int64_t width, const Dropout& dropout);
+
+  void (*embedding)(const float* table, const float* positions, const int32_t* ids, float* out, int64_t rows,
+                    int64_t length, int64_t first, int64_t width, float scale, const Dropout& dropout);
+  void (*embeddingGradient)(const float* dOut, const int32_t* ids, float* dTable, int64_t rows,
+                            int64_t vocabulary, int64_t width, float scale, const Dropout& dropout,
+                            bool accumulate);
+
+  void (*crossEntropy)(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
+                       const int32_t* labels, float* dLogits, float* result, int64_t rows, int64_t width,
+                       int64_t vocabulary, double smoothing);
+  void (*crossEntropyGradient)(const float* dLogits, const float* hidden, const float* table,
+                               const int32_t* lossRows, float* dHidden, float* dTable, int64_t hiddenRows,
+                               int64_t rows, int64_t width, int64_t vocabulary, float scale,
+                               bool accumulate);
+
+  void (*add)(float* out, const float* a, const float* b, int64_t count, bool bfloat16);
+  void (*roundToBfloat16)(float* values, int64_t count);
+  void (*packBfloat16)(const float* values, uint16_t* out, int64_t count);
+  void (*unpackBfloat16)(const uint16_t* values, float* out, int64_t count);
+  double (*sumOfSquares)(const float* values, int64_t count);
+  void (*adamW)(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count,
+                const AdamW& spec);
+};
+
+// Each file of operations fills its part of a table. naive_*.cc: plain loops, one thread, what the fast ones are
+// tested against; the others: what training runs on.
+void fillNaiveModel(Operations& table);
+void fillNaiveAttention(Operations& table);
+void fillNaiveVectors(Operations& table);
+
+// The complete tables; they live as long as the process.
+const Operations& naiveOperations();
+const Operations& fastOperations();
+
+}  // namespace lockstep
