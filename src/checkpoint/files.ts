@@ -1,7 +1,9 @@
 // Positional reads and writes of float32 vectors, and files that are on disk when the call returns.
 
+import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { link, open, rm, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
 import { assert } from '../util/errors.js';
 
 /** Bytes per read or write call: large enough to stream, small enough to leave the thread pool to others. */
@@ -64,12 +66,34 @@ export async function createFile(file: string, data: string | Uint8Array): Promi
   }
 }
 
-/** Returns when everything written to `path` so far, by any process of this host, is on disk. Also for directories. */
-export async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, constants.O_RDONLY);
+/** Returns when everything written to `target` so far, by any process of this host, is on disk. Also for directories. */
+export async function syncPath(target: string): Promise<void> {
+  const handle = await open(target, constants.O_RDONLY);
   try {
     await handle.sync();
   } finally {
     await handle.close();
+  }
+}
+
+/**
+ * Creates `file` with all of `data` or not at all, also when the process or the machine stops in between. Returns false when
+ * there is one already. Where storage has no hard links, a stop in between can leave a part.
+ */
+export async function publishFile(file: string, data: string): Promise<boolean> {
+  const temporary = `${file}.${randomUUID()}.tmp`;
+  await createFile(temporary, data);
+  try {
+    await link(temporary, file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'EEXIST') throw error;
+      return createFile(file, data);
+    });
+    await syncPath(path.dirname(file));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  } finally {
+    await rm(temporary, { force: true });
   }
 }

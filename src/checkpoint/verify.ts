@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { messageOf } from '../util/errors.js';
-import { hashFiles } from './hash.js';
+import { withHasher } from './hash.js';
 import { inspectManifest, type Manifest, type ManifestFile } from './manifest.js';
 import { parseState } from './state.js';
 
@@ -19,13 +19,20 @@ export interface Verdict {
   readonly problems: readonly string[];
 }
 
-async function hashProblem(directory: string, file: ManifestFile): Promise<string | null> {
-  try {
-    const [sum] = await hashFiles([path.join(directory, file.name)]);
-    return sum === file.sha256 ? null : `${file.name} has SHA-256 ${sum}, expected ${file.sha256}`;
-  } catch (error) {
-    return `${file.name} cannot be read: ${messageOf(error)}`;
-  }
+/** What differs from the manifest in each of its files. */
+function sumProblems(directory: string, files: readonly ManifestFile[]): Promise<(string | null)[]> {
+  return withHasher((hash) =>
+    Promise.all(
+      files.map(async ({ name, sha256 }) => {
+        try {
+          const sum = await hash(path.join(directory, name));
+          return sum === sha256 ? null : `${name} has SHA-256 ${sum}, expected ${sha256}`;
+        } catch (error) {
+          return `${name} cannot be read: ${messageOf(error)}`;
+        }
+      }),
+    ),
+  );
 }
 
 async function stateProblem(directory: string, manifest: Manifest): Promise<string | null> {
@@ -47,7 +54,7 @@ export async function verifyCheckpoint(directory: string): Promise<Verdict> {
     return { directory, status, step: null, term: null, bytes: 0, problems: [problem] };
   }
   const { manifest } = result;
-  const sums = await Promise.all(manifest.files.map((file) => hashProblem(directory, file)));
+  const sums = await sumProblems(directory, manifest.files);
   const problems = sums.filter((problem) => problem !== null);
   const inState = problems.length === 0 ? await stateProblem(directory, manifest) : null;
   if (inState !== null) problems.push(inState);

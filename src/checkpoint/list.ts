@@ -1,0 +1,53 @@
+// Finds the checkpoints of a run: what a reader accepts, and what a crash left.
+
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { inspectManifest, type Manifest } from './manifest.js';
+import { stepOfName } from './names.js';
+import { newestFirst } from './retention.js';
+import { readState } from './state.js';
+
+export interface CheckpointInfo {
+  readonly directory: string;
+  /** Version of the parameters. */
+  readonly step: number;
+  readonly term: number;
+  /** Of all its files. */
+  readonly bytes: number;
+  readonly validationLoss: number | null;
+}
+
+function totalBytes(manifest: Manifest): number {
+  return manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+}
+
+/** Directories under `checkpoints` that are named like a checkpoint, whatever they hold. */
+export async function checkpointDirectories(checkpoints: string): Promise<string[]> {
+  const entries = await readdir(checkpoints, { withFileTypes: true }).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    },
+  );
+  return entries
+    .filter((entry) => entry.isDirectory() && stepOfName(entry.name) !== null)
+    .map((entry) => path.join(checkpoints, entry.name));
+}
+
+/** Describes the checkpoint at `directory`; null when its manifest is not valid or is of another step. */
+export async function describeCheckpoint(directory: string): Promise<CheckpointInfo | null> {
+  const result = await inspectManifest(directory);
+  if (result.status !== 'valid') return null;
+  const { step, term } = result.manifest;
+  if (stepOfName(path.basename(directory)) !== step) return null;
+  // A damaged state.json is for the sums to find: here it only means that the loss is not known.
+  const state = await readState(directory).catch(() => null);
+  const validationLoss = state?.validationLoss ?? null;
+  return { directory, step, term, bytes: totalBytes(result.manifest), validationLoss };
+}
+
+/** The checkpoints under `checkpoints` whose manifest is valid, newest first. Sums are not computed. */
+export async function listCheckpoints(checkpoints: string): Promise<CheckpointInfo[]> {
+  const found = await Promise.all((await checkpointDirectories(checkpoints)).map(describeCheckpoint));
+  return found.filter((info) => info !== null).sort(newestFirst);
+}

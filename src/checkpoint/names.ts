@@ -1,0 +1,14 @@
+// Names of checkpoint directories: step-N, or step-N-term-T when step-N is taken.
+
+const PATTERN = /^step-(\d{1,15})(?:-term-\d{1,15})?$/;
+
+/** `withTerm` makes a name that no other incarnation of the coordinator can choose. */
+export function checkpointName(step: number, term: number, withTerm: boolean): string {
+  return withTerm ? `step-${step}-term-${term}` : `step-${step}`;
+}
+
+/** The step in a checkpoint directory's name; null for any other name. */
+export function stepOfName(name: string): number | null {
+  const digits = PATTERN.exec(name)?.[1];
+  return digits === undefined ? null : Number(digits);
+}
