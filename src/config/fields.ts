@@ -2,6 +2,7 @@
 // and, as its error message, what was expected. What was found is added by whoever reports the error.
 
 import { z } from 'zod';
+import { isMapping } from './values.js';
 
 interface Range {
   readonly min?: number;
@@ -56,6 +57,27 @@ export function flag(byDefault: boolean, doc: string) {
 export function text(expected: string, doc: string) {
   return z.string({ error: expected }).min(1, { error: expected }).describe(doc);
 }
+
+/**
+ * A mapping whose `kind` says which other keys it has; without a `kind` it is one of kind `byDefault`, so that
+ * its other keys can be given alone.
+ */
+export function kinds<const T extends readonly [KindOption, ...KindOption[]]>(
+  byDefault: string,
+  options: T,
+  doc: string,
+) {
+  const words = options.map((option) => option.shape.kind.value).join(', ');
+  const union = z.discriminatedUnion('kind', options, {
+    error: ({ code }) =>
+      code === 'invalid_union' ? `one of ${words}` : `a mapping with kind: one of ${words}`,
+  });
+  const withKind = (value: unknown): unknown =>
+    isMapping(value) && !Object.hasOwn(value, 'kind') ? { kind: byDefault, ...value } : value;
+  return z.preprocess(withKind, union).prefault({ kind: byDefault }).describe(doc);
+}
+
+type KindOption = z.ZodObject<{ kind: z.ZodLiteral<string> }>;
 
 export function integerType(range: { min: number; max: number }) {
   const error = integerText(range);

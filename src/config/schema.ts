@@ -2,7 +2,17 @@
 // involve several keys. Reading the file and wording its errors is load.ts's.
 
 import { z } from 'zod';
-import { choice, flag, integer, integerOrNull, integerType, number, numberOrNull, text } from './fields.js';
+import {
+  choice,
+  flag,
+  integer,
+  integerOrNull,
+  integerType,
+  kinds,
+  number,
+  numberOrNull,
+  text,
+} from './fields.js';
 
 const MANY = Number.MAX_SAFE_INTEGER;
 const STEPS = 2 ** 32 - 1; // a step is a 32-bit word of the random counter
@@ -59,20 +69,17 @@ const masked = z.strictObject({
   loss: choice(['hidden', 'all'], 'hidden', 'Which predictions are trained: those of hidden tokens, or all.'),
 });
 
-const objective = z
-  .discriminatedUnion(
-    'kind',
-    [
-      masked.describe('Restore a text in which tokens were hidden.'),
-      z.strictObject({ kind: z.literal('causal') }).describe('Continue a text from its beginning.'),
-      z
-        .strictObject({ kind: z.literal('seq2seq') })
-        .describe('Produce a target from its source, such as a translation.'),
-    ],
-    { error: 'an objective whose kind is masked, causal or seq2seq' },
-  )
-  .prefault({ kind: 'masked' })
-  .describe('What the model learns to do.');
+const objective = kinds(
+  'masked',
+  [
+    masked.describe('Restore a text in which tokens were hidden.'),
+    z.strictObject({ kind: z.literal('causal') }).describe('Continue a text from its beginning.'),
+    z
+      .strictObject({ kind: z.literal('seq2seq') })
+      .describe('Produce a target from its source, such as a translation.'),
+  ],
+  'What the model learns to do.',
+);
 
 const warmupSteps = integer(
   { min: 0, max: STEPS },
@@ -84,25 +91,22 @@ function finalRatio(byDefault: number) {
   return number({ min: 0, max: 1 }, byDefault, 'Learning rate at the last step as a share of the peak.');
 }
 
-const schedule = z
-  .discriminatedUnion(
-    'kind',
-    [
-      z
-        .strictObject({ kind: z.literal('inverse-square-root'), warmupSteps })
-        .describe("The paper's: after the warm-up it falls with the square root of the step."),
-      z
-        .strictObject({ kind: z.literal('cosine'), warmupSteps, finalRatio: finalRatio(0.1) })
-        .describe('After the warm-up it falls along half a cosine until the last step.'),
-      z
-        .strictObject({ kind: z.literal('linear'), warmupSteps, finalRatio: finalRatio(0) })
-        .describe('After the warm-up it falls linearly until the last step.'),
-      z.strictObject({ kind: z.literal('constant'), warmupSteps }).describe('After the warm-up it stays.'),
-    ],
-    { error: 'a schedule whose kind is inverse-square-root, cosine, linear or constant' },
-  )
-  .prefault({ kind: 'inverse-square-root' })
-  .describe('How the learning rate changes over the steps.');
+const schedule = kinds(
+  'inverse-square-root',
+  [
+    z
+      .strictObject({ kind: z.literal('inverse-square-root'), warmupSteps })
+      .describe("The paper's: after the warm-up it falls with the square root of the step."),
+    z
+      .strictObject({ kind: z.literal('cosine'), warmupSteps, finalRatio: finalRatio(0.1) })
+      .describe('After the warm-up it falls along half a cosine until the last step.'),
+    z
+      .strictObject({ kind: z.literal('linear'), warmupSteps, finalRatio: finalRatio(0) })
+      .describe('After the warm-up it falls linearly until the last step.'),
+    z.strictObject({ kind: z.literal('constant'), warmupSteps }).describe('After the warm-up it stays.'),
+  ],
+  'How the learning rate changes over the steps.',
+);
 
 const optimizer = z
   .strictObject({

@@ -1,0 +1,46 @@
+// Which changes of a config forbid to continue a run bit for bit.
+
+import type { RunConfig } from './schema.js';
+import { inWords, isMapping } from './values.js';
+
+/**
+ * The keys in which `now` differs from the config that a run was `saved` with so that it cannot be continued, each
+ * with both values: "model.width (256 in the run, 512 now)". Empty: the run can go on. What changes no bits may
+ * change: name, reducers, worker, hardware, heartbeat, evaluate, checkpoint; so may the number of steps, unless the
+ * learning rate depends on it, and the path of `data` (the caller compares what lies there).
+ */
+export function configDifferences(saved: RunConfig, now: RunConfig): string[] {
+  const before = flatten(whatDecidesBits(saved));
+  const after = flatten(whatDecidesBits(now));
+  const keys = new Set([...before.keys(), ...after.keys()]);
+  return [...keys]
+    .filter((key) => !Object.is(before.get(key), after.get(key)))
+    .map((key) => `${key} (${inWords(before.get(key))} in the run, ${inWords(after.get(key))} now)`);
+}
+
+/** The part of a config that the trained weights depend on. */
+function whatDecidesBits(config: RunConfig): object {
+  const { seed, model, objective, window, batch, labelSmoothing, optimizer, steps, wire } = config;
+  const { kind } = optimizer.schedule;
+  const decides = { seed, model, objective: whatCorrupts(objective), batch, labelSmoothing, optimizer, wire };
+  return {
+    ...decides,
+    ...(objective.kind === 'seq2seq' ? {} : { window }),
+    ...(kind === 'cosine' || kind === 'linear' ? { steps } : {}),
+  };
+}
+
+/** `meanSpan` is read only where spans are hidden. */
+function whatCorrupts(objective: RunConfig['objective']): object {
+  if (objective.kind !== 'masked' || objective.corruption === 'span') return objective;
+  const { kind, rate, corruption, loss } = objective;
+  return { kind, rate, corruption, loss };
+}
+
+function flatten(value: object, prefix = '', into = new Map<string, unknown>()): Map<string, unknown> {
+  for (const [key, item] of Object.entries(value)) {
+    if (isMapping(item)) flatten(item, `${prefix}${key}.`, into);
+    else into.set(prefix + key, item);
+  }
+  return into;
+}
