@@ -11,6 +11,9 @@ import {
   keepStdoutForResults,
   reportFailure,
 } from './output.js';
+import * as schema from './schema.js';
+
+const commands = [schema];
 
 function createProgram(): Command {
   const program = new Command('lockstep')
@@ -24,6 +27,7 @@ function createProgram(): Command {
     .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('(lockstep --help lists commands and options)')
     .exitOverride();
+  for (const command of commands) command.register(program);
   return program;
 }
 

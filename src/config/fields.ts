@@ -18,8 +18,9 @@ export function integer(range: { min: number; max: number }, byDefault: number, 
 
 /** As `integer`, or null for "none". */
 export function integerOrNull(range: { min: number; max: number }, byDefault: number | null, doc: string) {
+  const error = `${integerText(range)}, or null`;
   return z
-    .union([integerType(range), z.null()], { error: `${integerText(range)}, or null` })
+    .union([integerType(range, error), z.null()], { error })
     .default(byDefault)
     .describe(doc);
 }
@@ -31,8 +32,9 @@ export function number(range: Range, byDefault: number, doc: string) {
 
 /** As `number`, or null for "none". */
 export function numberOrNull(range: Range, byDefault: number | null, doc: string) {
+  const error = `${numberText(range)}, or null`;
   return z
-    .union([numberType(range), z.null()], { error: `${numberText(range)}, or null` })
+    .union([numberType(range, error), z.null()], { error })
     .default(byDefault)
     .describe(doc);
 }
@@ -79,13 +81,11 @@ export function kinds<const T extends readonly [KindOption, ...KindOption[]]>(
 
 type KindOption = z.ZodObject<{ kind: z.ZodLiteral<string> }>;
 
-export function integerType(range: { min: number; max: number }) {
-  const error = integerText(range);
+export function integerType(range: { min: number; max: number }, error = integerText(range)) {
   return z.int({ error }).min(range.min, { error }).max(range.max, { error });
 }
 
-function numberType(range: Range) {
-  const error = numberText(range);
+function numberType(range: Range, error = numberText(range)) {
   let type = z.number({ error });
   if (range.min !== undefined) type = type.min(range.min, { error });
   if (range.above !== undefined) type = type.gt(range.above, { error });

@@ -17,6 +17,7 @@ import {
 const MANY = Number.MAX_SAFE_INTEGER;
 const STEPS = 2 ** 32 - 1; // a step is a 32-bit word of the random counter
 const MICRO_BATCHES = 65_536;
+const THREADS = 'a whole number from 1 to 1024, or auto';
 
 const model = z
   .strictObject({
@@ -166,9 +167,7 @@ const checkpoint = z
 const worker = z
   .strictObject({
     threads: z
-      .union([integerType({ min: 1, max: 1024 }), z.literal('auto')], {
-        error: 'a whole number from 1 to 1024, or auto',
-      })
+      .union([integerType({ min: 1, max: 1024 }, THREADS), z.literal('auto')], { error: THREADS })
       .default('auto')
       .describe(
         'Compute threads of a worker; auto: the cores of its machine, shared among its local workers.',

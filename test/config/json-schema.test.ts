@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { allKeys, jsonSchema, jsonSchemaText, keysAt, type JsonSchema } from '../../src/config/json-schema.js';
+import {
+  allKeys,
+  jsonSchema,
+  jsonSchemaText,
+  keysAt,
+  type JsonSchema,
+} from '../../src/config/json-schema.js';
 import { loadConfig } from '../../src/config/load.js';
 import { packageRoot } from '../../src/util/package.js';
 

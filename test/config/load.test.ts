@@ -61,11 +61,15 @@ test('a fault names file, line, key, what was expected and what was found', () =
     faultOf('data: x\nlabelSmoothing: "0.1"\n'),
     'run.yaml:2: labelSmoothing: expected a number at least 0 and below 1, got "0.1"',
   );
-  assert.equal(faultOf('seed: 1\n'), 'run.yaml: data: expected a folder made by `lockstep prepare`, got nothing');
+  assert.equal(
+    faultOf('seed: 1\n'),
+    'run.yaml: data: expected a folder made by `lockstep prepare`, got nothing',
+  );
 });
 
 test('all faults are listed, in the order of the file', () => {
-  const text = 'data: x\nwire: float16\nmodel:\n  dropout: 1\n  hedas: 2\n\n\n\n\nsteps: 1.5\nworker: { threads: 0 }\n';
+  const text =
+    'data: x\nwire: float16\nmodel:\n  dropout: 1\n  hedas: 2\n\n\n\n\nsteps: 1.5\nworker: { threads: 0 }\n';
   assert.deepEqual(faultOf(text).split('\n'), [
     '5 faults in the config',
     '  run.yaml:2: wire: expected one of float32, bfloat16, got "float16"',
@@ -76,16 +80,36 @@ test('all faults are listed, in the order of the file', () => {
   ]);
 });
 
+test('a value that may be null is refused with that said', () => {
+  assert.match(faultOf('data: x', ['optimizer.clipNorm=0']), /expected a number above 0, or null, got 0$/);
+  assert.match(
+    faultOf('data: x', ['checkpoint.keepEvery=0']),
+    /expected a whole number from 1 to \d+, or null, got 0$/,
+  );
+});
+
 test('a misspelt key is answered with the nearest one, a misplaced one with its place', () => {
   assert.match(faultOf('data: x\nwier: float32\n'), /did you mean wire\?$/);
-  assert.match(faultOf('data: x\nheads: 4\n'), /run.yaml:2: heads: unknown key here, did you mean model.heads\?$/);
-  assert.match(faultOf('data: x\noptimizer: { schedule: { warmup: 4 } }\n'), /did you mean optimizer.schedule.warmupSteps\?$/);
-  assert.match(faultOf('data: x\nobjective: { kind: causal, rate: 0.1 }\n'), /not a key of this kind, expected one of kind$/);
+  assert.match(
+    faultOf('data: x\nheads: 4\n'),
+    /run.yaml:2: heads: unknown key here, did you mean model.heads\?$/,
+  );
+  assert.match(
+    faultOf('data: x\noptimizer: { schedule: { warmup: 4 } }\n'),
+    /did you mean optimizer.schedule.warmupSteps\?$/,
+  );
+  assert.match(
+    faultOf('data: x\nobjective: { kind: causal, rate: 0.1 }\n'),
+    /not a key of this kind, expected one of kind$/,
+  );
   assert.match(faultOf('data: x\nzzzzzzzz: 4\n'), /unknown key, expected one of name, seed, data, /);
 });
 
 test('a YAML fault names its line', () => {
-  assert.match(faultOf('data: x\nmodel: {heads: 1, heads: 2}\n'), /^run.yaml:2: heads: the key is given twice$/);
+  assert.match(
+    faultOf('data: x\nmodel: {heads: 1, heads: 2}\n'),
+    /^run.yaml:2: heads: the key is given twice$/,
+  );
   assert.match(faultOf('data: x\nsteps: [1\n'), /^run.yaml:\d: /);
   assert.match(faultOf('data: *x\n'), /^run.yaml: .*alias/);
   assert.equal(faultOf(''), 'run.yaml: expected a mapping of keys to values, got null');
@@ -94,20 +118,34 @@ test('a YAML fault names its line', () => {
 
 test('an override wins over the file, and its faults name it', () => {
   const file = write('data: x\nmodel: { heads: 8 }\noptimizer: { clipNorm: 2 }\n');
-  const config = loadConfig(file, ['model.heads=2', 'optimizer.clipNorm=null', 'wire=bfloat16', 'seed=3', 'seed=4']);
+  const config = loadConfig(file, [
+    'model.heads=2',
+    'optimizer.clipNorm=null',
+    'wire=bfloat16',
+    'seed=3',
+    'seed=4',
+  ]);
   assert.equal(config.model.heads, 2);
   assert.equal(config.optimizer.clipNorm, null);
   assert.equal(config.wire, 'bfloat16');
   assert.equal(config.seed, 4);
-  assert.match(faultOf('data: x', ['model.heads=3']), /^--set model.heads=3: model.heads: expected a divisor/);
-  assert.match(faultOf('data: x', ['model.head=3']), /^--set model.head=3: model.head: unknown key, did you mean/);
+  assert.match(
+    faultOf('data: x', ['model.heads=3']),
+    /^--set model.heads=3: model.heads: expected a divisor/,
+  );
+  assert.match(
+    faultOf('data: x', ['model.head=3']),
+    /^--set model.head=3: model.head: unknown key, did you mean/,
+  );
   assert.match(faultOf('data: x', ['foo']), /^--set foo: expected key=value/);
   assert.match(faultOf('data: x', ['__proto__.x=1']), /^--set __proto__.x=1: expected key=value/);
   assert.match(faultOf('data: x', ['seed=[1']), /^--set seed=\[1: expected a YAML value/);
 });
 
 test('a key of the default kind can be given without the kind', () => {
-  const config = loadConfig(write('data: x\nobjective: { rate: 0.3 }\n'), ['optimizer.schedule.warmupSteps=0']);
+  const config = loadConfig(write('data: x\nobjective: { rate: 0.3 }\n'), [
+    'optimizer.schedule.warmupSteps=0',
+  ]);
   assert.ok(config.objective.kind === 'masked' && config.objective.rate === 0.3);
   assert.deepEqual(config.optimizer.schedule, { kind: 'inverse-square-root', warmupSteps: 0 });
 });
@@ -140,7 +178,10 @@ test('data given by an override is relative to the working directory', () => {
 });
 
 test('a config that is not there is a fault of the user', () => {
-  assert.throws(() => loadConfig(join(folder, 'none.yaml')), { code: 'CONFIG_NOT_FOUND', message: /no such file/ });
+  assert.throws(() => loadConfig(join(folder, 'none.yaml')), {
+    code: 'CONFIG_NOT_FOUND',
+    message: /no such file/,
+  });
   assert.throws(() => loadConfig(folder), { code: 'CONFIG_NOT_FOUND', message: /it is a folder/ });
 });
 
