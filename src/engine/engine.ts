@@ -1,6 +1,16 @@
 // The engine: the tfjs backend that the model runs on, and what of it the rest of the program may know.
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
+import { assert } from '../util/errors.js';
 import type { Addon } from './native/addon.js';
+import { NativeBackend } from './native/backend.js';
+import { registerAttention } from './native/kernels/attention.js';
+import { registerCrossEntropy } from './native/kernels/cross-entropy.js';
+import { registerEmbedding } from './native/kernels/embedding.js';
+import { registerLinear } from './native/kernels/linear.js';
+import { registerNorms } from './native/kernels/norm.js';
+import { BACKEND_NAME } from './native/kernels/register.js';
+import { registerStandard } from './native/kernels/standard.js';
+import { loadAddon } from './native/load.js';
 
 export interface EngineFingerprint {
   readonly engine: string;
@@ -25,4 +35,45 @@ export interface Engine {
   values(tensor: tf.Tensor): Float32Array;
   /** Kernels for flat vectors: gradients, parameters and their wire formats. */
   readonly addon: Addon;
+}
+
+/**
+ * Makes the engine tfjs's backend in this thread. It may be called again, also in other worker threads:
+ * the threads that compute belong to the process, and the last call sets their number.
+ * Throws UserError ADDON_MISSING when the addon was not built.
+ */
+export async function loadEngine(name: 'native', options: { threads: number }): Promise<Engine> {
+  const addon = loadAddon();
+  setThreads(addon, options.threads);
+  registerBackend(addon);
+  assert(await tf.setBackend(BACKEND_NAME), 'tfjs does not accept the native backend');
+  const backend = tf.engine().findBackend(BACKEND_NAME) as NativeBackend;
+  const { isa, matmul, oneDnnVersion } = addon.info();
+  return {
+    name,
+    fingerprint: { engine: name, matmul: `${matmul} ${oneDnnVersion}`.trimEnd(), isa },
+    setThreads: (threads) => setThreads(addon, threads),
+    view: (values, shape) => backend.view(values, shape),
+    values: (tensor) => backend.floats(tensor),
+    addon,
+  };
+}
+
+function setThreads(addon: Addon, threads: number): void {
+  assert(Number.isInteger(threads) && threads >= 1, `expected 1 thread or more, got ${threads}`);
+  addon.setThreads(threads);
+}
+
+/** Once per thread: the cpu backend's kernels first, then ours, some in the place of those. */
+function registerBackend(addon: Addon): void {
+  const registered = tf.engine().findBackendFactory(BACKEND_NAME) as unknown;
+  if (registered !== null) return;
+  tf.registerBackend(BACKEND_NAME, () => new NativeBackend(addon));
+  tf.copyRegisteredKernels('cpu', BACKEND_NAME);
+  registerStandard();
+  registerLinear();
+  registerAttention();
+  registerNorms();
+  registerEmbedding();
+  registerCrossEntropy();
 }
