@@ -14,8 +14,8 @@ type Filler = (offset: number) => number;
  * Writes the initial value of every parameter to `out` (`layout.total` elements):
  *
  * - embeddings from N(0, 1/d), so that times √d they enter with unit variance and leave, as the tied output
- *   product, as logits of unit variance. The padding row is zero: it is also the token that the decoder starts
- *   from, and Marian's convention is that it embeds as nothing but its position. (It is trained like any other row.)
+ *   product, as logits of unit variance. The padding row is zero, as Hugging Face initialises it: Marian's decoder
+ *   starts from that token, which then embeds as nothing but its position;
  * - matrices from Xavier's uniform distribution (Glorot & Bengio 2010), q, k and v each on its own;
  * - biases 0, norms' gains 1; `final_logits_bias` 0 and the positions, which are never trained.
  */
