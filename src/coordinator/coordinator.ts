@@ -1,0 +1,509 @@
+// The coordinator's decisions as a state machine: (state, event, now) -> actions. It decides who computes what,
+// when a step is committed and with which numbers, when to evaluate, to save and to end. It knows no socket,
+// disk, thread or clock: events come in, actions go out, time is an argument.
+import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
+import { adamWSpec } from '../optim/adamw.js';
+import { clipScale } from '../optim/clip.js';
+import { learningRate } from '../optim/schedule.js';
+import type { NodeId } from '../protocol/messages.js';
+import { ReductionTree, type TreeNode } from '../protocol/tree.js';
+import { Evaluation } from './evaluation.js';
+import type { CoordinatorAction, CoordinatorEvent, CoordinatorOptions, Progress } from './events.js';
+import { LeaseBook, type BatchStats, type Lease } from './lease-book.js';
+import { Sessions, type Session } from './sessions.js';
+
+interface PendingCheckpoint {
+  readonly version: number;
+  progress: Progress;
+  slicesWritten: number;
+  evaluationDue: boolean;
+  validationLoss: number | null;
+  publishing: boolean;
+}
+
+/** A lease is given to a second worker after this long, or after 8 times what such a node took before. */
+const LEASE_DEADLINE_MS = 30_000;
+/** With nothing covered for this long while work waits and every worker is full, the last lease is recalled. */
+const STALL_MS = 2_000;
+/** Leases of one worker: one computed and on its way, one computing (or, while much waits, one ahead). */
+const MAX_LEASES = 2;
+
+export class Coordinator {
+  private readonly sessions = new Sessions();
+  private readonly tree: ReductionTree;
+  private book: LeaseBook | undefined;
+  private evaluation: Evaluation | undefined;
+  private checkpoint: PendingCheckpoint | undefined;
+  private savedVersion: number;
+  private round = 0;
+  private roots = new Map<number, Float64Array>();
+  private stopping = false;
+  private finishing: 'completed' | 'stopped' | undefined;
+  private finished = false;
+  /** The last checkpoint could not be written. */
+  private unsaved = false;
+  private stepStartedAt = 0;
+  private lastCoverageAt = 0;
+  private lastTickAt: number | undefined;
+  private millisecondsPerBatch = 0;
+  private actions: CoordinatorAction[] = [];
+  private now = 0;
+
+  /** @param progress where to start: all zero, or a checkpoint's */
+  constructor(
+    private readonly options: CoordinatorOptions,
+    private progress: Progress,
+    isSaved: boolean,
+  ) {
+    this.tree = new ReductionTree(options.microBatches);
+    this.savedVersion = isSaved ? progress.version : -1;
+  }
+
+  /** Begins the first step. */
+  start(now: number): CoordinatorAction[] {
+    return this.run(now, () => this.nextStage());
+  }
+
+  /** @param now monotonic milliseconds */
+  handle(event: CoordinatorEvent, now: number): CoordinatorAction[] {
+    return this.run(now, () => {
+      this.receive(event);
+      if (this.finished) return;
+      this.settleLeases();
+      this.tryCommit();
+      this.tryPublish();
+      this.tryFinish();
+      this.leaseOut();
+    });
+  }
+
+  get state(): { progress: Progress; sessions: readonly Session[]; finished: boolean } {
+    return { progress: this.progress, sessions: this.sessions.all(), finished: this.finished };
+  }
+
+  private run(now: number, body: () => void): CoordinatorAction[] {
+    this.actions = [];
+    this.now = now;
+    body();
+    return this.actions;
+  }
+
+  private receive(event: CoordinatorEvent): void {
+    switch (event.type) {
+      case 'hello':
+        this.sessions.add(event.session, event.name, event.host, this.now);
+        this.actions.push({ type: 'welcome', session: event.session });
+        break;
+      case 'ready':
+        this.admit(event.session, event.fingerprint);
+        break;
+      case 'heartbeat':
+        this.hear(event);
+        break;
+      case 'computed':
+        this.noteComputed(event.session, event.node, event.stats);
+        break;
+      case 'evaluated':
+        this.touch(event.session);
+        if (event.version === this.progress.version) this.evaluation?.finish(event.index, event.stats);
+        this.tryEndEvaluation();
+        break;
+      case 'gone':
+        this.end(event.session, event.reason, event.detail);
+        break;
+      case 'covered':
+        if (!this.isCurrent(event)) break;
+        this.lastCoverageAt = this.now;
+        this.book?.covered(event.leaves);
+        break;
+      case 'root':
+        if (this.isCurrent(event)) this.roots.set(event.reducer, event.blockSums);
+        break;
+      case 'sliceWritten':
+        if (this.checkpoint?.version === event.version) this.checkpoint.slicesWritten++;
+        break;
+      case 'checkpointEnded':
+        if (event.saved) this.savedVersion = event.version;
+        else if (this.finishing) this.unsaved = true;
+        this.checkpoint = undefined;
+        break;
+      case 'stop':
+        this.stopping = true;
+        break;
+      case 'tick':
+        this.tick();
+        break;
+      default:
+        event satisfies never;
+    }
+  }
+
+  // ---- membership
+
+  private admit(id: string, fingerprint: string): void {
+    const session = this.touch(id);
+    if (!session) return;
+    const expected = this.progress.fingerprint;
+    if (expected === null) this.progress = { ...this.progress, fingerprint };
+    else if (expected !== fingerprint) {
+      const difference = `${session.name} on ${session.host} computes other bits: ${fingerprint}; the run's workers have ${expected}`;
+      if (this.options.hardware === 'strict') {
+        const reason = `${difference}. Set "hardware: relaxed" to allow it`;
+        this.actions.push({ type: 'dismiss', session: id, reason, final: true });
+        this.end(id, 'refused', reason);
+        return;
+      }
+      this.log('warn', difference);
+    }
+    session.state = 'ready';
+    this.publish({ kind: 'workerJoined' });
+    this.publishStates();
+    this.log('info', `${session.name} on ${session.host} joined`);
+  }
+
+  private hear(event: CoordinatorEvent & { type: 'heartbeat' }): void {
+    const session = this.touch(event.session);
+    if (!session) return;
+    session.progress = event.progress;
+    session.phases = event.phases;
+    this.actions.push({ type: 'heartbeat', session: event.session, echo: event.sequence });
+  }
+
+  private touch(id: string): Session | undefined {
+    const session = this.sessions.get(id);
+    if (session) session.lastHeard = this.now;
+    return session;
+  }
+
+  private end(id: string, reason: LeaveReason, detail: string): void {
+    const session = this.sessions.remove(id);
+    if (!session) return;
+    for (const lease of this.book?.release(id) ?? []) this.publishLeaseEnd(lease, 'lost');
+    this.evaluation?.release(id);
+    this.publish({ kind: 'workerLeft', reason });
+    this.publishStates();
+    this.log(reason === 'finished' ? 'info' : 'warn', `${session.name} on ${session.host} left: ${detail}`);
+  }
+
+  // ---- leases
+
+  private leaseOut(): void {
+    if (this.finished || this.finishing) return;
+    const workers = this.sessions.ready();
+    if (this.evaluation) {
+      for (const { id } of workers) {
+        const index = this.evaluation.take(id);
+        if (index === undefined) continue;
+        this.actions.push({ type: 'evaluate', session: id, version: this.progress.version, index });
+      }
+    } else if (this.book) {
+      for (let round = 0; round < MAX_LEASES; round++) {
+        for (const { id } of workers) if (this.canTake(id, workers.length)) this.lease(id, workers.length);
+      }
+    }
+  }
+
+  private canTake(session: string, workers: number): boolean {
+    const held = this.book!.of(session);
+    const computing = held.filter((lease) => !lease.computed).length;
+    if (held.length >= MAX_LEASES) return false;
+    return computing === 0 || this.book!.waiting > 2 * workers;
+  }
+
+  private lease(session: string, workers: number): void {
+    const lease = this.book!.take(session, workers, this.now);
+    if (lease) this.actions.push({ type: 'lease', session, node: this.nodeId(lease.node) });
+  }
+
+  private noteComputed(session: string, node: NodeId, stats: readonly BatchStats[]): void {
+    this.touch(session);
+    if (!this.isCurrent(node) || !this.book || !this.tree.isCanonical(node)) return;
+    const lease = this.book
+      .of(session)
+      .find((held) => held.node.level === node.level && held.node.index === node.index);
+    if (lease)
+      this.millisecondsPerBatch = Math.max(
+        this.millisecondsPerBatch,
+        (this.now - lease.issuedAt) / stats.length,
+      );
+    if (!this.book.computed(session, node, stats)) {
+      const reason = `sent losses of ${stats.length} micro-batches for node ${node.level}.${node.index}`;
+      this.actions.push({ type: 'dismiss', session, reason, final: true });
+      this.end(session, 'failed', reason);
+    }
+  }
+
+  private settleLeases(): void {
+    for (const lease of this.book?.settle() ?? []) {
+      this.publishLeaseEnd(lease, lease.computed ? 'covered' : 'recalled');
+      if (!lease.computed) this.recall(lease);
+    }
+  }
+
+  private recall(lease: Lease): void {
+    this.actions.push({ type: 'recall', session: lease.session, node: this.nodeId(lease.node) });
+  }
+
+  // ---- steps
+
+  private isCurrent({ step, round }: { step: number; round: number }): boolean {
+    return step === this.progress.version && round === this.round;
+  }
+
+  private nodeId({ level, index }: TreeNode): NodeId {
+    return { step: this.progress.version, round: this.round, level, index };
+  }
+
+  /** What comes after a version is complete: its evaluation, the next step, or the end. */
+  private nextStage(): void {
+    const { version } = this.progress;
+    if (version >= this.options.steps) this.finishing = 'completed';
+    else if (this.stopping) this.finishing = 'stopped';
+    else this.beginStep(0);
+  }
+
+  private beginStep(round: number): void {
+    if (round === 0) this.stepStartedAt = this.now;
+    this.lastCoverageAt = this.now;
+    this.round = round;
+    this.roots = new Map();
+    this.book = new LeaseBook(this.tree, this.options.reducers);
+    this.actions.push({ type: 'begin', step: this.progress.version, round });
+  }
+
+  private tryCommit(): void {
+    if (!this.book?.done || this.roots.size < this.options.reducers) return;
+    const version = this.progress.version + 1;
+    const isCheckpointDue =
+      version % this.options.checkpointEvery === 0 || version === this.options.steps || this.stopping;
+    if (isCheckpointDue && this.checkpoint) return; // one at a time: the disk is behind
+    const totals = sumStats(this.book.stats as BatchStats[]);
+    const norm = this.gradientNorm(totals.tokens);
+    if (!Number.isFinite(norm) && this.round === 0) {
+      this.log(
+        'warn',
+        `the gradient of step ${this.progress.version} is not finite; computing it a second time`,
+      );
+      this.publishLeftovers();
+      this.beginStep(1);
+      return;
+    }
+    this.commit(totals, norm);
+    this.book = undefined;
+    const isEvaluationDue = version % this.options.evaluate.every === 0 || version === this.options.steps;
+    if (isEvaluationDue && this.options.evaluate.batches > 0) {
+      this.evaluation = new Evaluation(this.options.evaluate.batches, this.now);
+    }
+    if (isCheckpointDue) this.snapshot(isEvaluationDue && this.evaluation !== undefined);
+    if (!this.evaluation) this.nextStage();
+  }
+
+  /** Of the mean gradient; block sums are added in the vector's order, whoever computed them. 0 without tokens. */
+  private gradientNorm(tokens: number): number {
+    let sum = 0;
+    for (let reducer = 0; reducer < this.options.reducers; reducer++) {
+      for (const blockSum of this.roots.get(reducer)!) sum += blockSum;
+    }
+    return tokens > 0 ? Math.sqrt(sum) / tokens : 0;
+  }
+
+  private commit(totals: BatchStats, norm: number): void {
+    const { version: step, updates } = this.progress;
+    const seconds = (this.now - this.stepStartedAt) / 1000;
+    const skip = totals.tokens === 0 ? 'no_tokens' : Number.isFinite(norm) ? undefined : 'non_finite';
+    if (skip) {
+      this.actions.push({ type: 'commit', step, update: null });
+      this.progress = { ...this.progress, version: step + 1 };
+      this.publish({ kind: 'stepSkipped', step, version: step + 1, reason: skip, seconds });
+      return;
+    }
+    const { optimizer, steps } = this.options;
+    const rate = learningRate(step + 1, optimizer, steps);
+    const scale = clipScale(norm, optimizer.clipNorm);
+    const terms = {
+      update: updates + 1,
+      learningRate: rate,
+      gradientScale: scale / totals.tokens,
+      decay: true,
+    };
+    this.actions.push({ type: 'commit', step, update: adamWSpec(terms, optimizer) });
+    this.progress = {
+      ...this.progress,
+      version: step + 1,
+      updates: updates + 1,
+      tokens: this.progress.tokens + totals.tokens,
+    };
+    this.publish({
+      kind: 'stepCommitted',
+      step,
+      version: step + 1,
+      loss: totals.loss / totals.tokens,
+      tokens: totals.tokens,
+      correct: totals.correct,
+      sourceTokens: totals.sourceTokens,
+      learningRate: rate,
+      gradientNorm: norm,
+      clipped: scale < 1,
+      seconds,
+    });
+  }
+
+  // ---- evaluation
+
+  private tryEndEvaluation(): void {
+    if (!this.evaluation?.done) return;
+    const { version } = this.progress;
+    const { loss, tokens, correct } = sumStats(this.evaluation.results);
+    const seconds = (this.now - this.evaluation.startedAt) / 1000;
+    const mean = tokens > 0 ? loss / tokens : NaN;
+    this.publish({
+      kind: 'evaluated',
+      version,
+      loss: mean,
+      accuracy: tokens > 0 ? correct / tokens : 0,
+      tokens,
+      seconds,
+    });
+    if (mean < (this.progress.best?.loss ?? Infinity)) {
+      this.progress = { ...this.progress, best: { step: version, loss: mean } };
+    }
+    this.endEvaluation(Number.isFinite(mean) ? mean : null);
+    this.nextStage();
+  }
+
+  private endEvaluation(loss: number | null): void {
+    this.evaluation = undefined;
+    if (this.checkpoint?.version !== this.progress.version) return;
+    this.checkpoint.evaluationDue = false;
+    this.checkpoint.validationLoss = loss;
+    this.checkpoint.progress = this.progress;
+  }
+
+  // ---- checkpoints and the end
+
+  private snapshot(evaluationDue: boolean): void {
+    const { progress } = this;
+    this.checkpoint = {
+      version: progress.version,
+      progress,
+      slicesWritten: 0,
+      evaluationDue,
+      validationLoss: null,
+      publishing: false,
+    };
+    this.actions.push({ type: 'snapshot', progress });
+    this.publish({ kind: 'checkpointStarted', step: progress.version });
+  }
+
+  private tryPublish(): void {
+    const { checkpoint } = this;
+    if (!checkpoint || checkpoint.publishing || checkpoint.evaluationDue) return;
+    if (checkpoint.slicesWritten < this.options.reducers) return;
+    checkpoint.publishing = true;
+    const { progress, validationLoss } = checkpoint;
+    this.actions.push({ type: 'publish', progress, validationLoss });
+  }
+
+  private tryFinish(): void {
+    if (this.stopping && !this.finishing && this.sessions.ready().length === 0) this.finishing = 'stopped';
+    if (this.stopping && this.evaluation) {
+      this.endEvaluation(null);
+      this.finishing = 'stopped';
+      this.tryPublish();
+    }
+    if (!this.finishing || this.checkpoint) return;
+    if (this.savedVersion !== this.progress.version && this.progress.version > 0 && !this.unsaved) {
+      this.snapshot(false);
+      return;
+    }
+    this.finished = true;
+    for (const { id } of this.sessions.all()) {
+      this.actions.push({
+        type: 'dismiss',
+        session: id,
+        reason: `the run is ${this.finishing}`,
+        final: true,
+      });
+    }
+    this.actions.push({ type: 'finish', reason: this.finishing, saved: !this.unsaved });
+  }
+
+  // ---- time
+
+  private tick(): void {
+    const { intervalMs, timeoutMs } = this.options.heartbeat;
+    const stalled = this.now - (this.lastTickAt ?? this.now) - intervalMs;
+    if (stalled > timeoutMs / 2) this.sessions.forgive(stalled);
+    this.lastTickAt = this.now;
+    for (const { id } of this.sessions.silentSince(this.now - timeoutMs)) {
+      const reason = `silent for ${timeoutMs} ms`;
+      this.actions.push({ type: 'dismiss', session: id, reason, final: false });
+      this.end(id, 'silent', reason);
+    }
+    this.expireLeases();
+    this.recallStalled();
+  }
+
+  private expireLeases(): void {
+    for (const lease of this.book?.leased ?? []) {
+      const { start, end } = this.tree.range(lease.node);
+      const deadline = Math.max(LEASE_DEADLINE_MS, 8 * this.millisecondsPerBatch * (end - start));
+      if (lease.expired || this.now - lease.issuedAt < deadline) continue;
+      this.book!.expire(lease);
+      this.publishLeaseEnd(lease, 'expired');
+    }
+  }
+
+  /** The first waiting node could be what all others wait for, and nobody has room for it: make room. */
+  private recallStalled(): void {
+    if (!this.book || this.now - this.lastCoverageAt < STALL_MS) return;
+    const workers = this.sessions.ready();
+    if (workers.some(({ id }) => this.book!.of(id).length < MAX_LEASES)) return;
+    const start = (lease: Lease): number => this.tree.range(lease.node).start;
+    const last = [...this.book.leased].sort((a, b) => start(b) - start(a))[0];
+    if (!last || start(last) <= this.book.firstWaiting) return;
+    this.book.endLease(last);
+    this.recall(last);
+    this.publishLeaseEnd(last, 'recalled');
+  }
+
+  // ---- telling
+
+  private publish(event: TrainingEvent): void {
+    this.actions.push({ type: 'event', event });
+  }
+
+  private publishLeaseEnd(
+    lease: Lease,
+    outcome: 'covered' | 'lost' | 'expired' | 'recalled' | 'dropped',
+  ): void {
+    this.publish({ kind: 'leaseEnded', outcome, seconds: (this.now - lease.issuedAt) / 1000 });
+  }
+
+  private publishLeftovers(): void {
+    for (const lease of this.book?.leased ?? []) this.publishLeaseEnd(lease, 'dropped');
+  }
+
+  private publishStates(): void {
+    const ready = this.sessions.ready().length;
+    this.publish({
+      kind: 'workerStates',
+      counts: { joining: this.sessions.all().length - ready, computing: ready },
+    });
+  }
+
+  private log(level: 'info' | 'warn', message: string): void {
+    this.actions.push({ type: 'log', level, message });
+  }
+}
+
+function sumStats(stats: readonly BatchStats[]): BatchStats {
+  const sum = { loss: 0, tokens: 0, correct: 0, sourceTokens: 0 };
+  for (const { loss, tokens, correct, sourceTokens } of stats) {
+    sum.loss += loss;
+    sum.tokens += tokens;
+    sum.correct += correct;
+    sum.sourceTokens += sourceTokens;
+  }
+  return sum;
+}

@@ -1,0 +1,93 @@
+// What the coordinator's state machine is told (events), what it decides (actions), and what it is set up with.
+import type { AdamWSpec } from '../engine/native/addon.js';
+import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
+import type { OptimizerConfig } from '../optim/config.js';
+import type { NodeId, PhaseSeconds } from '../protocol/messages.js';
+import type { BatchStats } from './lease-book.js';
+
+/** What decides a run's course; `config/schema.ts` says what each key means. */
+export interface CoordinatorOptions {
+  readonly steps: number;
+  readonly microBatches: number;
+  readonly reducers: number;
+  readonly optimizer: OptimizerConfig;
+  readonly evaluate: { readonly every: number; readonly batches: number };
+  readonly checkpointEvery: number;
+  readonly hardware: 'strict' | 'relaxed';
+  readonly heartbeat: { readonly intervalMs: number; readonly timeoutMs: number };
+}
+
+/** Where a run stands between two steps: what a checkpoint keeps beside the tensors. */
+export interface Progress {
+  /** Steps completed, skipped ones included. */
+  readonly version: number;
+  /** AdamW's t: updates applied. */
+  readonly updates: number;
+  /** Target tokens that carried loss so far. */
+  readonly tokens: number;
+  readonly best: { readonly step: number; readonly loss: number } | null;
+  /** What the workers compute with; null before the first of them. */
+  readonly fingerprint: string | null;
+}
+
+export type CoordinatorEvent =
+  | { readonly type: 'hello'; readonly session: string; readonly name: string; readonly host: string }
+  | { readonly type: 'ready'; readonly session: string; readonly fingerprint: string }
+  | {
+      readonly type: 'heartbeat';
+      readonly session: string;
+      readonly sequence: number;
+      readonly progress: number;
+      readonly phases: PhaseSeconds;
+    }
+  | {
+      readonly type: 'computed';
+      readonly session: string;
+      readonly node: NodeId;
+      readonly stats: readonly BatchStats[];
+    }
+  | {
+      readonly type: 'evaluated';
+      readonly session: string;
+      readonly version: number;
+      readonly index: number;
+      readonly stats: BatchStats;
+    }
+  /** The session is over, whoever noticed. */
+  | { readonly type: 'gone'; readonly session: string; readonly reason: LeaveReason; readonly detail: string }
+  | {
+      readonly type: 'covered';
+      readonly step: number;
+      readonly round: number;
+      readonly leaves: readonly number[];
+    }
+  | {
+      readonly type: 'root';
+      readonly reducer: number;
+      readonly step: number;
+      readonly round: number;
+      readonly blockSums: Float64Array;
+    }
+  | { readonly type: 'sliceWritten'; readonly version: number }
+  | { readonly type: 'checkpointEnded'; readonly version: number; readonly saved: boolean }
+  /** Finish the step, save, end. */
+  | { readonly type: 'stop' }
+  | { readonly type: 'tick' };
+
+export type CoordinatorAction =
+  | { readonly type: 'welcome'; readonly session: string }
+  | { readonly type: 'lease'; readonly session: string; readonly node: NodeId }
+  | { readonly type: 'evaluate'; readonly session: string; readonly version: number; readonly index: number }
+  | { readonly type: 'recall'; readonly session: string; readonly node: NodeId }
+  | { readonly type: 'heartbeat'; readonly session: string; readonly echo: number }
+  /** End the session everywhere; `final`: the worker shall not come back. */
+  | { readonly type: 'dismiss'; readonly session: string; readonly reason: string; readonly final: boolean }
+  | { readonly type: 'begin'; readonly step: number; readonly round: number }
+  | { readonly type: 'commit'; readonly step: number; readonly update: AdamWSpec | null }
+  /** Copy the parameters and moments of this version (it is the reducers' current one) and write them. */
+  | { readonly type: 'snapshot'; readonly progress: Progress }
+  /** All slices are written and the evaluation of that version, if one was due, is known. */
+  | { readonly type: 'publish'; readonly progress: Progress; readonly validationLoss: number | null }
+  | { readonly type: 'event'; readonly event: TrainingEvent }
+  | { readonly type: 'log'; readonly level: 'info' | 'warn'; readonly message: string }
+  | { readonly type: 'finish'; readonly reason: 'completed' | 'stopped'; readonly saved: boolean };

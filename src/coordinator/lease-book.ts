@@ -1,0 +1,156 @@
+// The book of one step: which micro-batches are done, which nodes are leased to whom, and which wait. It decides
+// how much of the tree a worker gets, never when.
+import { nodeKey, type LeafRange, type ReductionTree, type TreeNode } from '../protocol/tree.js';
+
+/** A lease never covers more than 2^4 micro-batches: what a lost worker costs, and what it has to hold. */
+const MAX_LEVEL = 4;
+
+/** What a forward pass told about one micro-batch. */
+export interface BatchStats {
+  readonly loss: number; // summed over target tokens, nats
+  readonly tokens: number; // target tokens that carry loss
+  readonly correct: number;
+  readonly sourceTokens: number;
+}
+
+export interface Lease {
+  readonly node: TreeNode;
+  readonly session: string;
+  readonly issuedAt: number; // ms
+  /** Its worker has told the node's losses; its gradient may still be on the way. */
+  computed: boolean;
+  /** Put back into the pool because it took too long; whoever is first wins. */
+  expired: boolean;
+}
+
+export class LeaseBook {
+  /** Nodes that nobody computes, ascending and disjoint. */
+  private pool: TreeNode[];
+  private readonly leases = new Map<string, Lease>();
+  /** By micro-batch: how many reducers have it. */
+  private readonly coveredBy: Int32Array;
+  readonly stats: (BatchStats | undefined)[];
+  private doneLeaves = 0;
+
+  constructor(
+    readonly tree: ReductionTree,
+    private readonly reducers: number,
+  ) {
+    this.pool = [tree.root];
+    this.coveredBy = new Int32Array(tree.leaves);
+    this.stats = Array.from({ length: tree.leaves });
+  }
+
+  /** Every micro-batch is in the sums of all reducers, and its loss is known. */
+  get done(): boolean {
+    return this.doneLeaves === this.tree.leaves;
+  }
+
+  /** Micro-batches that wait for a worker. */
+  get waiting(): number {
+    return this.pool.reduce((sum, node) => sum + size(this.tree.range(node)), 0);
+  }
+
+  /** Start of the first node that waits; Infinity when none does. */
+  get firstWaiting(): number {
+    return this.pool[0] ? this.tree.range(this.pool[0]).start : Infinity;
+  }
+
+  get leased(): Iterable<Lease> {
+    return this.leases.values();
+  }
+
+  of(session: string): Lease[] {
+    return [...this.leases.values()].filter((lease) => lease.session === session);
+  }
+
+  /**
+   * Leases the first waiting node, or its first part when it is more than this worker's share of what waits:
+   * large subtrees first, smaller ones as the step runs out, so that a slow worker simply takes fewer.
+   */
+  take(session: string, workers: number, now: number): Lease | undefined {
+    const next = this.pool.findIndex((node) => !this.leases.has(leaseKey(session, node)));
+    if (next < 0) return undefined;
+    const share = Math.max(1, Math.floor(this.waiting / workers));
+    let [node] = this.pool.splice(next, 1) as [TreeNode];
+    for (;;) {
+      const children = this.tree.children(node);
+      if (!children || (size(this.tree.range(node)) <= share && node.level <= MAX_LEVEL)) break;
+      this.pool.splice(next, 0, children[1]);
+      node = children[0];
+    }
+    const lease: Lease = { node, session, issuedAt: now, computed: false, expired: false };
+    this.leases.set(leaseKey(session, node), lease);
+    return lease;
+  }
+
+  /** Notes what a worker computed; false when the numbers are not the node's. */
+  computed(session: string, node: TreeNode, stats: readonly BatchStats[]): boolean {
+    const range = this.tree.range(node);
+    if (stats.length !== size(range)) return false;
+    const lease = this.leases.get(leaseKey(session, node));
+    if (lease) lease.computed = true;
+    stats.forEach((stat, i) => {
+      const leaf = range.start + i;
+      const isNew = this.stats[leaf] === undefined;
+      this.stats[leaf] = stat;
+      if (isNew && this.coveredBy[leaf] === this.reducers) this.doneLeaves++;
+    });
+    return true;
+  }
+
+  /** One more reducer has these micro-batches in all its sums. */
+  covered(leaves: readonly number[]): void {
+    for (const leaf of leaves) {
+      if (++this.coveredBy[leaf]! === this.reducers && this.stats[leaf]) this.doneLeaves++;
+    }
+  }
+
+  /** Takes out the leases, and the waiting nodes, of which nothing is wanted any more. */
+  settle(): Lease[] {
+    this.pool = this.pool.filter((node) => !this.isDone(node));
+    const settled = [...this.leases.values()].filter((lease) => this.isDone(lease.node));
+    for (const lease of settled) this.leases.delete(leaseKey(lease.session, lease.node));
+    return settled;
+  }
+
+  /** Ends a session's leases; what nobody else computes waits again, at its place from the left. */
+  release(session: string): Lease[] {
+    const released = this.of(session);
+    for (const lease of released) this.endLease(lease);
+    return released;
+  }
+
+  endLease(lease: Lease): void {
+    this.leases.delete(leaseKey(lease.session, lease.node));
+    if (!lease.expired) this.requeue(lease.node);
+  }
+
+  /** Lets another worker try the same node; the lease lives on, and whoever is first wins. */
+  expire(lease: Lease): void {
+    lease.expired = true;
+    this.requeue(lease.node);
+  }
+
+  private requeue(node: TreeNode): void {
+    if (this.isDone(node)) return;
+    this.pool.push(node);
+    this.pool.sort((a, b) => this.tree.range(a).start - this.tree.range(b).start);
+  }
+
+  private isDone(node: TreeNode): boolean {
+    const { start, end } = this.tree.range(node);
+    for (let leaf = start; leaf < end; leaf++) {
+      if (this.coveredBy[leaf] !== this.reducers || !this.stats[leaf]) return false;
+    }
+    return true;
+  }
+}
+
+function size({ start, end }: LeafRange): number {
+  return end - start;
+}
+
+function leaseKey(session: string, node: TreeNode): string {
+  return `${session}/${nodeKey(node)}`;
+}

@@ -1,0 +1,61 @@
+// Who is here: one session per worker process's stay, and when it was last heard of.
+import type { PhaseSeconds } from '../protocol/messages.js';
+
+export interface Session {
+  readonly id: string;
+  readonly name: string;
+  readonly host: string;
+  readonly joinedAt: number; // ms
+  /** Greeted, but not attached to the reducers yet; or computing. */
+  state: 'joining' | 'ready';
+  lastHeard: number; // ms
+  /** Micro-batches finished, as its heartbeats say. */
+  progress: number;
+  phases: PhaseSeconds;
+}
+
+export class Sessions {
+  private readonly sessions = new Map<string, Session>();
+
+  add(id: string, name: string, host: string, now: number): void {
+    const phases = { compute: 0, push: 0, pull: 0, idle: 0 };
+    this.sessions.set(id, {
+      id,
+      name,
+      host,
+      joinedAt: now,
+      state: 'joining',
+      lastHeard: now,
+      progress: 0,
+      phases,
+    });
+  }
+
+  get(id: string): Session | undefined {
+    return this.sessions.get(id);
+  }
+
+  remove(id: string): Session | undefined {
+    const session = this.sessions.get(id);
+    this.sessions.delete(id);
+    return session;
+  }
+
+  all(): Session[] {
+    return [...this.sessions.values()];
+  }
+
+  ready(): Session[] {
+    return this.all().filter((session) => session.state === 'ready');
+  }
+
+  /** Sessions not heard of since `deadline`. */
+  silentSince(deadline: number): Session[] {
+    return this.all().filter((session) => session.lastHeard < deadline);
+  }
+
+  /** This process itself stood still: the silence was ours. */
+  forgive(stalledMs: number): void {
+    for (const session of this.sessions.values()) session.lastHeard += stalledMs;
+  }
+}
