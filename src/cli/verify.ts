@@ -1,0 +1,61 @@
+// `lockstep verify`: computes every checksum of a checkpoint, or of all of a run's, again.
+
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import type { Command } from 'commander';
+import type { Verdict } from '../checkpoint/verify.js';
+import { UserError } from '../util/errors.js';
+import { ExitCode, outputOf } from './output.js';
+
+/** The verdicts, and whether what was named as a whole is sound. */
+interface Report {
+  readonly sound: boolean;
+  readonly checkpoints: readonly Verdict[];
+}
+
+async function isDirectory(given: string): Promise<boolean> {
+  return stat(given).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+/** A checkpoint itself must be valid. A run must have a valid one and none that is bad: torn ones are a crash's harmless rest. */
+async function verify(given: string): Promise<Report> {
+  const { RunDirectory } = await import('../checkpoint/run-directory.js');
+  const { checkpointDirectories } = await import('../checkpoint/list.js');
+  const { verifyCheckpoint } = await import('../checkpoint/verify.js');
+  if (!(await isDirectory(given))) throw new UserError('NOT_FOUND', `${given} is not a directory`);
+  const { checkpoints } = new RunDirectory(given);
+  if (!(await isDirectory(checkpoints))) {
+    const verdict = await verifyCheckpoint(path.resolve(given));
+    return { sound: verdict.status === 'valid', checkpoints: [verdict] };
+  }
+  const verdicts: Verdict[] = [];
+  for (const directory of await checkpointDirectories(checkpoints))
+    verdicts.push(await verifyCheckpoint(directory));
+  verdicts.sort((a, b) => a.directory.localeCompare(b.directory, 'en', { numeric: true }));
+  const statuses = verdicts.map((verdict) => verdict.status);
+  return { sound: statuses.includes('valid') && !statuses.includes('bad'), checkpoints: verdicts };
+}
+
+function line({ directory, status, bytes, problems }: Verdict): string {
+  const detail = status === 'valid' ? `${(bytes / 1e6).toFixed(1)} MB` : problems.join('; ');
+  return `${status.padEnd(5)}  ${directory}  ${detail}`;
+}
+
+function textOf({ checkpoints }: Report): string {
+  return checkpoints.length === 0 ? 'no checkpoint' : checkpoints.map(line).join('\n');
+}
+
+export function register(program: Command): void {
+  program
+    .command('verify')
+    .argument('<path>', "a run's directory, or one of its checkpoints")
+    .description('check every file of a checkpoint, or of all checkpoints of a run, against its checksum')
+    .action(async (given: string, _options: object, command: Command) => {
+      const report = await verify(given);
+      outputOf(command).result(report, textOf(report));
+      if (!report.sound) process.exitCode = ExitCode.user;
+    });
+}

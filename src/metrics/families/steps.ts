@@ -1,0 +1,39 @@
+// How many steps were done, how long each took, and how far the run is.
+
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { durationBuckets } from './family.js';
+import { skipReasons, type TrainingEvent } from '../events.js';
+
+export function steps(registry: Registry): (event: TrainingEvent) => void {
+  const registers = [registry];
+  const committed = new Counter({
+    name: 'lockstep_steps_committed_total',
+    help: 'Steps whose update was applied, by this process.',
+    registers,
+  });
+  const skipped = new Counter({
+    name: 'lockstep_steps_skipped_total',
+    help: 'Steps passed over without an update, by this process.',
+    labelNames: ['reason'] as const,
+    registers,
+  });
+  for (const reason of skipReasons) skipped.inc({ reason }, 0);
+  const version = new Gauge({
+    name: 'lockstep_parameter_version',
+    help: 'Version of the parameters: steps completed since the run began, skipped ones included.',
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'lockstep_step_duration_seconds',
+    help: 'Time from the start of a step to its commit.',
+    buckets: durationBuckets,
+    registers,
+  });
+  return (event) => {
+    if (event.kind !== 'stepCommitted' && event.kind !== 'stepSkipped') return;
+    if (event.kind === 'stepCommitted') committed.inc();
+    else skipped.inc({ reason: event.reason });
+    version.set(event.version);
+    duration.observe(event.seconds);
+  };
+}

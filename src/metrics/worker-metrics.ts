@@ -1,0 +1,20 @@
+// The metrics of a worker.
+
+import { computation } from './families/computation.js';
+import { heartbeats } from './families/heartbeats.js';
+import { leases } from './families/leases.js';
+import { phases } from './families/phases.js';
+import { processMetrics } from './families/process.js';
+import { transfer } from './families/transfer.js';
+import { createMetrics, type Metrics } from './metrics.js';
+
+export function createWorkerMetrics(): Metrics {
+  return createMetrics([
+    computation,
+    leases,
+    phases(['compute', 'push', 'pull', 'idle']),
+    transfer(['gradients_out', 'parameters_in']),
+    heartbeats,
+    processMetrics,
+  ]);
+}
