@@ -1,0 +1,54 @@
+// What the coordinator's main thread and a reducer thread say to each other.
+import type { Slice } from '../../protocol/chunks.js';
+import type { DecaySegment, ReducerAction, ReducerEvent } from './reducer.js';
+
+export interface ReducerSetup {
+  /** Address to listen on; port * for any. */
+  readonly bind: string;
+  readonly term: number;
+  readonly trainable: number;
+  readonly total: number;
+  readonly slice: Slice;
+  readonly segments: readonly DecaySegment[];
+  readonly microBatches: number;
+  readonly wire: 'float32' | 'bfloat16';
+  readonly version: number;
+  readonly heartbeatMs: number;
+  /** Float32 vectors of all elements (moments: of the trainable ones), shared by all reducers. */
+  readonly parameters: SharedArrayBuffer;
+  readonly moment1: SharedArrayBuffer;
+  readonly moment2: SharedArrayBuffer;
+}
+
+/** Where a snapshot goes: byte offsets of element 0 of each vector in its file. */
+export interface SnapshotFiles {
+  readonly model: { readonly path: string; readonly dataOffset: number };
+  readonly optimizer: {
+    readonly path: string;
+    readonly moment1Offset: number;
+    readonly moment2Offset: number;
+  };
+}
+
+export type ToReducer =
+  | Exclude<ReducerEvent, { type: 'message' }>
+  /** Keep a copy of the slice as it is now. */
+  | { readonly type: 'snapshot'; readonly version: number }
+  /** Write that copy; null: drop it. */
+  | { readonly type: 'write'; readonly version: number; readonly files: SnapshotFiles | null }
+  | { readonly type: 'stop' };
+
+export type FromReducer =
+  | { readonly type: 'listening'; readonly url: string }
+  | Exclude<ReducerAction, { type: 'send' }>
+  /** A worker's connection is gone. */
+  | { readonly type: 'lost'; readonly session: string }
+  | { readonly type: 'written'; readonly version: number; readonly failure: string | null }
+  /** Bytes and seconds since the last report. */
+  | {
+      readonly type: 'usage';
+      readonly gradientBytes: number;
+      readonly parameterBytes: number;
+      readonly reduceSeconds: number;
+      readonly updateSeconds: number;
+    };

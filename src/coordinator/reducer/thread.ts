@@ -1,0 +1,221 @@
+// A reducer's thread: the sockets, the disk and the clock around the state machine in reducer.ts.
+import { parentPort, workerData } from 'node:worker_threads';
+import { writeSlice } from '../../checkpoint/files.js';
+import { loadAddon } from '../../engine/native/load.js';
+import { ChunkGrid } from '../../protocol/chunks.js';
+import {
+  decode,
+  encode,
+  workerToReducer,
+  type Received,
+  type WorkerToReducer,
+} from '../../protocol/messages.js';
+import { RouterSocket, type PeerId } from '../../transport/router.js';
+import { assert, messageOf } from '../../util/errors.js';
+import type { FromReducer, ReducerSetup, SnapshotFiles, ToReducer } from './port.js';
+import { Reducer, type ReducerAction, type ReducerEvent } from './reducer.js';
+
+const USAGE_INTERVAL_MS = 500;
+
+interface Snapshot {
+  readonly version: number;
+  readonly parameters: Float32Array;
+  readonly moment1: Float32Array;
+  readonly moment2: Float32Array;
+}
+
+class ReducerThread {
+  private readonly grid: ChunkGrid;
+  private readonly reducer: Reducer;
+  private readonly socket: RouterSocket;
+  private readonly peers = new Map<string, PeerId>();
+  private readonly sessions = new Map<PeerId, string>();
+  private readonly open = new Set<string>();
+  /** Peers that attached to a session which the coordinator has not told us of yet. */
+  private readonly early = new Map<PeerId, Received<WorkerToReducer>>();
+  private snapshot: Snapshot | undefined;
+  private usage = { gradientBytes: 0, parameterBytes: 0, reduceSeconds: 0, updateSeconds: 0 };
+
+  constructor(
+    private readonly setup: ReducerSetup,
+    private readonly tell: (message: FromReducer) => void,
+  ) {
+    this.grid = new ChunkGrid(setup.trainable, setup.total);
+    this.socket = new RouterSocket(setup.heartbeatMs);
+    this.reducer = new Reducer({
+      ...setup,
+      grid: this.grid,
+      parameters: new Float32Array(setup.parameters),
+      moment1: new Float32Array(setup.moment1),
+      moment2: new Float32Array(setup.moment2),
+      arithmetic: loadAddon(),
+    });
+  }
+
+  async run(): Promise<void> {
+    this.tell({ type: 'listening', url: await this.socket.bind(this.setup.bind) });
+    const timer = setInterval(() => this.reportUsage(), USAGE_INTERVAL_MS);
+    try {
+      await this.socket.receive({
+        message: (peer, frames) => this.receive(peer, frames),
+        disconnected: (peer) => this.disconnected(peer),
+      });
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  command(message: ToReducer): void {
+    switch (message.type) {
+      case 'open':
+        this.open.add(message.session);
+        this.handle(message);
+        for (const [peer, attach] of this.early)
+          if (attach.session === message.session) this.attach(peer, attach);
+        break;
+      case 'close':
+        this.open.delete(message.session);
+        this.unbind(message.session);
+        this.handle(message);
+        break;
+      case 'begin':
+      case 'commit':
+        this.handle(message);
+        break;
+      case 'snapshot':
+        this.snapshot = this.copySlice(message.version);
+        break;
+      case 'write':
+        void this.write(message.version, message.files);
+        break;
+      case 'stop':
+        this.reportUsage();
+        this.socket.close();
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  // ---- messages of workers
+
+  private receive(peer: PeerId, frames: Uint8Array[]): void {
+    const session = this.sessions.get(peer);
+    try {
+      const message = decode(workerToReducer, frames);
+      if (message.term !== this.setup.term)
+        this.refuse(peer, `this is term ${this.setup.term}, not ${message.term}`);
+      else if (session === undefined && message.type === 'attach') this.attach(peer, message);
+      else if (session === message.session) {
+        this.usage.gradientBytes += message.payload.length;
+        this.handle({ type: 'message', session, message });
+      } else this.refuse(peer, 'the session is not known here');
+    } catch (error) {
+      const reason = messageOf(error);
+      if (session === undefined) this.refuse(peer, reason);
+      else this.tell({ type: 'fault', session, reason });
+    }
+  }
+
+  private attach(peer: PeerId, message: Received<WorkerToReducer>): void {
+    const { session } = message;
+    if (!this.open.has(session)) {
+      this.early.set(peer, message);
+      return;
+    }
+    this.early.delete(peer);
+    if (this.peers.has(session)) return this.refuse(peer, 'the session is attached already');
+    this.peers.set(session, peer);
+    this.sessions.set(peer, session);
+    this.handle({ type: 'message', session, message });
+  }
+
+  private disconnected(peer: PeerId): void {
+    this.early.delete(peer);
+    const session = this.sessions.get(peer);
+    if (session === undefined) return;
+    this.unbind(session);
+    this.tell({ type: 'lost', session });
+  }
+
+  private unbind(session: string): void {
+    const peer = this.peers.get(session);
+    this.peers.delete(session);
+    if (peer !== undefined) this.sessions.delete(peer);
+  }
+
+  private refuse(peer: PeerId, reason: string): void {
+    this.socket.send(peer, encode({ type: 'refused', reason }));
+  }
+
+  // ---- the state machine's actions
+
+  private handle(event: ReducerEvent): void {
+    const started = performance.now();
+    const actions = this.reducer.handle(event);
+    const seconds = (performance.now() - started) / 1000;
+    if (event.type === 'commit') this.usage.updateSeconds += seconds;
+    else this.usage.reduceSeconds += seconds;
+    for (const action of actions) this.perform(action);
+  }
+
+  private perform(action: ReducerAction): void {
+    if (action.type !== 'send') {
+      this.tell(action);
+      return;
+    }
+    const peer = this.peers.get(action.session);
+    if (peer === undefined) return;
+    this.usage.parameterBytes += action.payload?.length ?? 0;
+    this.socket.send(peer, encode(action.message, action.payload, action.crc));
+  }
+
+  private reportUsage(): void {
+    this.tell({ type: 'usage', ...this.usage });
+    this.usage = { gradientBytes: 0, parameterBytes: 0, reduceSeconds: 0, updateSeconds: 0 };
+  }
+
+  // ---- checkpoints
+
+  /** First and last element of the slice, and the last that is trained. */
+  private bounds(): { start: number; end: number; trainedEnd: number } {
+    const { firstChunk, endChunk } = this.setup.slice;
+    const start = this.grid.start(firstChunk);
+    const end = Math.min(this.grid.start(endChunk), this.setup.total);
+    return { start, end, trainedEnd: Math.max(start, Math.min(end, this.setup.trainable)) };
+  }
+
+  private copySlice(version: number): Snapshot {
+    const { start, end, trainedEnd } = this.bounds();
+    return {
+      version,
+      parameters: new Float32Array(this.setup.parameters).slice(start, end),
+      moment1: new Float32Array(this.setup.moment1).slice(start, trainedEnd),
+      moment2: new Float32Array(this.setup.moment2).slice(start, trainedEnd),
+    };
+  }
+
+  private async write(version: number, files: SnapshotFiles | null): Promise<void> {
+    const { snapshot } = this;
+    assert(snapshot?.version === version, `asked to write version ${version} without a snapshot of it`);
+    this.snapshot = undefined;
+    if (!files) return;
+    const { model, optimizer } = files;
+    const offset = this.bounds().start * 4;
+    try {
+      await writeSlice(model.path, model.dataOffset + offset, snapshot.parameters);
+      await writeSlice(optimizer.path, optimizer.moment1Offset + offset, snapshot.moment1);
+      await writeSlice(optimizer.path, optimizer.moment2Offset + offset, snapshot.moment2);
+      this.tell({ type: 'written', version, failure: null });
+    } catch (error) {
+      this.tell({ type: 'written', version, failure: messageOf(error) });
+    }
+  }
+}
+
+assert(parentPort, 'reducer/thread.ts is the entry of a worker thread');
+const port = parentPort;
+const thread = new ReducerThread(workerData as ReducerSetup, (message) => port.postMessage(message));
+port.on('message', (message: ToReducer) => thread.command(message));
+await thread.run();
+port.close();

@@ -1,0 +1,63 @@
+// The coordinator's reducer threads: started together, told the same things, heard as one.
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type { ReducerAddress } from '../protocol/messages.js';
+import { UserError, messageOf } from '../util/errors.js';
+import type { FromReducer, ReducerSetup, ToReducer } from './reducer/port.js';
+
+export interface ReducersHandlers {
+  message(reducer: number, message: FromReducer): void;
+  /** A reducer is gone: the run cannot go on. */
+  failed(error: Error): void;
+}
+
+export class Reducers {
+  private constructor(
+    private readonly threads: readonly Worker[],
+    /** Where workers find them, in the order of their slices. */
+    readonly addresses: readonly ReducerAddress[],
+  ) {}
+
+  static async start(setups: readonly ReducerSetup[], handlers: ReducersHandlers): Promise<Reducers> {
+    const started = setups.map(async (setup, index) => {
+      const thread = new Worker(new URL('./reducer/thread.js', import.meta.url), { workerData: setup });
+      const url = await listening(thread);
+      thread.on('message', (message: FromReducer) => handlers.message(index, message));
+      thread.on('error', (error) => handlers.failed(error));
+      return { thread, address: { url, ...setup.slice } };
+    });
+    const reducers = await Promise.all(started);
+    return new Reducers(
+      reducers.map(({ thread }) => thread),
+      reducers.map(({ address }) => address),
+    );
+  }
+
+  get count(): number {
+    return this.threads.length;
+  }
+
+  tellAll(message: ToReducer): void {
+    for (const thread of this.threads) thread.postMessage(message);
+  }
+
+  /** Closes their sockets and waits for the threads to end by themselves. */
+  async stop(): Promise<void> {
+    const ended = this.threads.map((thread) => once(thread, 'exit'));
+    this.tellAll({ type: 'stop' });
+    await Promise.all(ended);
+  }
+}
+
+async function listening(thread: Worker): Promise<string> {
+  try {
+    const [message] = (await once(thread, 'message')) as [FromReducer];
+    if (message.type !== 'listening') throw new Error(`a reducer began with "${message.type}"`);
+    return message.url;
+  } catch (error) {
+    // A UserError loses its class on the way out of a thread.
+    const { code } = error as { code?: unknown };
+    if (typeof code === 'string' && code === code.toUpperCase()) throw new UserError(code, messageOf(error));
+    throw error;
+  }
+}
