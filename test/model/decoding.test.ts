@@ -5,26 +5,34 @@ import { beamSearch } from '../../src/model/beam.js';
 import { generate } from '../../src/model/generate.js';
 import { padRows } from '../../src/model/pad.js';
 import { argMax } from '../../src/model/probabilities.js';
+import { drawToken } from '../../src/model/sampling-strategies.js';
+import { inScope } from '../../src/model/scope.js';
 import { scorePairs } from '../../src/model/score.js';
 import { TransformerDecoder } from '../../src/model/transformer-decoder.js';
 import { TransformerTarget } from '../../src/model/transformer-target.js';
 import type { Transformer } from '../../src/model/transformer.js';
+import { RandomField, RandomSite } from '../../src/util/philox.js';
 import { tinyModel } from './tiny-model.js';
 
 const sources = [[5, 6, 7, 1], [9, 1], [1], [3, 14, 15, 9, 2, 6, 5, 1]].map((ids) => Int32Array.from(ids));
 
-/** Greedy decoding by running the whole decoder again for every token. */
-function uncachedGreedy(transformer: Transformer, source: Int32Array, limit: number): number[] {
+/** Decoding by running the whole decoder again for every token. */
+function uncached(
+  transformer: Transformer,
+  source: Int32Array,
+  limit: number,
+  choose: (logits: Float32Array, position: number) => number,
+): number[] {
   const { padId, startId, endId, width } = transformer.config;
   const ids: number[] = [];
   while (ids.length < limit) {
-    const next = tf.tidy(() => {
+    const next = inScope(() => {
       const padded = padRows([source], padId);
       const memory = transformer.encode(padded.ids, padded.lengths, null);
       const input = tf.tensor2d([startId, ...ids], [1, ids.length + 1], 'int32');
       const hidden = transformer.decode(input, memory, padded.lengths, null);
       const last = hidden.slice([0, ids.length, 0], [1, 1, width]);
-      return argMax(transformer.logits(last).dataSync());
+      return choose(transformer.logits(last).dataSync<'float32'>(), ids.length);
     });
     if (next === endId) break;
     ids.push(next);
@@ -32,29 +40,29 @@ function uncachedGreedy(transformer: Transformer, source: Int32Array, limit: num
   return ids;
 }
 
+const sampling = { temperature: 1.5, topK: 10, topP: 0.95 };
+
 for (const norm of ['post', 'pre'] as const) {
-  void test(`greedy decoding with the cache, batched, chooses what it chooses without, ${norm}-norm`, async () => {
-    const { transformer, config, flat, parameters } = await tinyModel({ norm, activation: 'gelu' }, 3);
-    // New parameters repeat the last token for ever; larger ones say something varied.
-    for (let i = 0; i < parameters.layout.trainable; i++) flat[i]! *= 2.5;
-    const decoder = new TransformerDecoder(transformer, sources);
+  void test(`decoding with the cache, batched, chooses what it chooses without, ${norm}-norm`, async () => {
+    const { transformer, config } = await tinyModel({ norm, activation: 'gelu' }, 3);
     const limits = [20, 3, 12, 20];
-    const cached = generate(decoder, {
-      ...config,
-      limits,
-      suppressed: [],
-      sampling: null,
-      seed: 0,
-      firstSequence: 0,
-    });
-    decoder.dispose();
+    const run = (how: typeof sampling | null): (readonly number[])[] => {
+      const decoder = new TransformerDecoder(transformer, sources);
+      const options = { ...config, limits, suppressed: [], seed: 4, firstSequence: 0 };
+      const generated = generate(decoder, { ...options, sampling: how });
+      decoder.dispose();
+      return generated.map(({ ids }) => ids);
+    };
+    const greedy = run(null);
+    const sampled = run(sampling);
     sources.forEach((source, i) => {
-      assert.deepEqual(cached[i]!.ids, uncachedGreedy(transformer, source, limits[i]!), `source ${i}`);
+      const field = new RandomField({ seed: 4, step: 0, microBatch: i, site: RandomSite.sample });
+      const draw = (logits: Float32Array, position: number): number =>
+        drawToken(logits, sampling, field.uniform(position));
+      assert.deepEqual(greedy[i], uncached(transformer, source, limits[i]!, argMax), `source ${i}, greedy`);
+      assert.deepEqual(sampled[i], uncached(transformer, source, limits[i]!, draw), `source ${i}, sampled`);
     });
-    assert.ok(
-      cached.some(({ ids }) => new Set(ids).size > 2),
-      'some output is varied',
-    );
+    assert.ok(new Set(sampled.flat()).size > 5, 'the samples are varied');
   });
 }
 
