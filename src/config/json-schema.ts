@@ -73,8 +73,14 @@ export function keysAt(path: readonly string[], value?: unknown): string[] {
 }
 
 /** Every key of the file with the mappings it lies in, such as "optimizer.schedule.kind". */
-export function allKeys(path: readonly string[] = []): string[] {
-  return keysAt(path).flatMap((key) => [[...path, key].join('.'), ...allKeys([...path, key])]);
+export function allKeys(schema: JsonSchema = jsonSchema(), prefix = ''): string[] {
+  const found = branches(schema, null).flatMap(({ properties = {} }) =>
+    Object.entries(properties).flatMap(([key, inner]) => [
+      prefix + key,
+      ...allKeys(inner, `${prefix}${key}.`),
+    ]),
+  );
+  return [...new Set(found)];
 }
 
 /** The alternatives of a schema that `value` could be meant as. */
