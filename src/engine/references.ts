@@ -112,7 +112,10 @@ export function crossEntropy(
   smoothing: number,
 ): { loss: tf.Scalar; correct: tf.Scalar } {
   const [vocabulary, width] = table.shape as [number, number];
-  if (lossRows.size === 0) return { loss: hidden.mul(0).sum<tf.Scalar>(), correct: tf.scalar(0) };
+  if (lossRows.size === 0) {
+    const nothing = tf.add(hidden.mul(0).sum<tf.Scalar>(), table.mul(0).sum<tf.Scalar>());
+    return { loss: nothing.asScalar(), correct: tf.scalar(0) };
+  }
   const rows = tf.gather(hidden.reshape<tf.Tensor2D>([-1, width]), lossRows.as1D());
   const logits = tf.matMul(rows, table.as2D(vocabulary, width), false, true).add(bias); // [R, V]
   const target = tf
