@@ -68,8 +68,13 @@ function run(command, args, env = {}) {
   });
 }
 
-function lastLines(output, count = 20) {
-  return output.trimEnd().split('\n').slice(-count).join('\n');
+/** The end of a program's output, without stack traces. */
+function lastLines(output, count = 12) {
+  const lines = output.trimEnd().split('\n');
+  return lines
+    .filter((line) => !/^(npm \S+)? +at /.test(line))
+    .slice(-count)
+    .join('\n');
 }
 
 // ---- the steps

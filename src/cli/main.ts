@@ -11,9 +11,12 @@ import {
   keepStdoutForResults,
   reportFailure,
 } from './output.js';
+import * as doctor from './doctor.js';
 import * as schema from './schema.js';
+import * as verify from './verify.js';
 
-const commands = [schema];
+/** In the order in which the help lists them. */
+const commands = [verify, doctor, schema];
 
 function createProgram(): Command {
   const program = new Command('lockstep')
