@@ -62,7 +62,8 @@ export function encodeManifest(step: number, term: number, files: readonly Manif
 
 /** Parses manifest.json's text. */
 export function decodeManifest(text: string): ManifestResult {
-  if (!text.endsWith('}\n')) return { status: 'torn', problem: `${MANIFEST} is cut off` };
+  // Only the outermost brace stands at the start of a line.
+  if (!text.endsWith('\n}\n')) return { status: 'torn', problem: `${MANIFEST} is cut off` };
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -112,9 +112,9 @@ export async function writeCheckpoint(
   return store.finish(begun, stateOf(step, loss));
 }
 
-/** Flips one bit of a file. */
-export async function flipBit(file: string, byte: number): Promise<void> {
+/** Flips one bit of a file, in its byte `fromEnd` before the end (1: the last). */
+export async function flipBit(file: string, fromEnd: number): Promise<void> {
   const bytes = await readFile(file);
-  bytes[byte]! ^= 1;
+  bytes[bytes.byteLength - fromEnd]! ^= 1;
   await writeFile(file, bytes);
 }
