@@ -15,6 +15,8 @@ const stateSchema = z.object({
   config: z.record(z.string(), z.unknown()),
   validationLoss: z.number().nullable(),
   best: z.object({ step: count, loss: z.number() }).nullable(),
+  dataset: z.string(),
+  fingerprint: z.string().nullable(),
   lockstepVersion: z.string(),
 });
 
@@ -31,6 +33,10 @@ export interface CheckpointState {
   /** Loss of the evaluation of exactly this version; null if there was none. */
   readonly validationLoss: number | null;
   readonly best: { readonly step: number; readonly loss: number } | null;
+  /** SHA-256 of the prepared data set's manifest. */
+  readonly dataset: string;
+  /** What the workers computed with: engine, matrix product, instruction set, probe; null before the first of them. */
+  readonly fingerprint: string | null;
   readonly lockstepVersion: string;
 }
 

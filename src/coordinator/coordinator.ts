@@ -6,10 +6,11 @@ import { adamWSpec } from '../optim/adamw.js';
 import { clipScale } from '../optim/clip.js';
 import { learningRate } from '../optim/schedule.js';
 import type { NodeId } from '../protocol/messages.js';
+import type { BatchStats } from '../protocol/stats.js';
 import { ReductionTree, type TreeNode } from '../protocol/tree.js';
 import { Evaluation } from './evaluation.js';
 import type { CoordinatorAction, CoordinatorEvent, CoordinatorOptions, Progress } from './events.js';
-import { LeaseBook, type BatchStats, type Lease } from './lease-book.js';
+import { LeaseBook, type Lease } from './lease-book.js';
 import { Sessions, type Session } from './sessions.js';
 
 interface PendingCheckpoint {

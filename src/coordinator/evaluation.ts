@@ -1,5 +1,5 @@
 // One evaluation of one version: its micro-batches, who computes which, and their results.
-import type { BatchStats } from './lease-book.js';
+import type { BatchStats } from '../protocol/stats.js';
 
 /** Micro-batches a worker holds at once: one to compute, one ahead. */
 const AHEAD = 2;

@@ -3,7 +3,7 @@ import type { AdamWSpec } from '../engine/native/addon.js';
 import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
 import type { OptimizerConfig } from '../optim/config.js';
 import type { NodeId, PhaseSeconds } from '../protocol/messages.js';
-import type { BatchStats } from './lease-book.js';
+import type { BatchStats } from '../protocol/stats.js';
 
 /** What decides a run's course; `config/schema.ts` says what each key means. */
 export interface CoordinatorOptions {

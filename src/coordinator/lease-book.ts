@@ -1,17 +1,10 @@
 // The book of one step: which micro-batches are done, which nodes are leased to whom, and which wait. It decides
 // how much of the tree a worker gets, never when.
+import type { BatchStats } from '../protocol/stats.js';
 import { nodeKey, type LeafRange, type ReductionTree, type TreeNode } from '../protocol/tree.js';
 
 /** A lease never covers more than 2^4 micro-batches: what a lost worker costs, and what it has to hold. */
 const MAX_LEVEL = 4;
-
-/** What a forward pass told about one micro-batch. */
-export interface BatchStats {
-  readonly loss: number; // summed over target tokens, nats
-  readonly tokens: number; // target tokens that carry loss
-  readonly correct: number;
-  readonly sourceTokens: number;
-}
 
 export interface Lease {
   readonly node: TreeNode;

@@ -29,12 +29,15 @@ export class RouterSocket {
     sendTimeout: 0,
     sendHighWaterMark: 0,
     receiveHighWaterMark: 0,
-    linger: 0,
   });
   private readonly queue = new SendQueue((frames) => this.socket.send(frames));
 
-  /** @param heartbeatMs silence after which a peer's connection is given up by ZeroMQ itself */
-  constructor(heartbeatMs: number) {
+  /**
+   * @param heartbeatMs silence after which a peer's connection is given up by ZeroMQ itself
+   * @param lingerMs how long last messages may take after `close`
+   */
+  constructor(heartbeatMs: number, lingerMs = 0) {
+    this.socket.linger = lingerMs;
     this.socket.heartbeatInterval = Math.ceil(heartbeatMs / 2);
     this.socket.heartbeatTimeout = heartbeatMs;
     this.socket.notifyDisconnects();

@@ -1,0 +1,92 @@
+// A checkpoint's way to disk: room is made, the reducers write their slices, the store makes it valid. All of it
+// beside the training, one checkpoint at a time.
+import type { Logger } from 'pino';
+import type { BegunCheckpoint } from '../checkpoint/store.js';
+import type { TrainingEvent } from '../metrics/events.js';
+import { messageOf } from '../util/errors.js';
+import type { CoordinatorEvent, Progress } from './events.js';
+import type { Reducers } from './reducers.js';
+import { stateOf, type OpenRun } from './run.js';
+
+export interface CheckpointHandlers {
+  decide(event: CoordinatorEvent): void;
+  publish(event: TrainingEvent): void;
+}
+
+export class CheckpointWriter {
+  private begun: BegunCheckpoint | undefined;
+  private startedAt = 0;
+  private work: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly run: OpenRun,
+    private readonly reducers: Reducers,
+    private readonly handlers: CheckpointHandlers,
+    private readonly log: Logger,
+  ) {}
+
+  /** Copies the current version now (the copy is ordered among the commits), and writes it when there is room. */
+  snapshot(version: number): void {
+    this.startedAt = performance.now();
+    this.reducers.tellAll({ type: 'snapshot', version });
+    this.work = this.begin(version);
+  }
+
+  private async begin(version: number): Promise<void> {
+    try {
+      this.begun = await this.run.store.begin(version, this.run.term.term);
+    } catch (error) {
+      this.reducers.tellAll({ type: 'write', version, files: null });
+      return this.fail(version, messageOf(error));
+    }
+    const { model, optimizer } = this.begun;
+    this.reducers.tellAll({ type: 'write', version, files: { model, optimizer } });
+  }
+
+  /** A reducer has written its slice, or could not. */
+  written(version: number, failure: string | null): void {
+    if (this.begun?.step !== version) return;
+    if (failure === null) this.handlers.decide({ type: 'sliceWritten', version });
+    else this.work = this.abandon(this.begun, failure);
+  }
+
+  publish(progress: Progress, validationLoss: number | null): void {
+    const { begun } = this;
+    if (begun) this.work = this.finish(begun, progress, validationLoss);
+  }
+
+  /** Resolves when nothing is being written any more. */
+  async settled(): Promise<void> {
+    await this.work;
+  }
+
+  private async finish(
+    begun: BegunCheckpoint,
+    progress: Progress,
+    validationLoss: number | null,
+  ): Promise<void> {
+    try {
+      const info = await this.run.store.finish(begun, stateOf(this.run, progress, validationLoss));
+      this.begun = undefined;
+      const seconds = (performance.now() - this.startedAt) / 1000;
+      this.handlers.publish({ kind: 'checkpointWritten', step: begun.step, seconds, bytes: info.bytes });
+      this.log.info({ step: begun.step, directory: info.directory }, 'checkpoint written');
+      this.handlers.decide({ type: 'checkpointEnded', version: begun.step, saved: true });
+    } catch (error) {
+      this.fail(begun.step, messageOf(error));
+    }
+  }
+
+  private async abandon(begun: BegunCheckpoint, failure: string): Promise<void> {
+    this.begun = undefined;
+    await this.run.store.abandon(begun).catch((error: unknown) => this.log.warn(messageOf(error)));
+    this.fail(begun.step, failure);
+  }
+
+  private fail(version: number, reason: string): void {
+    this.begun = undefined;
+    this.log.error({ step: version }, `the checkpoint could not be written: ${reason}`);
+    this.handlers.publish({ kind: 'checkpointFailed', step: version, reason });
+    this.handlers.decide({ type: 'checkpointEnded', version, saved: false });
+  }
+}

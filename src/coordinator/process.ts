@@ -1,0 +1,439 @@
+// The coordinator as a running process: sockets, reducer threads, checkpoints, metrics and the clock around the
+// state machine in coordinator.ts. What is decided there is done here, and what happens here is told there.
+import type { Logger } from 'pino';
+import { createCoordinatorMetrics } from '../metrics/coordinator-metrics.js';
+import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
+import { startHttp, type HttpServer } from '../metrics/http.js';
+import { MetricsLog } from '../metrics/metrics-log.js';
+import { ChunkGrid } from '../protocol/chunks.js';
+import { ProtocolError } from '../protocol/frames.js';
+import {
+  decode,
+  workerToCoordinator,
+  type CoordinatorToWorker,
+  type Received,
+  type WorkerToCoordinator,
+} from '../protocol/messages.js';
+import type { SamplesShape } from '../protocol/samples.js';
+import { decodeStats } from '../protocol/stats.js';
+import { ReductionTree } from '../protocol/tree.js';
+import { RouterSocket, type PeerId } from '../transport/router.js';
+import { CheckpointWriter } from './checkpoints.js';
+import { Connections } from './connections.js';
+import { Coordinator } from './coordinator.js';
+import type { CoordinatorAction, CoordinatorEvent } from './events.js';
+import { progressHealth } from './health.js';
+import { decaySegments } from './reducer/segments.js';
+import type { FromReducer, ReducerSetup } from './reducer/port.js';
+import { Reducers } from './reducers.js';
+import type { OpenRun } from './run.js';
+import { SampleSource, type LeaseSamples } from './sample-source.js';
+
+export interface CoordinatorProcessOptions {
+  readonly run: OpenRun;
+  /** For example tcp://127.0.0.1:7117, or with port *. */
+  readonly bind: string;
+  /** Where /metrics, /healthz and /readyz are served; null: nowhere. */
+  readonly http: { readonly host: string; readonly port: number } | null;
+  readonly log: Logger;
+  readonly onEvent: (event: TrainingEvent) => void;
+}
+
+export interface Outcome {
+  readonly reason: 'completed' | 'stopped';
+  /** Steps completed. */
+  readonly version: number;
+  /** Whether the last version was saved. */
+  readonly saved: boolean;
+}
+
+/** How long last messages may take to leave. */
+const LINGER_MS = 1000;
+
+export class CoordinatorProcess {
+  /** Where workers find the coordinator. */
+  url = '';
+  private readonly machine: Coordinator;
+  private readonly socket: RouterSocket;
+  private readonly connections: Connections;
+  private readonly samples: SampleSource;
+  private readonly tree: ReductionTree;
+  private readonly metrics = createCoordinatorMetrics();
+  private readonly health = progressHealth();
+  private reducers!: Reducers;
+  private checkpoints!: CheckpointWriter;
+  private metricsLog!: MetricsLog;
+  private http: HttpServer | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private sequence = 0;
+  private ended = false;
+  private settle!: { resolve: (outcome: Outcome) => void; reject: (error: unknown) => void };
+  /** Settles when the run has ended and everything is closed; rejects when it cannot go on. */
+  readonly done = new Promise<Outcome>((resolve, reject) => (this.settle = { resolve, reject }));
+
+  private constructor(private readonly options: CoordinatorProcessOptions) {
+    const { run } = options;
+    const { config } = run;
+    this.samples = new SampleSource(run.dataset, config);
+    this.tree = new ReductionTree(config.batch.microBatches);
+    this.socket = new RouterSocket(config.heartbeat.timeoutMs, LINGER_MS);
+    this.connections = new Connections(this.socket);
+    const slices = new ChunkGrid(run.layout.trainable, run.layout.total).slices(config.reducers);
+    const decisive = {
+      steps: config.steps,
+      microBatches: config.batch.microBatches,
+      reducers: slices.length,
+      optimizer: config.optimizer,
+      evaluate: { every: config.evaluate.every, batches: this.samples.evaluationBatches },
+      checkpointEvery: config.checkpoint.every,
+      hardware: config.hardware,
+      heartbeat: config.heartbeat,
+    };
+    this.machine = new Coordinator(decisive, run.progress, run.resumed);
+  }
+
+  /** Listens and begins; workers may come at any time. */
+  static async start(options: CoordinatorProcessOptions): Promise<CoordinatorProcess> {
+    const coordinator = new CoordinatorProcess(options);
+    try {
+      await coordinator.open();
+    } catch (error) {
+      await coordinator.close();
+      throw error;
+    }
+    return coordinator;
+  }
+
+  /** Where metrics are served, if anywhere. */
+  get httpUrl(): string | undefined {
+    return this.http?.url;
+  }
+
+  /** Ends the run after the current step, with a checkpoint. */
+  stop(): void {
+    this.decide({ type: 'stop' });
+  }
+
+  private async open(): Promise<void> {
+    const { run, bind, http, log } = this.options;
+    this.metricsLog = await MetricsLog.open(run.directory.metricsLog, run.progress.version);
+    this.url = await this.socket.bind(bind);
+    this.reducers = await Reducers.start(this.reducerSetups(), {
+      message: (reducer, message) => this.guard(() => this.hearReducer(reducer, message)),
+      failed: (error) => this.fail(error),
+    });
+    this.checkpoints = new CheckpointWriter(
+      run,
+      this.reducers,
+      { decide: (event) => this.decide(event), publish: (event) => this.publish(event) },
+      log,
+    );
+    if (http) this.http = await startHttp({ ...http, registry: this.metrics.registry, ...this.health });
+    this.perform(this.machine.start(performance.now()));
+    const { intervalMs } = run.config.heartbeat;
+    this.timer = setInterval(() => this.decide({ type: 'tick' }), Math.min(intervalMs, 250));
+    this.socket
+      .receive({
+        message: (peer, frames) => this.guard(() => this.receive(peer, frames)),
+        disconnected: (peer) =>
+          this.lose(this.connections.sessionOf(peer), 'disconnected', 'its connection ended'),
+      })
+      .catch((error: unknown) => this.fail(error));
+    log.info({ url: this.url, term: run.term.term, version: run.progress.version }, 'coordinator listening');
+  }
+
+  private reducerSetups(): ReducerSetup[] {
+    const { run, bind } = this.options;
+    const { config, layout, vectors, term, progress } = run;
+    const segments = decaySegments(layout.tensors, layout.trainable);
+    return new ChunkGrid(layout.trainable, layout.total).slices(config.reducers).map((slice) => ({
+      bind: bind.replace(/:[^:]*$/, ':*'),
+      term: term.term,
+      trainable: layout.trainable,
+      total: layout.total,
+      slice,
+      segments,
+      microBatches: config.batch.microBatches,
+      wire: config.wire,
+      version: progress.version,
+      heartbeatMs: config.heartbeat.timeoutMs,
+      ...vectors,
+    }));
+  }
+
+  // ---- what happens
+
+  private receive(peer: PeerId, frames: Uint8Array[]): void {
+    const session = this.connections.sessionOf(peer);
+    try {
+      const message = decode(workerToCoordinator, frames);
+      if (message.type === 'hello') this.greet(peer, message);
+      else if (
+        session === undefined ||
+        message.session !== session ||
+        message.term !== this.options.run.term.term
+      ) {
+        this.connections.sendTo(peer, { type: 'bye', reason: 'the session is over', final: false });
+      } else this.hearWorker(session, message);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      if (session === undefined) this.refuse(peer, error.message);
+      else this.dismiss(session, error.message, true);
+    }
+  }
+
+  private greet(peer: PeerId, hello: WorkerToCoordinator & { type: 'hello' }): void {
+    const { runId } = this.options.run;
+    if (hello.runId !== null && hello.runId !== runId)
+      return this.refuse(peer, 'this is the coordinator of another run');
+    if (this.connections.sessionOf(peer) !== undefined) return;
+    const session = this.connections.open(peer);
+    this.reducers.tellAll({ type: 'open', session });
+    this.decide({ type: 'hello', session, name: hello.name, host: hello.host });
+  }
+
+  private refuse(peer: PeerId, reason: string): void {
+    this.options.log.warn(`refused a connection: ${reason}`);
+    this.connections.sendTo(peer, { type: 'bye', reason, final: true });
+  }
+
+  private hearWorker(
+    session: string,
+    message: Exclude<Received<WorkerToCoordinator>, { type: 'hello' }>,
+  ): void {
+    switch (message.type) {
+      case 'ready': {
+        const { engine, matmul, isa } = message.engine;
+        this.decide({
+          type: 'ready',
+          session,
+          fingerprint: `${engine}, ${matmul}, ${isa}, probe ${message.probe.slice(0, 16)}`,
+        });
+        break;
+      }
+      case 'heartbeat':
+        this.decide({ ...message, session });
+        break;
+      case 'computed':
+        this.decide({ type: 'computed', session, node: message, stats: decodeStats(message.payload) });
+        break;
+      case 'evaluated': {
+        const [stats] = decodeStats(message.payload);
+        if (stats)
+          this.decide({ type: 'evaluated', session, version: message.version, index: message.index, stats });
+        break;
+      }
+      case 'leave':
+        this.lose(session, 'finished', message.reason);
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  private hearReducer(reducer: number, message: FromReducer): void {
+    switch (message.type) {
+      case 'covered':
+        this.decide(message);
+        break;
+      case 'root':
+        this.decide({ ...message, reducer });
+        break;
+      case 'lost':
+        this.lose(message.session, 'disconnected', 'its connection to a reducer ended');
+        break;
+      case 'fault':
+        this.dismiss(message.session, message.reason, true);
+        break;
+      case 'written':
+        this.checkpoints.written(message.version, message.failure);
+        break;
+      case 'usage':
+        this.publish({ kind: 'bytes', direction: 'gradients_in', bytes: message.gradientBytes });
+        this.publish({ kind: 'bytes', direction: 'parameters_out', bytes: message.parameterBytes });
+        this.publish({ kind: 'phase', phase: 'reduce', seconds: message.reduceSeconds });
+        this.publish({ kind: 'phase', phase: 'update', seconds: message.updateSeconds });
+        break;
+      case 'updated':
+      case 'listening':
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  /** The session ended on the worker's side, or broke the protocol. */
+  private dismiss(session: string, reason: string, final: boolean): void {
+    void this.connections.send(session, { message: { type: 'bye', reason, final } });
+    this.lose(session, 'failed', reason);
+  }
+
+  private lose(session: string | undefined, reason: LeaveReason, detail: string): void {
+    if (session === undefined || this.ended) return;
+    void this.connections.send(session, { message: { type: 'bye', reason: detail, final: false } });
+    this.forget(session);
+    this.decide({ type: 'gone', session, reason, detail });
+  }
+
+  private forget(session: string): void {
+    this.reducers.tellAll({ type: 'close', session });
+    void this.connections.settled().then(() => this.connections.close(session));
+  }
+
+  // ---- what is done about it
+
+  private decide(event: CoordinatorEvent): void {
+    if (this.ended) return;
+    this.guard(() => this.perform(this.machine.handle(event, performance.now())));
+  }
+
+  private perform(actions: readonly CoordinatorAction[]): void {
+    for (const action of actions) this.performOne(action);
+  }
+
+  private performOne(action: CoordinatorAction): void {
+    const { run, log } = this.options;
+    const term = run.term.term;
+    switch (action.type) {
+      case 'welcome':
+        void this.connections.send(action.session, {
+          message: {
+            type: 'welcome',
+            session: action.session,
+            term,
+            runId: run.runId,
+            job: run.job,
+            reducers: [...this.reducers.addresses],
+          },
+        });
+        break;
+      case 'lease': {
+        const { session, node } = action;
+        const { start, end } = this.tree.range(node);
+        this.sendSamples(session, this.samples.ofStep(node.step, start, end), (shape) => ({
+          type: 'lease',
+          session,
+          term,
+          ...node,
+          ...shape,
+        }));
+        break;
+      }
+      case 'evaluate': {
+        const { session, version, index } = action;
+        this.sendSamples(session, this.samples.ofEvaluation(index), (shape) => ({
+          type: 'evaluate',
+          session,
+          term,
+          version,
+          index,
+          ...shape,
+        }));
+        break;
+      }
+      case 'recall':
+        void this.connections.send(action.session, {
+          message: { type: 'recall', session: action.session, term, ...action.node },
+        });
+        break;
+      case 'heartbeat':
+        void this.connections.send(action.session, {
+          message: {
+            type: 'heartbeat',
+            session: action.session,
+            term,
+            sequence: ++this.sequence,
+            echo: action.echo,
+          },
+        });
+        break;
+      case 'dismiss':
+        void this.connections.send(action.session, {
+          message: { type: 'bye', reason: action.reason, final: action.final },
+        });
+        this.forget(action.session);
+        break;
+      case 'begin':
+      case 'commit':
+        this.reducers.tellAll(action);
+        break;
+      case 'snapshot':
+        this.checkpoints.snapshot(action.progress.version);
+        break;
+      case 'publish':
+        this.checkpoints.publish(action.progress, action.validationLoss);
+        break;
+      case 'event':
+        this.publish(action.event);
+        break;
+      case 'log':
+        log[action.level](action.message);
+        break;
+      case 'finish':
+        this.end({
+          reason: action.reason,
+          version: this.machine.state.progress.version,
+          saved: action.saved,
+        });
+        break;
+      default:
+        action satisfies never;
+    }
+  }
+
+  private sendSamples(
+    session: string,
+    samples: Promise<LeaseSamples>,
+    messageFor: (shape: SamplesShape) => CoordinatorToWorker,
+  ): void {
+    const outgoing = samples.then(({ shape, payload }) => ({ message: messageFor(shape), payload }));
+    this.connections.send(session, outgoing).catch((error: unknown) => this.fail(error));
+  }
+
+  private publish(event: TrainingEvent): void {
+    this.metrics.on(event);
+    this.metricsLog.on(event);
+    this.health.on(event);
+    this.options.onEvent(event);
+  }
+
+  // ---- the end
+
+  private guard(body: () => void): void {
+    try {
+      body();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private fail(error: unknown): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.close().then(
+      () => this.settle.reject(error),
+      () => this.settle.reject(error),
+    );
+  }
+
+  private end(outcome: Outcome): void {
+    this.ended = true;
+    this.close().then(
+      () => this.settle.resolve(outcome),
+      (error: unknown) => this.settle.reject(error),
+    );
+  }
+
+  /** Closes in reverse order; callable at any stage of opening. */
+  private async close(): Promise<void> {
+    clearInterval(this.timer);
+    await this.connections.settled();
+    this.socket.close();
+    await this.checkpoints?.settled();
+    await this.reducers?.stop();
+    await this.http?.close();
+    await this.metricsLog?.close();
+    await this.options.run.dataset.close();
+    await this.options.run.term.release();
+  }
+}

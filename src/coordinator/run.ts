@@ -1,0 +1,192 @@
+// A run on disk, opened to be trained: its data, its model's shape, and its vectors, either new or as the newest
+// checkpoint left them.
+import type { Logger } from 'pino';
+import type { CheckpointState } from '../checkpoint/state.js';
+import { CheckpointStore } from '../checkpoint/store.js';
+import { RunDirectory, runIdentity } from '../checkpoint/run-directory.js';
+import { acquireTerm, type Term } from '../checkpoint/term.js';
+import { configDifferences } from '../config/differences.js';
+import { parseRunConfig } from '../config/load.js';
+import type { RunConfig } from '../config/schema.js';
+import { openDataset, type Dataset } from '../data/dataset.js';
+import type { ModelConfig } from '../model/config.js';
+import { generationConfig, toHuggingFace } from '../model/hugging-face.js';
+import { initialParameters } from '../model/initialise.js';
+import { parameterLayout, type ParameterLayout } from '../model/parameters.js';
+import type { Job } from '../protocol/job.js';
+import { UserError } from '../util/errors.js';
+import { packageVersion } from '../util/package.js';
+import type { Progress } from './events.js';
+
+/** The flat vectors that reducers own slices of: float32, shared among threads. */
+export interface SharedVectors {
+  readonly parameters: SharedArrayBuffer; // [total]
+  readonly moment1: SharedArrayBuffer; // [trainable]
+  readonly moment2: SharedArrayBuffer; // [trainable]
+}
+
+export interface OpenRun {
+  readonly directory: RunDirectory;
+  readonly runId: string;
+  readonly config: RunConfig;
+  readonly dataset: Dataset;
+  readonly job: Job;
+  readonly layout: ParameterLayout;
+  readonly vectors: SharedVectors;
+  readonly store: CheckpointStore;
+  readonly term: Term;
+  readonly progress: Progress;
+  /** Whether `progress` comes from a checkpoint. */
+  readonly resumed: boolean;
+}
+
+export interface OpenRunOptions {
+  readonly config: RunConfig;
+  readonly directory: string;
+  /** See AcquireOptions. */
+  readonly takeOver: boolean;
+  readonly log: Logger;
+}
+
+/**
+ * Takes the run (one coordinator at a time) and loads its newest whole checkpoint, or initialises the model.
+ * @throws UserError RUN_IN_USE; RUN_DIFFERS when config or data cannot continue the run; what data and checkpoints throw
+ */
+export async function openRun({ config, directory, takeOver, log }: OpenRunOptions): Promise<OpenRun> {
+  const dataset = await openDataset(config.data);
+  const run = new RunDirectory(directory);
+  const job = jobOf(config, dataset);
+  checkData(config, dataset);
+  const layout = parameterLayout(job.model);
+  const { runId } = await runIdentity(run);
+  const term = await acquireTerm(run.terms, { takeOver });
+  try {
+    const vectors = allocate(layout);
+    const store = createStore(run, config, dataset, job.model, layout, term, log);
+    const into = {
+      parameters: new Float32Array(vectors.parameters),
+      moment1: new Float32Array(vectors.moment1),
+      moment2: new Float32Array(vectors.moment2),
+    };
+    const loaded = await store.loadLatest(
+      into,
+      (info, error) => log.warn(`${info.directory} is damaged, using an older one: ${error.message}`),
+      (state) => checkContinues(state, config, dataset, run),
+    );
+    for (const torn of await store.removeTorn()) log.warn(`removed ${torn}: it was never finished`);
+    if (!loaded) initialParameters(layout, job.model, config.seed, into.parameters);
+    const progress = loaded ? progressOf(loaded.state) : START;
+    return {
+      directory: run,
+      runId,
+      config,
+      dataset,
+      job,
+      layout,
+      vectors,
+      store,
+      term,
+      progress,
+      resumed: !!loaded,
+    };
+  } catch (error) {
+    await term.release();
+    throw error;
+  }
+}
+
+const START: Progress = { version: 0, updates: 0, tokens: 0, best: null, fingerprint: null };
+
+function progressOf(state: CheckpointState): Progress {
+  const { step, updates, tokens, best, fingerprint } = state;
+  return { version: step, updates, tokens, best, fingerprint };
+}
+
+/** state.json of a checkpoint of `progress`. */
+export function stateOf(run: OpenRun, progress: Progress, validationLoss: number | null): CheckpointState {
+  return {
+    step: progress.version,
+    updates: progress.updates,
+    tokens: progress.tokens,
+    seed: run.config.seed,
+    config: { ...run.config },
+    validationLoss,
+    best: progress.best,
+    dataset: run.dataset.sha256,
+    fingerprint: progress.fingerprint,
+    lockstepVersion: packageVersion(),
+  };
+}
+
+function jobOf(config: RunConfig, dataset: Dataset): Job {
+  const { padId, endId, maskId, vocabularySize, specialIds } = dataset.manifest;
+  const model: ModelConfig = { ...config.model, vocabularySize, padId, endId, startId: padId };
+  return {
+    seed: config.seed,
+    model,
+    objective: config.objective,
+    tokens: { padId, endId, startId: padId, maskId, vocabularySize, specialIds },
+    labelSmoothing: config.labelSmoothing,
+    wire: config.wire,
+    heartbeat: config.heartbeat,
+  };
+}
+
+function checkData(config: RunConfig, dataset: Dataset): void {
+  const wanted = config.objective.kind === 'seq2seq' ? 'pairs' : 'text';
+  if (dataset.kind !== wanted) {
+    throw new UserError(
+      'DATASET_KIND',
+      `objective ${config.objective.kind} trains on ${wanted}, but ${config.data} holds ${dataset.kind}: prepare it ${wanted === 'pairs' ? 'with' : 'without'} --pairs`,
+    );
+  }
+  if (dataset.split('train', config.window).samples === 0) {
+    throw new UserError('DATASET_EMPTY', `${config.data} holds no sample to train on`);
+  }
+}
+
+function checkContinues(
+  state: CheckpointState,
+  config: RunConfig,
+  dataset: Dataset,
+  run: RunDirectory,
+): void {
+  const differences = configDifferences(parseRunConfig(state.config, run.path), config);
+  if (state.dataset !== dataset.sha256)
+    differences.push(`data (${config.data} is not what the run was trained on)`);
+  if (differences.length > 0) {
+    throw new UserError(
+      'RUN_DIFFERS',
+      `${run.path} cannot be continued with this config: ${differences.join('; ')}. Change it back, or train another run (--run DIR)`,
+    );
+  }
+}
+
+function allocate({ total, trainable }: ParameterLayout): SharedVectors {
+  return {
+    parameters: new SharedArrayBuffer(total * 4),
+    moment1: new SharedArrayBuffer(trainable * 4),
+    moment2: new SharedArrayBuffer(trainable * 4),
+  };
+}
+
+function createStore(
+  run: RunDirectory,
+  config: RunConfig,
+  dataset: Dataset,
+  model: ModelConfig,
+  layout: ParameterLayout,
+  term: Term,
+  log: Logger,
+): CheckpointStore {
+  return new CheckpointStore({
+    directory: run.checkpoints,
+    layout,
+    config: toHuggingFace(model),
+    generationConfig: generationConfig(model),
+    tokenizerDirectory: dataset.directory,
+    retention: config.checkpoint,
+    contested: term.contested,
+    onWarning: (message) => log.warn(message),
+  });
+}
