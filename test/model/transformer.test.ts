@@ -3,8 +3,11 @@ import { after, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
 import { loadEngine } from '../../src/engine/engine.js';
 import { valueAndGradients } from '../../src/engine/reverse.js';
+import type { Dropout } from '../../src/engine/ops.js';
 import type { Batch } from '../../src/model/batch.js';
+import { DropoutSites } from '../../src/model/dropout.js';
 import { UserError } from '../../src/util/errors.js';
+import { RandomSite } from '../../src/util/philox.js';
 import { batchTensors, difference, tinyBatch, tinyConfig, tinyModel, type TinyModel } from './tiny.js';
 
 const engine = await loadEngine('native', { threads: 1 });
@@ -207,6 +210,23 @@ test('dropout depends on every part of its key, repeats with it, and is absent i
     assert.notEqual(dropped, lossOf(tiny, batch));
     plain.model.dispose();
     plain.parameters.dispose();
+  });
+});
+
+test('no two dropouts of a forward share a site, in the encoder and the decoder', (context) => {
+  const drawn: number[] = [];
+  const next = Object.getOwnPropertyDescriptor(DropoutSites.prototype, 'next')!.value as () => Dropout;
+  context.mock.method(DropoutSites.prototype, 'next', function (this: DropoutSites) {
+    const dropout = next.call(this);
+    drawn.push(dropout!.key.site);
+    return dropout;
+  });
+  withModels({ dropout: 0.3, encoderLayers: 3 }, (tiny) => {
+    drawn.length = 0;
+    lossOf(tiny, batch, { dropout: random });
+    const count = 1 + 2 * 3 + 1 + 3 * 2; // embeddings and sub-layers of each
+    const expected = Array.from({ length: count }, (_, i) => RandomSite.dropout + i);
+    assert.deepEqual(drawn, expected);
   });
 });
 
