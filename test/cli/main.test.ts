@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { packageRoot, packageVersion } from '../../src/util/package.js';
+
+const main = `${packageRoot}dist/src/cli/main.js`;
+
+async function node(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const [out, err, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'close') as Promise<[number | null]>,
+  ]);
+  return { code, out, err };
+}
+
+/** Runs a piece of a program that uses output.ts. */
+function withOutput(program: string) {
+  const prelude = `import * as output from ${JSON.stringify(`${packageRoot}dist/src/cli/output.js`)};
+    import { UserError } from ${JSON.stringify(`${packageRoot}dist/src/util/errors.js`)};`;
+  return node('--input-type=module', '-e', `${prelude}\n${program}`);
+}
+
+test('--version and --help succeed on stdout', async () => {
+  const version = await node(main, '--version');
+  assert.deepEqual(version, { code: 0, out: `${packageVersion()}\n`, err: '' });
+  const help = await node(main, '--help');
+  assert.equal(help.code, 0);
+  assert.match(help.out, /Usage: lockstep/);
+  assert.equal(help.err, '');
+});
+
+test('a fault in the arguments ends with 2, says what is wrong and leaves stdout empty', async () => {
+  const unknown = await node(main, 'docter');
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.err, /^error: unknown command 'docter'\n\(Did you mean doctor\?\)/);
+  assert.equal(unknown.out, '');
+  const option = await node(main, 'doctor', '--jsn');
+  assert.equal(option.code, 2);
+  assert.match(option.err, /unknown option '--jsn'\n\(Did you mean --json\?\)/);
+  assert.equal((await node(main)).code, 2);
+});
+
+test('--json prints one line of JSON, before or after the command', async () => {
+  for (const args of [
+    ['doctor', '--json'],
+    ['--json', 'doctor'],
+  ]) {
+    const { out } = await node(main, ...args);
+    assert.match(out, /^\{.*\}\n$/);
+    const diagnosis = JSON.parse(out) as { node: string; packages: { name: string; fault: string | null }[] };
+    assert.equal(diagnosis.node, process.versions.node);
+    assert.deepEqual(
+      diagnosis.packages.map(({ name, fault }) => [name, fault]),
+      [
+        ['zeromq', null],
+        ['tokenizers', null],
+      ],
+    );
+  }
+});
+
+test('`schema` prints the committed JSON Schema', async () => {
+  const { out } = await node(main, 'schema');
+  assert.equal(out, readFileSync(`${packageRoot}lockstep.schema.json`, 'utf8'));
+});
+
+test('a closed pipe is no fault', async () => {
+  const child = spawn(process.execPath, [main, 'schema'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  child.stdout.destroy();
+  const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'close') as Promise<[number]>]);
+  assert.deepEqual({ code, err }, { code: 0, err: '' });
+});
+
+test("a user's fault is one sentence and exit code 2", async () => {
+  const { code, err } = await withOutput(
+    `process.exitCode = output.reportFailure(new UserError('X', 'expected this, got that'));`,
+  );
+  assert.deepEqual({ code, err }, { code: 2, err: 'error: expected this, got that\n' });
+});
+
+test('a fault of ours is a stack, its causes and exit code 1', async () => {
+  const { code, err } = await withOutput(
+    `process.exitCode = output.reportFailure(new TypeError('broken', { cause: new Error('deeper') }));`,
+  );
+  assert.equal(code, 1);
+  assert.match(err, /^TypeError: broken\n +at /);
+  assert.match(err, /\ncaused by: Error: deeper\n +at /);
+  assert.match(err, /This is a fault of Lockstep/);
+});
+
+test('an interrupted command ends with 130', async () => {
+  const { code, err } = await withOutput(
+    `process.exitCode = output.reportFailure(new output.Interrupted('run it again to go on'));`,
+  );
+  assert.deepEqual({ code, err }, { code: 130, err: 'run it again to go on\n' });
+});
+
+test('what a library logs does not reach stdout', async () => {
+  const { out, err } = await withOutput(`output.keepStdoutForResults(); console.log('chatter');`);
+  assert.deepEqual({ out, err }, { out: '', err: 'chatter\n' });
+});
