@@ -1,0 +1,28 @@
+// Which part of the input is held out for validation: a pure function of the position in it.
+
+/**
+ * Input bytes, counted after decompression through all files in their order, are cut into blocks of this size. Text
+ * is held out in whole blocks (to the next line break), lines by the block in which they begin, so that
+ * validation samples are long enough to be typical, and neighbours, which resemble each other, stay together.
+ */
+export const HELD_OUT_BLOCK_BYTES = 8192;
+
+/** Largest share that may be held out. */
+export const MAX_HELD_OUT_SHARE = 0.5;
+
+/**
+ * Whether the byte at `offset` is held out: blocks are picked at even distances, so that the share is exact and a
+ * single book is sampled from its beginning to its end. Inputs shorter than about half a distance have none.
+ */
+export function isHeldOut(offset: number, share: number): boolean {
+  const block = Math.floor(offset / HELD_OUT_BLOCK_BYTES);
+  return Math.floor((block + 1) * share + 0.5) > Math.floor(block * share + 0.5);
+}
+
+/** Bytes from `offset` to the next block that belongs to the other part, at most `limit`. */
+export function bytesToChange(offset: number, share: number, limit: number): number {
+  const here = isHeldOut(offset, share);
+  let next = (Math.floor(offset / HELD_OUT_BLOCK_BYTES) + 1) * HELD_OUT_BLOCK_BYTES;
+  while (next - offset < limit && isHeldOut(next, share) === here) next += HELD_OUT_BLOCK_BYTES;
+  return Math.min(limit, next - offset);
+}
