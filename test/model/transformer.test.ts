@@ -95,6 +95,22 @@ test('a reordered cache goes on from the rows that it was given, whatever their 
   });
 });
 
+test('rows that exchange their sources take the sources along', () => {
+  withModels({}, ({ model }) => {
+    const { source, sourceLengths } = batchTensors(batch);
+    const memory = model.encode(source, sourceLengths, null);
+    const starts = tf.tensor2d([0, 0], [2, 1], 'int32');
+    const cache = model.startCache(memory, sourceLengths);
+    cache.reorder([1, 0]);
+    const exchanged = model.decodeStep(starts, 0, cache);
+    cache.dispose();
+    const plain = model.startCache(memory, sourceLengths);
+    const expected = tf.reverse(model.decodeStep(starts, 0, plain), 0);
+    plain.dispose();
+    assert.deepEqual(exchanged.dataSync(), expected.dataSync());
+  });
+});
+
 test('what stands in the padding changes neither the loss nor any gradient, in no bit', () => {
   withModels({ startId: 2 }, (tiny) => {
     const source = batch.source.slice();
