@@ -1,0 +1,153 @@
+// `lockstep fill`: puts words in the place of masks.
+
+import type { Command } from 'commander';
+import type { Tokenizer } from '../data/tokenizer.js';
+import type { Alternative, Filled, FillOptions } from '../model/fill.js';
+import { UserError } from '../util/errors.js';
+import {
+  encodeMasked,
+  expectFits,
+  expectObjective,
+  inputLines,
+  modelCommand,
+  withModel,
+  type Line,
+  type ModelOptions,
+} from './model-command.js';
+import type { OpenModel } from './model.js';
+import { integerArgument } from './options.js';
+import { outputOf, type Output } from './output.js';
+
+interface Options extends ModelOptions {
+  readonly top: number;
+  readonly beam: number;
+  readonly maxSpan?: number;
+}
+
+/** Known tokens after a span's mask by which its length is chosen. */
+const LOOKAHEAD = 8;
+
+export function register(program: Command): void {
+  modelCommand(program, 'fill', 'fill the masks in texts')
+    .argument('[text...]', 'texts with <mask> in the place of words; without any, lines of standard input')
+    .option('--top <n>', 'alternatives shown for each mask', integerArgument(1, 1000), 5)
+    .option('--beam <n>', 'hypotheses kept while filling', integerArgument(1, 1000), 4)
+    .option(
+      '--max-span <n>',
+      'most tokens for one mask (default: 1, or twice the mean span of a model trained on spans)',
+      integerArgument(1, 100),
+    )
+    .action(async (given: string, texts: string[], options: Options, command: Command) => {
+      const output = outputOf(command);
+      await withModel(given, options, (model) => fillAll(model, texts, options, output));
+    });
+}
+
+async function fillAll(
+  model: OpenModel,
+  texts: readonly string[],
+  options: Options,
+  output: Output,
+): Promise<void> {
+  expectObjective(model, ['masked'], 'use `lockstep generate` or `lockstep translate`');
+  const tokenizer = await model.tokenizer();
+  const fillOptions: FillOptions = {
+    maskId: tokenizer.maskId,
+    excluded: [...new Set([...tokenizer.specialIds, model.config.padId, model.config.endId])],
+    maxSpan: options.maxSpan ?? defaultMaxSpan(model),
+    beam: options.beam,
+    alternatives: options.top,
+    lookahead: LOOKAHEAD,
+  };
+  for await (const line of inputLines(texts, output))
+    await fillOne(model, tokenizer, line, fillOptions, output);
+}
+
+function defaultMaxSpan(model: OpenModel): number {
+  const objective = model.run?.objective;
+  if (objective?.kind !== 'masked' || objective.corruption === 'token') return 1;
+  return Math.ceil(2 * objective.meanSpan);
+}
+
+async function fillOne(
+  model: OpenModel,
+  tokenizer: Tokenizer,
+  line: Line,
+  options: FillOptions,
+  output: Output,
+): Promise<void> {
+  const { fill } = await import('../model/fill.js');
+  const { TransformerTarget } = await import('../model/transformer-target.js');
+  const mask = tokenizer.specialTokens.mask;
+  const pattern = [...(await encodeMasked(tokenizer, line.text))];
+  const masks = pattern.filter((id) => id === options.maskId).length;
+  if (masks === 0) {
+    throw new UserError('NO_MASK', `${line.name}: expected at least one ${mask}, got ${excerpt(line.text)}`);
+  }
+  const { maxLength, endId } = model.config;
+  expectFits(line, Math.max(pattern.length + 1, pattern.length + masks * (options.maxSpan - 1)), maxLength);
+  const target = new TransformerTarget(model.transformer, [...pattern, endId]);
+  try {
+    const filled = fill(target, pattern, options);
+    const result = await resultOf(tokenizer, line.text, filled);
+    output.result(result, textOf(result));
+  } finally {
+    target.dispose();
+  }
+}
+
+interface ShownAlternative {
+  readonly text: string;
+  readonly ids: readonly number[];
+  readonly probability: number;
+}
+
+interface Result {
+  readonly text: string;
+  readonly filled: string;
+  /** Of all chosen tokens together; natural logarithm. */
+  readonly logProbability: number;
+  readonly masks: readonly { readonly text: string; readonly alternatives: readonly ShownAlternative[] }[];
+}
+
+async function resultOf(tokenizer: Tokenizer, text: string, filled: Filled): Promise<Result> {
+  const decode = (ids: readonly number[]): Promise<string> => tokenizer.decode(ids, { skipSpecial: false });
+  const shown = async ({ ids, logProbability }: Alternative): Promise<ShownAlternative> => ({
+    text: await decode(ids),
+    ids,
+    probability: Math.exp(logProbability),
+  });
+  return {
+    text,
+    filled: await decode(filled.ids),
+    logProbability: filled.logProbability,
+    masks: await Promise.all(
+      filled.masks.map(async ({ ids, alternatives }) => ({
+        text: await decode(ids),
+        alternatives: await Promise.all(alternatives.map(shown)),
+      })),
+    ),
+  };
+}
+
+function textOf(result: Result): string {
+  const lines = result.masks.map(({ alternatives }, i) => {
+    const shown = alternatives.map(({ text, probability }) => `${quoted(text)} ${percent(probability)}`);
+    return `  mask ${i + 1}: ${shown.join('  ')}`;
+  });
+  return [result.filled, ...lines].join('\n');
+}
+
+/** A choice as one word where it is one: most begin with the space before it. */
+function quoted(text: string): string {
+  const word = text.startsWith(' ') ? text.slice(1) : text;
+  return /^[\p{L}\p{N}'’-]+$/u.test(word) ? word : JSON.stringify(text);
+}
+
+function percent(probability: number): string {
+  return `${(100 * probability).toFixed(probability < 0.1 ? 1 : 0)} %`;
+}
+
+function excerpt(text: string): string {
+  return JSON.stringify(text.length <= 60 ? text : `${text.slice(0, 57)}…`);
+}
