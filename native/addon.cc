@@ -6,36 +6,49 @@
 
 #include "bindings.h"
 #include "call.h"
+#include "field.h"
+#include "pool.h"
+#include "product.h"
+#include "scratch.h"
+#include "select.h"
 
 namespace lockstep {
 namespace {
 
-void setText(napi_env env, napi_value target, const char* name, const char* text) {
+napi_value text(napi_env env, const char* text) {
   napi_value value;
   napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
-  napi_set_named_property(env, target, name, value);
+  return value;
 }
 
 napi_value info(const Arguments& a) {
   napi_value result;
   napi_create_object(a.env(), &result);
-  setText(a.env(), result, "isa", "sse2");
-  setText(a.env(), result, "matmul", "portable");
-  setText(a.env(), result, "oneDnnVersion", "");
-  setText(a.env(), result, "compiler", "g++ " __VERSION__);
+  const auto set = [&](const char* name, const char* value) {
+    napi_set_named_property(a.env(), result, name, text(a.env(), value));
+  };
+  set("isa", kernels().isa);
+  set("matmul", productLibrary());
+  set("oneDnnVersion", productVersion());
+  set("matmulIsa", productIsa());
+  set("compiler", "g++ " __VERSION__);
   return result;
 }
 
 napi_value setThreads(const Arguments& a) {
-  if (a.size(0, "threads") < 1) throw ArgumentError(true, "threads: expected at least 1");
+  const int64_t threads = a.size(0, "threads");
+  if (threads < 1 || threads > 1024) throw ArgumentError(true, "threads: expected 1 to 1024");
+  setPoolThreads(static_cast<int>(threads));
   return nullptr;
 }
 
 napi_value setIsa(const Arguments& a) {
-  a.text(0, "isa");
-  napi_value result;
-  napi_create_string_utf8(a.env(), "sse2", NAPI_AUTO_LENGTH, &result);
-  return result;
+  const std::string name = a.text(0, "isa");
+  if (name != "sse2" && name != "avx2" && name != "avx512") {
+    throw ArgumentError(true, "isa: expected sse2, avx2 or avx512, got " + name);
+  }
+  chooseIsa(name);
+  return text(a.env(), kernels().isa);
 }
 
 // The memory belongs to the ArrayBuffer: the finalizer runs when it is collected, or when the environment ends.
@@ -53,7 +66,34 @@ napi_value allocate(const Arguments& a) {
   return result;
 }
 
+// ---- for tests: the functions that kernels are made of, over arrays
+
+napi_value exponential(const Arguments& a) {
+  const int64_t count = a.length(0, "x");
+  kernels().exponential(a.floats(0, "x", 0), a.floats(1, "out", count), count);
+  return nullptr;
+}
+
+napi_value normalCdf(const Arguments& a) {
+  const int64_t count = a.length(0, "x");
+  kernels().normalCdf(a.floats(0, "x", 0), a.floats(1, "out", count), count);
+  return nullptr;
+}
+
+napi_value dropoutFactors(const Arguments& a) {
+  const int64_t first = a.count(1, "first"), count = a.length(0, "out");
+  const DropoutField field = fieldOf(a.dropout(2));
+  if (!field.active) throw ArgumentError(true, "dropout.rate: expected more than 0");
+  float* const buffer = scratch(Slot::kernel, dropoutScratch(count));
+  kernels().dropoutFactors(field, first, count, a.floats(0, "out", 0), buffer);
+  return nullptr;
+}
+
 napi_value initialise(napi_env env, napi_value exports) {
+  // Once per environment, main thread or worker: see pool.h.
+  retainPool();
+  napi_add_env_cleanup_hook(env, [](void*) { releasePool(); }, nullptr);
+
   define<info>(env, exports, "info", nullptr);
   define<setThreads>(env, exports, "setThreads", nullptr);
   define<setIsa>(env, exports, "setIsa", nullptr);
@@ -66,12 +106,17 @@ napi_value initialise(napi_env env, napi_value exports) {
   bindModelOperations(env, naive, naiveOperations());
   bindVectorOperations(env, naive, naiveOperations());
   napi_set_named_property(env, exports, "naive", naive);
+
+  napi_value elementary;
+  napi_create_object(env, &elementary);
+  define<exponential>(env, elementary, "exponential", nullptr);
+  define<normalCdf>(env, elementary, "normalCdf", nullptr);
+  define<dropoutFactors>(env, elementary, "dropoutFactors", nullptr);
+  napi_set_named_property(env, exports, "elementary", elementary);
   return exports;
 }
 
 }  // namespace
-
-const Operations& fastOperations() { return naiveOperations(); }
 
 }  // namespace lockstep
 

@@ -86,14 +86,20 @@ struct Operations {
                 const AdamW& spec);
 };
 
-// Each file of operations fills its part of a table. naive_*.cc: plain loops, one thread, what the fast ones are
-// tested against; the others: what training runs on.
+// Each file of operations fills its part of a table. What training runs on:
+void fillLinear(Operations& table);
+void fillAttention(Operations& table);
+void fillNorm(Operations& table);
+void fillEmbedding(Operations& table);
+void fillLoss(Operations& table);
+void fillVectors(Operations& table);
+// Plain loops on one thread, what those are tested against (naive_*.cc):
 void fillNaiveModel(Operations& table);
 void fillNaiveAttention(Operations& table);
 void fillNaiveVectors(Operations& table);
 
 // The complete tables; they live as long as the process.
-const Operations& naiveOperations();
 const Operations& fastOperations();
+const Operations& naiveOperations();
 
 }  // namespace lockstep

@@ -14,6 +14,8 @@ export interface AddonInfo {
   readonly matmul: 'onednn' | 'portable';
   /** For example "2.6.3"; empty for the portable product. */
   readonly oneDnnVersion: string;
+  /** What the matrix product dispatches to (oneDNN's dnnl_cpu_isa_t, or our instruction set). */
+  readonly matmulIsa: string;
   readonly compiler: string;
 }
 
@@ -254,4 +256,13 @@ export interface Addon extends Kernels {
   allocate(bytes: number): ArrayBuffer;
   /** The same operations as plain single-threaded loops with float64 sums: what the fast ones are tested against. */
   readonly naive: Kernels;
+  /** The functions kernels are made of, over whole arrays, for tests. */
+  readonly elementary: {
+    /** out = eˣ */
+    exponential(x: Float32Array, out: Float32Array): void;
+    /** out = Φ(x) */
+    normalCdf(x: Float32Array, out: Float32Array): void;
+    /** out[i] = what dropout multiplies element first + i by: 0 or 1 / (1 - rate). */
+    dropoutFactors(out: Float32Array, first: number, dropout: DropoutSpec): void;
+  };
 }

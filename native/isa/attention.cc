@@ -1,0 +1,66 @@
+// Attention of one head: tiles of 64 queries against all the keys they see. Nothing larger than one tile's scores
+// is ever in memory.
+#include "isa/attention.h"
+
+namespace lockstep {
+namespace LOCKSTEP_ISA {
+namespace {
+
+// scores[0, keys) become e^(scale * score - largest), those in [keys, end) 0. Returns their sum, and the largest
+// scaled score.
+LANES_INLINE float exponentials(float* scores, int64_t keys, int64_t end, float scale, float* largest) {
+  const Floats lowest = all(-__builtin_inff());
+  Floats top = lowest;
+  for (int64_t j = 0; j < keys; j += kLanes) {
+    const Floats s = firstLanes(load(scores + j) * scale, keys - j, lowest);
+    top = s > top ? s : top;
+  }
+  *largest = maxLanes(top);
+  Floats sum = {};
+  for (int64_t j = 0; j < keys; j += kLanes) {
+    const Floats e = firstLanes(exponential(load(scores + j) * scale - *largest), keys - j, Floats{});
+    store(scores + j, e);
+    sum += e;
+  }
+  for (int64_t j = wholeLanes(keys); j < end; j += kLanes) store(scores + j, Floats{});
+  return sumLanes(sum);
+}
+
+void attention(const AttentionHead& head, float* out, float* logSum, float* scratch) {
+  const int64_t keyStride = wholeLanes(head.keys), width = wholeLanes(head.headWidth);
+  const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head.headWidth));
+  float* keysT = scratch;                          // [headWidth][keyStride]
+  float* values = keysT + keyStride * width;       // [keys][width]
+  float* scores = values + keyStride * width;      // [64][keyStride]
+  float* mixed = scores + kQueryTile * keyStride;  // [64][width]
+  packTransposed(head.k, head.kvStride, head.keys, head.headWidth, keysT);
+  packPadded(head.v, head.kvStride, head.keys, head.headWidth, values);
+  for (int64_t at = 0; at < head.queries; at += kQueryTile) {
+    const QueryTile tile(head, at);
+    const int64_t end = wholeLanes(tile.keys);
+    stripProduct({head.q + at * head.qStride, head.qStride, 1}, keysT, keyStride, scores, keyStride, tile.rows,
+                 head.headWidth, end, false);
+    float inverse[kQueryTile];
+    for (int64_t i = 0; i < tile.rows; i++) {
+      const int64_t keys = visible(head, at + i);
+      float largest;
+      const float sum = exponentials(scores + i * keyStride, keys, end, scale, &largest);
+      // A query that sees nothing gets zeros.
+      inverse[i] = keys > 0 ? 1.0f / sum : 0.0f;
+      logSum[at + i] = keys > 0 ? static_cast<float>(largest + logarithm(sum)) : 0.0f;
+    }
+    stripProduct({scores, keyStride, 1}, values, width, mixed, width, tile.rows, tile.keys, width, false);
+    for (int64_t i = 0; i < tile.rows; i++) {
+      forLanes(head.headWidth, [&](int64_t d, int64_t count) {
+        storeSome(out + (at + i) * head.outStride + d, load(mixed + i * width + d) * inverse[i], count);
+      });
+    }
+  }
+}
+
+}  // namespace
+
+void fillAttention(Kernels& table) { table.attention = attention; }
+
+}  // namespace LOCKSTEP_ISA
+}  // namespace lockstep

@@ -1,0 +1,139 @@
+// The vector kernels: what one thread does with one panel. They are compiled three times (SSE2, AVX2, AVX-512) from
+// the same source with the same 16 lanes and the same order of additions, so all three give the same bits.
+//
+// Plain data and pointers only: code that a header brings into those files could otherwise be kept by the linker
+// as the copy for everyone, and that copy may hold AVX-512 instructions. For that reason they include no part of
+// the C++ library, and every helper has internal linkage.
+#pragma once
+
+#include <stdint.h>
+
+namespace lockstep {
+
+static constexpr int64_t kLanes = 16;
+
+static inline int64_t wholeLanes(int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
+
+// A matrix anywhere in memory: element (r, c) is data[r * rowStride + c * columnStride].
+struct MatrixView {
+  const float* data;
+  int64_t rowStride, columnStride;
+};
+
+// A random field that decides what is dropped. Element i is dropped iff its Philox word is <= lastDropped.
+struct DropoutField {
+  bool active;
+  uint32_t key0, key1, site, microBatch, step;
+  uint32_t lastDropped;
+  float scale;
+};
+
+// Floats of scratch for the factors of `count` elements in a row, in whatever position they start.
+static inline int64_t dropoutScratch(int64_t count) { return count + 2 * 64; }
+
+// One head of one sample. Rows are `qStride` and `kvStride` floats apart, those of out and dOut `outStride`.
+struct AttentionHead {
+  int64_t queries, keys, headWidth, length;
+  bool causal;
+  const float *q, *k, *v;
+  int64_t qStride, kvStride, outStride;
+};
+
+// Queries are taken in tiles of this many rows: it bounds the scores in memory to one tile's.
+static constexpr int64_t kQueryTile = 64;
+
+static inline int64_t attentionScratch(int64_t keys, int64_t headWidth) {
+  const int64_t k = wholeLanes(keys), d = wholeLanes(headWidth);
+  return k * d * 2 + kQueryTile * (k + d);
+}
+
+static inline int64_t attentionGradientScratch(int64_t keys, int64_t headWidth) {
+  const int64_t k = wholeLanes(keys), d = wholeLanes(headWidth);
+  return k * d * 5 + kQueryTile * (2 * k + 3 * d);
+}
+
+static constexpr int64_t kProductDepth = 256, kProductColumns = 512, kProductRows = 256;
+static constexpr int64_t kProductScratch = kProductDepth * (kProductColumns + kProductRows);
+
+struct LossRow {
+  double loss;
+  bool correct;
+};
+
+struct AdamWFactors {
+  float gradientScale, decay, oneMinusBeta1, beta2, oneMinusBeta2, root2, epsilon, stepSize;
+};
+
+struct Kernels {
+  const char* isa;
+
+  // c[m,n] (row stride cStride) = a[m,k] · b[k,n], added to c when `accumulate`; m <= kProductRows.
+  // Every element is summed over k in ascending order.
+  void (*product)(MatrixView a, MatrixView b, float* c, int64_t cStride, int64_t m, int64_t k, int64_t n,
+                  bool accumulate, float* scratch);
+
+  // ---- linear layers, activation: 0 none, 1 relu, 2 gelu
+  void (*biasActivation)(float* y, const float* bias, float* preActivation, int64_t rows, int64_t width,
+                         int activation);
+  void (*activationGradient)(const float* dy, const float* saved, float* dz, int64_t count, int activation);
+  // out[c] = Σ a[r, c] over rows, in blocks of 64 rows whose sums are added in order.
+  void (*columnSums)(const float* a, int64_t rowStride, int64_t rows, int64_t columns, float* out);
+  // Copies rows × columns out of a matrix with a row stride into a dense one.
+  void (*copyColumns)(const float* a, int64_t rowStride, int64_t rows, int64_t columns, float* out);
+
+  // ---- attention
+  void (*attention)(const AttentionHead& head, float* out, float* logSum, float* scratch);
+  void (*attentionGradient)(const AttentionHead& head, const float* out, const float* logSum,
+                            const float* dOut, float* dq, float* dk, float* dv, float* scratch);
+
+  // ---- rows of residual + dropout + norm; `first` is the index of their first row in the tensor
+  void (*addDropoutNorm)(const float* residual, const float* x, const float* gamma, const float* beta,
+                         float* sum, float* y, float* stats, int64_t first, int64_t rows, int64_t width,
+                         float epsilon, const DropoutField& dropout, float* scratch);
+  // dGamma and dBeta are these rows' part.
+  void (*addDropoutNormGradient)(const float* dy, const float* dSum, const float* sum, const float* gamma,
+                                 const float* stats, float* dResidual, float* dx, float* dGamma,
+                                 float* dBeta, int64_t first, int64_t rows, int64_t width,
+                                 const DropoutField& dropout, float* scratch);
+
+  // ---- embedding rows [first, first + rows)
+  void (*embedding)(const float* table, const float* positions, const int32_t* ids, float* out, int64_t first,
+                    int64_t rows, int64_t length, int64_t width, float scale, const DropoutField& dropout,
+                    float* scratch);
+  // row[width] (+)= Σ scale * dropout(dOut[rows[i]]), in order. Scratch: width + dropoutScratch(width).
+  void (*embeddingGradient)(const float* dOut, const int32_t* rows, int64_t count, float* row, int64_t width,
+                            float scale, const DropoutField& dropout, bool accumulate, float* scratch);
+
+  // ---- cross-entropy of one row: `logits` becomes logits + bias, or their gradient when `gradient`
+  LossRow (*crossEntropy)(float* logits, const float* bias, int64_t vocabulary, int64_t label,
+                          double smoothing, bool gradient);
+  // out = a * scale
+  void (*scaled)(const float* a, float scale, float* out, int64_t count);
+
+  // ---- flat vectors
+  void (*add)(float* out, const float* a, const float* b, int64_t count, bool bfloat16);
+  void (*roundToBfloat16)(float* values, int64_t count);
+  void (*packBfloat16)(const float* values, uint16_t* out, int64_t count);
+  void (*unpackBfloat16)(const uint16_t* values, float* out, int64_t count);
+  double (*sumOfSquares)(const float* values, int64_t count);
+  void (*adamW)(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count,
+                const AdamWFactors& factors);
+
+  // ---- for tests of the functions that the kernels are made of
+  void (*exponential)(const float* x, float* out, int64_t count);
+  void (*normalCdf)(const float* x, float* out, int64_t count);
+  void (*dropoutFactors)(const DropoutField& field, int64_t first, int64_t count, float* out, float* scratch);
+};
+
+// Fills the table of one instruction set. Called only where it is supported: even this function is compiled for it.
+namespace sse2 {
+void fillKernels(Kernels& table);
+}
+namespace avx2 {
+void fillKernels(Kernels& table);
+}
+namespace avx512 {
+void fillKernels(Kernels& table);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,103 @@
+// Flat vectors: sums, bfloat16, squares, AdamW.
+#include "isa/lanes.h"
+
+namespace lockstep {
+namespace LOCKSTEP_ISA {
+namespace {
+
+// The bits of the nearest bfloat16, ties to even, in the upper halves of float32's bits. NaN stays (quiet) NaN;
+// what is beyond the largest bfloat16 becomes Infinity.
+LANES_INLINE Words roundedBits(Floats v) {
+  const Words bits = (Words)v;
+  const Words rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  return (v == v ? rounded : bits | 0x400000u) & 0xffff0000u;
+}
+
+LANES_INLINE Floats rounded(Floats v) { return (Floats)roundedBits(v); }
+
+void add(float* out, const float* a, const float* b, int64_t count, bool bfloat16) {
+  if (bfloat16) {
+    forLanes(count, [=](int64_t i, int64_t n) {
+      storeSome(out + i, rounded(loadSome(a + i, n) + loadSome(b + i, n)), n);
+    });
+  } else {
+    forLanes(count, [=](int64_t i, int64_t n) {
+      storeSome(out + i, loadSome(a + i, n) + loadSome(b + i, n), n);
+    });
+  }
+}
+
+void roundToBfloat16(float* values, int64_t count) {
+  forLanes(count, [=](int64_t i, int64_t n) { storeSome(values + i, rounded(loadSome(values + i, n)), n); });
+}
+
+void packBfloat16(const float* values, uint16_t* out, int64_t count) {
+  forLanes(count, [=](int64_t i, int64_t n) {
+    const Halves halves = __builtin_convertvector(roundedBits(loadSome(values + i, n)) >> 16, Halves);
+    if (n == kLanes) {
+      *reinterpret_cast<LooseHalves*>(out + i) = halves;
+    } else {
+      for (int64_t j = 0; j < n; j++) out[i + j] = halves[j];
+    }
+  });
+}
+
+void unpackBfloat16(const uint16_t* values, float* out, int64_t count) {
+  forLanes(count, [=](int64_t i, int64_t n) {
+    Halves halves = {};
+    if (n == kLanes) {
+      halves = *reinterpret_cast<const LooseHalves*>(values + i);
+    } else {
+      for (int64_t j = 0; j < n; j++) halves[j] = values[i + j];
+    }
+    storeSome(out + i, (Floats)(__builtin_convertvector(halves, Words) << 16), n);
+  });
+}
+
+double sumOfSquares(const float* values, int64_t count) {
+  Doubles low = {}, high = {};
+  forLanes(count, [&](int64_t i, int64_t n) {
+    alignas(64) float lanes[kLanes];
+    store(lanes, loadSome(values + i, n));
+    HalfFloats first, second;
+    __builtin_memcpy(&first, lanes, sizeof first);
+    __builtin_memcpy(&second, lanes + 8, sizeof second);
+    const Doubles a = __builtin_convertvector(first, Doubles), b = __builtin_convertvector(second, Doubles);
+    low += a * a;
+    high += b * b;
+  });
+  low += high;
+  double sum = 0;
+  for (int i = 0; i < 8; i++) sum += low[i];
+  return sum;
+}
+
+// The order of operations is torch.optim.AdamW's (single tensor, float32).
+void adamW(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count,
+           const AdamWFactors& f) {
+  forLanes(count, [&](int64_t i, int64_t n) {
+    const Floats g = loadSome(gradient + i, n) * f.gradientScale;
+    const Floats old = loadSome(moment1 + i, n);
+    const Floats m = old + (g - old) * f.oneMinusBeta1;
+    const Floats v = loadSome(moment2 + i, n) * f.beta2 + (g * g) * f.oneMinusBeta2;
+    const Floats denominator = squareRoot(v) / f.root2 + f.epsilon;
+    const Floats p = loadSome(parameters + i, n) * f.decay - (m / denominator) * f.stepSize;
+    storeSome(moment1 + i, m, n);
+    storeSome(moment2 + i, v, n);
+    storeSome(parameters + i, p, n);
+  });
+}
+
+}  // namespace
+
+void fillVectors(Kernels& table) {
+  table.add = add;
+  table.roundToBfloat16 = roundToBfloat16;
+  table.packBfloat16 = packBfloat16;
+  table.unpackBfloat16 = unpackBfloat16;
+  table.sumOfSquares = sumOfSquares;
+  table.adamW = adamW;
+}
+
+}  // namespace LOCKSTEP_ISA
+}  // namespace lockstep

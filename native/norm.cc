@@ -1,0 +1,51 @@
+// Residual + dropout + layer norm, in panels of 64 rows.
+#include <vector>
+
+#include "field.h"
+#include "operations.h"
+#include "pool.h"
+#include "scratch.h"
+#include "select.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int64_t kRows = 64;
+
+void addDropoutNorm(const float* residual, const float* x, const float* gamma, const float* beta, float* sum,
+                    float* y, float* stats, int64_t rows, int64_t width, float epsilon,
+                    const Dropout& dropout) {
+  const DropoutField field = fieldOf(dropout);
+  forPanelsOf(kRows, rows, [&](int64_t first, int64_t count) {
+    float* const buffer = scratch(Slot::kernel, dropoutScratch(width));
+    kernels().addDropoutNorm(residual, x, gamma, beta, sum, y, stats, first, count, width, epsilon, field,
+                             buffer);
+  });
+}
+
+// The gradients of gamma and beta are sums over all rows: each panel's part is kept, and the parts are added in the
+// order of the panels.
+void addDropoutNormGradient(const float* dy, const float* dSum, const float* sum, const float* gamma,
+                            const float* stats, float* dResidual, float* dx, float* dGamma, float* dBeta,
+                            int64_t rows, int64_t width, const Dropout& dropout) {
+  const DropoutField field = fieldOf(dropout);
+  const int64_t panels = (rows + kRows - 1) / kRows;
+  std::vector<float> parts(static_cast<size_t>(panels * 2 * width));  // [panels][gamma's | beta's]
+  forPanelsOf(kRows, rows, [&](int64_t first, int64_t count) {
+    float* const buffer = scratch(Slot::kernel, dropoutScratch(width));
+    float* const part = parts.data() + first / kRows * 2 * width;
+    kernels().addDropoutNormGradient(dy, dSum, sum, gamma, stats, dResidual, dx, part, part + width, first,
+                                     count, width, field, buffer);
+  });
+  kernels().columnSums(parts.data(), 2 * width, panels, width, dGamma);
+  kernels().columnSums(parts.data() + width, 2 * width, panels, width, dBeta);
+}
+
+}  // namespace
+
+void fillNorm(Operations& table) {
+  table.addDropoutNorm = addDropoutNorm;
+  table.addDropoutNormGradient = addDropoutNormGradient;
+}
+
+}  // namespace lockstep

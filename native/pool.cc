@@ -1,0 +1,165 @@
+// The pool: threads that sleep on a condition variable, and one job at a time whose panels they take in turn.
+//
+// Ownership: the pool is allocated once and never freed, since a thread of another environment may still be about
+// to use it while static objects are destroyed; its threads are joined by releasePool(). Whoever holds `busy_` owns
+// the job and the list of threads; everything that pool threads look at is guarded by `mutex_`, panel numbers aside.
+#include "pool.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
+
+namespace lockstep {
+namespace {
+
+// Round to nearest, subnormals kept: another addon may have changed the mode of this thread.
+class DefaultFloatingPoint {
+#ifdef __SSE__
+ public:
+  DefaultFloatingPoint() : before_(_mm_getcsr()) { _mm_setcsr(0x1f80); }
+  ~DefaultFloatingPoint() { _mm_setcsr(before_); }
+
+ private:
+  const unsigned before_;
+#else
+ public:
+  DefaultFloatingPoint() {}
+  ~DefaultFloatingPoint() {}
+#endif
+};
+
+struct Job {
+  int64_t count;
+  void (*panel)(const void*, int64_t);
+  const void* context;
+  std::atomic<int64_t> next{0};
+  std::mutex errorMutex;
+  std::exception_ptr error;
+
+  void work() {
+    const DefaultFloatingPoint mode;
+    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
+      try {
+        panel(context, i);
+      } catch (...) {
+        const std::lock_guard<std::mutex> lock(errorMutex);
+        if (!error) error = std::current_exception();
+      }
+    }
+  }
+};
+
+class Pool {
+ public:
+  void run(Job& job) {
+    if (job.count < 2 || wanted_.load() < 2 || busy_.exchange(true, std::memory_order_acquire)) {
+      job.work();
+      return;
+    }
+    resize(wanted_.load() - 1);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      job_ = &job;
+      generation_++;
+    }
+    wake_.notify_all();
+    job.work();
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      job_ = nullptr;  // a thread that wakes only now has nothing to do
+      idle_.wait(lock, [this] { return working_ == 0; });
+    }
+    busy_.store(false, std::memory_order_release);
+  }
+
+  void setThreads(int threads) { wanted_.store(threads); }
+
+  void retain() { environments_.fetch_add(1); }
+
+  void release() {
+    if (environments_.fetch_sub(1) > 1) return;
+    while (busy_.exchange(true, std::memory_order_acquire)) std::this_thread::yield();
+    resize(0);
+    busy_.store(false, std::memory_order_release);
+  }
+
+ private:
+  // Only for the owner of busy_. Starting a thread may fail: then those there are do the work.
+  void resize(int threads) {
+    uint64_t generation;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      keep_ = threads;
+      generation = generation_;
+    }
+    if (static_cast<int>(threads_.size()) > threads) wake_.notify_all();
+    while (static_cast<int>(threads_.size()) > threads) {
+      threads_.back().join();
+      threads_.pop_back();
+    }
+    try {
+      while (static_cast<int>(threads_.size()) < threads) {
+        threads_.emplace_back(&Pool::serve, this, static_cast<int>(threads_.size()), generation);
+      }
+    } catch (const std::system_error&) {
+    }
+  }
+
+  void serve(int number, uint64_t seen) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [&] { return generation_ != seen || number >= keep_; });
+      if (number >= keep_) return;
+      seen = generation_;
+      Job* job = job_;
+      if (!job) continue;
+      working_++;
+      lock.unlock();
+      job->work();
+      lock.lock();
+      if (--working_ == 0) idle_.notify_all();
+    }
+  }
+
+  std::atomic<bool> busy_{false};
+  std::atomic<int> wanted_{1};
+  std::atomic<int> environments_{0};
+  std::vector<std::thread> threads_;  // guarded by busy_
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable wake_, idle_;
+  Job* job_ = nullptr;
+  uint64_t generation_ = 0;
+  int working_ = 0;
+  int keep_ = 0;  // threads numbered from here on end
+};
+
+Pool& pool() {
+  static Pool* const made = new Pool;
+  return *made;
+}
+
+}  // namespace
+
+void retainPool() { pool().retain(); }
+void releasePool() { pool().release(); }
+void setPoolThreads(int threads) { pool().setThreads(threads); }
+
+void runPanels(int64_t count, void (*panel)(const void*, int64_t), const void* context) {
+  Job job;
+  job.count = count;
+  job.panel = panel;
+  job.context = context;
+  pool().run(job);
+  if (job.error) std::rethrow_exception(job.error);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,26 @@
+// The matrix product without oneDNN: the vector kernels' own. See product.h.
+#ifndef LOCKSTEP_ONEDNN
+
+#include "product.h"
+#include "scratch.h"
+#include "select.h"
+
+namespace lockstep {
+
+void multiply(MatrixView a, MatrixView b, float* c, int64_t cStride, int64_t m, int64_t k, int64_t n,
+              bool accumulate) {
+  float* const buffer = scratch(Slot::library, kProductScratch);
+  for (int64_t first = 0; first < m; first += kProductRows) {
+    const int64_t rows = m - first < kProductRows ? m - first : kProductRows;
+    kernels().product({a.data + first * a.rowStride, a.rowStride, a.columnStride}, b, c + first * cStride,
+                      cStride, rows, k, n, accumulate, buffer);
+  }
+}
+
+const char* productLibrary() { return "portable"; }
+const char* productVersion() { return ""; }
+const char* productIsa() { return kernels().isa; }
+
+}  // namespace lockstep
+
+#endif

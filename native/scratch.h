@@ -1,0 +1,37 @@
+// Memory that one thread needs only inside one panel: kept per thread and used again, since panels are many.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+
+namespace lockstep {
+
+// Who uses it: what is held at the same time must be different slots.
+enum class Slot { panel, kernel, library, count };
+
+// At least `count` floats, aligned to a cache line, uninitialised; valid until this thread asks for more in the slot.
+// Freed when the thread ends.
+inline float* scratch(Slot slot, int64_t count) {
+  struct Buffers {
+    float* data[static_cast<int>(Slot::count)] = {};
+    int64_t size[static_cast<int>(Slot::count)] = {};
+    ~Buffers() {
+      for (float* buffer : data) std::free(buffer);
+    }
+  };
+  static thread_local Buffers buffers;
+  const int i = static_cast<int>(slot);
+  if (buffers.size[i] < count) {
+    std::free(buffers.data[i]);
+    buffers.data[i] = nullptr;
+    buffers.size[i] = 0;
+    void* memory = nullptr;
+    if (posix_memalign(&memory, 64, static_cast<size_t>(count) * sizeof(float)) != 0) throw std::bad_alloc();
+    buffers.data[i] = static_cast<float*>(memory);
+    buffers.size[i] = count;
+  }
+  return buffers.data[i];
+}
+
+}  // namespace lockstep

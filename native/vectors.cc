@@ -1,0 +1,88 @@
+// Flat vectors, in panels of 64 Ki elements; and the table of all fast operations.
+#include <cmath>
+#include <vector>
+
+#include "operations.h"
+#include "pool.h"
+#include "select.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int64_t kElements = 65536;
+
+void add(float* out, const float* a, const float* b, int64_t count, bool bfloat16) {
+  forPanelsOf(kElements, count, [=](int64_t first, int64_t size) {
+    kernels().add(out + first, a + first, b + first, size, bfloat16);
+  });
+}
+
+void roundToBfloat16(float* values, int64_t count) {
+  forPanelsOf(kElements, count,
+              [=](int64_t first, int64_t size) { kernels().roundToBfloat16(values + first, size); });
+}
+
+void packBfloat16(const float* values, uint16_t* out, int64_t count) {
+  forPanelsOf(kElements, count,
+              [=](int64_t first, int64_t size) { kernels().packBfloat16(values + first, out + first, size); });
+}
+
+void unpackBfloat16(const uint16_t* values, float* out, int64_t count) {
+  forPanelsOf(kElements, count,
+              [=](int64_t first, int64_t size) { kernels().unpackBfloat16(values + first, out + first, size); });
+}
+
+double sumOfSquares(const float* values, int64_t count) {
+  std::vector<double> parts(static_cast<size_t>((count + kElements - 1) / kElements));
+  forPanelsOf(kElements, count, [&](int64_t first, int64_t size) {
+    parts[first / kElements] = kernels().sumOfSquares(values + first, size);
+  });
+  double sum = 0;
+  for (const double part : parts) sum += part;
+  return sum;
+}
+
+void adamW(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count,
+           const AdamW& s) {
+  // Scalars are computed in float64 and rounded once, as PyTorch does.
+  const AdamWFactors factors = {
+      static_cast<float>(s.gradientScale),
+      static_cast<float>(1 - s.learningRate * s.weightDecay),
+      static_cast<float>(1 - s.beta1),
+      static_cast<float>(s.beta2),
+      static_cast<float>(1 - s.beta2),
+      static_cast<float>(std::sqrt(s.correction2)),
+      static_cast<float>(s.epsilon),
+      static_cast<float>(s.learningRate / s.correction1),
+  };
+  forPanelsOf(kElements, count, [&](int64_t first, int64_t size) {
+    kernels().adamW(parameters + first, moment1 + first, moment2 + first, gradient + first, size, factors);
+  });
+}
+
+}  // namespace
+
+void fillVectors(Operations& table) {
+  table.add = add;
+  table.roundToBfloat16 = roundToBfloat16;
+  table.packBfloat16 = packBfloat16;
+  table.unpackBfloat16 = unpackBfloat16;
+  table.sumOfSquares = sumOfSquares;
+  table.adamW = adamW;
+}
+
+const Operations& fastOperations() {
+  static const Operations table = [] {
+    Operations made;
+    fillLinear(made);
+    fillAttention(made);
+    fillNorm(made);
+    fillEmbedding(made);
+    fillLoss(made);
+    fillVectors(made);
+    return made;
+  }();
+  return table;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,216 @@
+// The fast kernels against the naive ones and float64, and what they promise about bits.
+
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import { loadAddon } from '../../../src/engine/native/load.js';
+import { ActivationCode } from '../../../src/engine/native/addon.js';
+import { philox, RandomField } from '../../../src/util/philox.js';
+import { cases, randoms } from './cases.js';
+
+const addon = loadAddon();
+const best = addon.info().isa;
+
+/** The largest difference, relative to the largest value expected; differing NaN or Infinity count as Infinity. */
+function difference(got: Float32Array, expected: Float32Array): number {
+  assert.equal(got.length, expected.length);
+  let largest = 0;
+  let size = 1e-6;
+  expected.forEach((value, i) => {
+    size = Math.max(size, Math.abs(value));
+    const apart = Math.abs(got[i]! - value);
+    largest = Math.max(largest, Number.isNaN(apart) ? Infinity : apart);
+  });
+  return largest / size;
+}
+
+function bitsOf(arrays: readonly Float32Array[]): Buffer {
+  return Buffer.concat(arrays.map((array) => Buffer.from(array.buffer, array.byteOffset, array.byteLength)));
+}
+
+describe('fast kernels', () => {
+  after(() => {
+    addon.setIsa('avx512');
+    addon.setThreads(1);
+  });
+
+  for (const { name, run } of cases()) {
+    test(`${name} equals the naive kernel`, () => {
+      const expected = run(addon.naive);
+      run(addon).forEach((got, i) => assert.ok(difference(got, expected[i]!) < 2e-5, `output ${i}`));
+    });
+  }
+
+  test('results have the same bits for 1, 2, 3 and 4 threads', () => {
+    for (const { name, run } of cases()) {
+      addon.setThreads(1);
+      const expected = bitsOf(run(addon));
+      for (const threads of [2, 3, 4]) {
+        addon.setThreads(threads);
+        assert.ok(bitsOf(run(addon)).equals(expected), `${name} with ${threads} threads`);
+      }
+    }
+  });
+
+  test('what is not a matrix product of oneDNN has the same bits on every instruction set', () => {
+    const own = cases().filter(({ matmul }) => !matmul || addon.info().matmul === 'portable');
+    for (const { name, run } of own) {
+      addon.setIsa(best);
+      const expected = bitsOf(run(addon));
+      for (const isa of ['avx2', 'sse2'] as const) {
+        addon.setIsa(isa);
+        assert.ok(bitsOf(run(addon)).equals(expected), `${name} on ${addon.info().isa}`);
+      }
+    }
+  });
+});
+
+describe('elementary functions', () => {
+  const x = Float32Array.from({ length: 40001 }, (_, i) => (i - 20000) / 200); // [-100, 100]
+
+  test('exponential is within 2e-7 of Math.exp', () => {
+    const out = new Float32Array(x.length);
+    addon.elementary.exponential(x, out);
+    x.forEach((value, i) => {
+      const expected = Math.exp(value);
+      // Below the normal numbers the error is half a unit of the smallest subnormal.
+      if (expected < 2 ** 128)
+        assert.ok(Math.abs(out[i]! - expected) <= 2e-7 * expected + 1e-45, `at ${value}`);
+      else assert.equal(out[i], Infinity);
+    });
+  });
+
+  test('exponential keeps NaN, and takes the infinities to 0 and Infinity', () => {
+    const out = new Float32Array(4);
+    addon.elementary.exponential(Float32Array.of(NaN, -Infinity, Infinity, 0), out);
+    assert.deepEqual([...out], [NaN, 0, Infinity, 1]);
+  });
+
+  test('gelu is within 2e-7 |x| of x Φ(x), and keeps NaN and the infinities', () => {
+    const z = Float32Array.from({ length: 4001 }, (_, i) => (i - 2000) / 250); // [-8, 8]
+    const y = new Float32Array(z.length);
+    addon.linear(z, Float32Array.of(1), null, y, null, z.length, 1, 1, ActivationCode.gelu);
+    z.forEach((value, i) => {
+      assert.ok(Math.abs(y[i]! - value * normalCdf(value)) <= 2e-7 * Math.abs(value), `at ${value}`);
+    });
+    const edges = new Float32Array(3);
+    addon.linear(
+      Float32Array.of(NaN, -Infinity, Infinity),
+      Float32Array.of(1),
+      null,
+      edges,
+      null,
+      3,
+      1,
+      1,
+      2,
+    );
+    assert.deepEqual([...edges], [NaN, -0, Infinity]);
+  });
+
+  test("gelu's gradient is the slope of x Φ(x)", () => {
+    const z = Float32Array.from({ length: 401 }, (_, i) => (i - 200) / 25);
+    const dz = new Float32Array(z.length);
+    addon.activationGradient(new Float32Array(z.length).fill(1), z, dz, z.length, ActivationCode.gelu);
+    z.forEach((value, i) => {
+      const h = 1e-4;
+      const slope = ((value + h) * normalCdf(value + h) - (value - h) * normalCdf(value - h)) / (2 * h);
+      assert.ok(Math.abs(dz[i]! - slope) < 1e-6, `at ${value}`);
+    });
+  });
+});
+
+/** Φ(x) in float64, by the series Φ(x) = ½ + φ(x) Σ x^(2n+1) / (2n+1)!!; below zero by symmetry. */
+function normalCdf(x: number): number {
+  if (x < 0) return 1 - normalCdf(-x);
+  let term = x;
+  let sum = x;
+  for (let n = 1; Math.abs(term) > 1e-18 && n < 300; n++) {
+    term *= (x * x) / (2 * n + 1);
+    sum += term;
+  }
+  return 0.5 + (sum * Math.exp(-0.5 * x * x)) / Math.sqrt(2 * Math.PI);
+}
+
+describe('random words', () => {
+  test("Philox gives the published known answers (Random123's kat_vectors)", () => {
+    const out = new Uint32Array(4);
+    const ones = 0xffffffff;
+    philox(out, 0, 0, 0, 0, 0, 0);
+    assert.deepEqual([...out], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
+    philox(out, ones, ones, ones, ones, ones, ones);
+    assert.deepEqual([...out], [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]);
+    philox(out, 0xa4093822, 0x299f31d0, 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344);
+    assert.deepEqual([...out], [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]);
+  });
+
+  test('dropout keeps exactly the elements whose word in TypeScript reaches rate * 2^32', () => {
+    const keys = [
+      { seed: 0, step: 0, microBatch: 0, site: 0, rate: 0.5 },
+      { seed: 2 ** 53 - 1, step: 2 ** 32 - 1, microBatch: 77, site: 16, rate: 0.1 },
+      { seed: 123456789, step: 3, microBatch: 2 ** 31, site: 2 ** 20, rate: 1 - 2 ** -33 },
+    ];
+    for (const key of keys) {
+      const field = new RandomField(key);
+      const scale = Math.fround(1 / (1 - key.rate));
+      for (const first of [0, 3, 1001, 2 ** 33 + 1]) {
+        const out = new Float32Array(300);
+        addon.elementary.dropoutFactors(out, first, key);
+        const kept = (i: number): boolean => field.word(first + i) >= Math.round(key.rate * 2 ** 32);
+        assert.deepEqual(
+          [...out],
+          Array.from(out, (_, i) => (kept(i) ? scale : 0)),
+        );
+      }
+    }
+  });
+});
+
+describe('bfloat16', () => {
+  const view = new DataView(new ArrayBuffer(4));
+  const fromBits = (bits: number): number => (view.setUint32(0, bits), view.getFloat32(0));
+
+  test('rounding is to the nearest, ties to even, on every instruction set', () => {
+    const pairs: [number, number][] = [
+      [0x3f800000, 0x3f80],
+      [0x3f808000, 0x3f80], // a tie: down to even
+      [0x3f818000, 0x3f82], // a tie: up to even
+      [0x3f808001, 0x3f81],
+      [0x7f7fffff, 0x7f80], // beyond the largest bfloat16
+      [0x00000001, 0x0000],
+      [0x80000000, 0x8000],
+      [0xff800000, 0xff80],
+      [0x00018000, 0x0002], // subnormal
+    ];
+    const values = Float32Array.from([...pairs, ...pairs], ([bits]) => fromBits(bits));
+    for (const isa of ['sse2', 'avx2', 'avx512'] as const) {
+      addon.setIsa(isa);
+      const out = new Uint16Array(values.length);
+      addon.packBfloat16(values, out, values.length);
+      assert.deepEqual(
+        [...out],
+        [...pairs, ...pairs].map(([, half]) => half),
+      );
+    }
+  });
+
+  test('NaN stays NaN, even when all of its upper mantissa is zero', () => {
+    const values = new Float32Array(20);
+    new Uint32Array(values.buffer).fill(0x7f800001);
+    addon.roundToBfloat16(values, 20);
+    assert.ok(values.every((value) => Number.isNaN(value)));
+  });
+});
+
+describe('squares', () => {
+  test('a NaN or an Infinity anywhere makes the sum of squares non-finite', () => {
+    for (const bad of [NaN, Infinity, -Infinity]) {
+      const values = randoms(70000, 1);
+      values[69999] = bad;
+      assert.ok(!Number.isFinite(addon.sumOfSquares(values, values.length)));
+    }
+  });
+
+  test('squares beyond float32 are summed', () => {
+    assert.equal(addon.sumOfSquares(Float32Array.of(2 ** 100, 2 ** 100), 2), 2 ** 201);
+  });
+});
