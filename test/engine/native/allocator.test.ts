@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { CachingAllocator, sizeClass } from '../../../src/engine/native/allocator.js';
+
+const allocator = () => new CachingAllocator((bytes) => new ArrayBuffer(bytes));
+
+test('a size class holds what was asked for, wastes a quarter at most, and is a multiple of 64 bytes', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 2 ** 40 }), (bytes) => {
+      const size = sizeClass(bytes);
+      assert.ok(size >= bytes && size % 64 === 0 && sizeClass(size) === size);
+      assert.ok(size <= Math.max(256, bytes * 1.25 + 64));
+    }),
+  );
+});
+
+test('memory let go is handed out again, and only then', () => {
+  const memory = allocator();
+  const [a, b] = [memory.acquire(100), memory.acquire(100)];
+  assert.notEqual(a.buffer, b.buffer);
+  memory.release(a);
+  assert.equal(memory.acquire(101).buffer, a.buffer);
+  assert.notEqual(memory.acquire(100).buffer, b.buffer);
+  assert.deepEqual(memory.statistics(), { systemAllocations: 3, reservedBytes: 1344, usedBytes: 1344 });
+});
+
+test('a block ends with its last holder', () => {
+  const memory = allocator();
+  const whole = memory.acquire(100);
+  const part = whole.subarray(10, 20);
+  memory.retain(part);
+  memory.release(whole);
+  assert.notEqual(memory.acquire(100).buffer, whole.buffer);
+  memory.release(part);
+  assert.equal(memory.acquire(100).buffer, whole.buffer);
+});
+
+test('memory of others is left alone', () => {
+  const memory = allocator();
+  const values = new Float32Array(new SharedArrayBuffer(256));
+  memory.retain(values);
+  memory.release(values);
+  memory.release(values);
+  assert.equal(memory.owns(values), false);
+  assert.notEqual(memory.acquire(64).buffer, values.buffer);
+});
+
+test('trim() forgets what is free and keeps what is used', () => {
+  const memory = allocator();
+  const [a, b] = [memory.acquire(64), memory.acquire(64)];
+  memory.release(a);
+  memory.trim();
+  assert.deepEqual(memory.statistics(), { systemAllocations: 2, reservedBytes: 256, usedBytes: 256 });
+  memory.release(b);
+  assert.equal(memory.acquire(64).buffer, b.buffer);
+});
+
+test('every sequence of uses keeps live blocks apart', () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat({ max: 300 }), { maxLength: 200 }), (lengths) => {
+      const memory = allocator();
+      const live: Float32Array[] = [];
+      for (const length of lengths) {
+        if (length % 3 === 0 && live.length > 0) memory.release(live.splice(length % live.length, 1)[0]!);
+        else live.push(memory.acquire(length));
+        assert.equal(new Set(live.map(({ buffer }) => buffer)).size, live.length);
+      }
+      for (const values of live) memory.release(values);
+      assert.equal(memory.statistics().usedBytes, 0);
+    }),
+  );
+});
