@@ -67,8 +67,11 @@ function pidExists(pid: number): boolean {
 /** Whether `owner` still runs, as seen from the process `self`. */
 export async function liveness(owner: Owner, self: Owner): Promise<Liveness> {
   if (owner.bootId !== self.bootId) {
-    // The same machine under another boot id has rebooted, and nothing of before runs.
-    return owner.host === self.host && owner.machineId === self.machineId ? 'dead' : 'unknown';
+    // The same machine under another boot id has rebooted, and nothing of before runs. A host name alone does not make
+    // it the same: containers on different machines may share one.
+    const sameMachine =
+      owner.host === self.host && owner.machineId === self.machineId && self.machineId !== '';
+    return sameMachine ? 'dead' : 'unknown';
   }
   if (owner.bootId === '' && owner.host !== self.host) return 'unknown';
   if (owner.pidNamespace !== self.pidNamespace) return 'unknown';

@@ -17,7 +17,7 @@ export interface Term {
   /** An earlier owner could not be shown to have ended: whatever it still writes must not meet what this one writes. */
   readonly contested: boolean;
   /** Says that this owner is gone for good. Without it, the death of the process says so. */
-  release(): Promise<void>;
+  readonly release: () => Promise<void>;
 }
 
 export interface AcquireOptions {

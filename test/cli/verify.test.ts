@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { flipBit, storeIn, temporaryDirectory, writeCheckpoint } from '../checkpoint/fixture.js';
+
+interface JsonReport {
+  sound: boolean;
+  checkpoints: { directory: string; status: string; problems: string[] }[];
+}
+
+const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+/** Runs `lockstep verify` as a user does. */
+function run(...args: string[]): Promise<{ stdout: string; stderr: string; exitCode: number }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [main, 'verify', ...args], (error, stdout, stderr) => {
+      resolve({ stdout, stderr, exitCode: typeof error?.code === 'number' ? error.code : 0 });
+    });
+  });
+}
+
+async function report(...args: string[]) {
+  const { stdout, exitCode } = await run('--json', ...args);
+  const { sound, checkpoints } = JSON.parse(stdout) as JsonReport;
+  const statuses = checkpoints.map(({ directory, status }) => [path.basename(directory), status]);
+  return { exitCode, sound, statuses, problems: checkpoints.flatMap(({ problems }) => problems) };
+}
+
+test('verify accepts a run with whole checkpoints, names torn ones, and exits with 2 once a bit is flipped', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const store = await storeIn(directory);
+  await writeCheckpoint(store, 9);
+  const { directory: newest } = await writeCheckpoint(store, 10);
+  await store.begin(11, 1);
+  assert.deepEqual(await report(directory), {
+    exitCode: 0,
+    sound: true,
+    statuses: [
+      ['step-9', 'valid'],
+      ['step-10', 'valid'],
+      ['step-11', 'torn'],
+    ],
+    problems: ['it has no manifest.json'],
+  });
+  await flipBit(path.join(newest, 'model.safetensors'), 1);
+  const { exitCode, sound, statuses, problems } = await report(directory);
+  assert.deepEqual([exitCode, sound, statuses[1]], [2, false, ['step-10', 'bad']]);
+  assert.match(problems.join(), /model\.safetensors has SHA-256 [0-9a-f]{64}, expected [0-9a-f]{64}/);
+  const { stdout } = await run(directory);
+  assert.match(stdout, /^valid {2}.*step-9 .*\nbad {4}.*step-10 {2}model\.safetensors has SHA-256.*\ntorn /);
+});
+
+test('verify of one checkpoint exits with 0 when it is whole and 2 when it is bad or torn', async (t) => {
+  const store = await storeIn(await temporaryDirectory(t));
+  const { directory } = await writeCheckpoint(store, 1);
+  assert.equal((await report(directory)).exitCode, 0);
+  await flipBit(path.join(directory, 'optimizer.safetensors'), 1);
+  assert.equal((await report(directory)).exitCode, 2);
+  const torn = await store.begin(2, 1);
+  assert.deepEqual((await report(torn.directory)).statuses, [['step-2', 'torn']]);
+  assert.equal((await report(torn.directory)).exitCode, 2);
+});
+
+test('verify of a run without a checkpoint exits with 2, and so does verify of what is not there', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await mkdir(path.join(directory, 'checkpoints'));
+  assert.equal((await report(directory)).exitCode, 2);
+  const { stdout, stderr, exitCode } = await run(path.join(directory, 'none'));
+  assert.deepEqual([stdout, exitCode], ['', 2]);
+  assert.match(stderr, /none is not a directory/);
+});
