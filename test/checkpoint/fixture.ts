@@ -55,6 +55,8 @@ export function stateOf(step: number, validationLoss: number | null = null): Che
     config: { steps: 100, model: { width: 8 } },
     validationLoss,
     best: null,
+    dataset: 'd'.repeat(64),
+    fingerprint: null,
     lockstepVersion: '0.0.0',
   };
 }
