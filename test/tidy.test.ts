@@ -12,16 +12,16 @@ const RANKS: Readonly<Record<string, number>> = {
   util: 0,
   engine: 1,
   protocol: 1,
-  config: 1,
   transport: 2,
   checkpoint: 2,
   data: 2,
   model: 2,
   optim: 2,
   metrics: 2,
-  coordinator: 3,
-  worker: 3,
-  cli: 4,
+  config: 3,
+  coordinator: 4,
+  worker: 4,
+  cli: 5,
 };
 
 /** Types that every layer speaks of. They import nothing, and lower layers import them as types only. */

@@ -1,5 +1,6 @@
 // Which changes of a config forbid to continue a run bit for bit.
 
+import { dependsOnSteps } from '../optim/schedule.js';
 import type { RunConfig } from './schema.js';
 import { inWords, isMapping } from './values.js';
 
@@ -21,12 +22,11 @@ export function configDifferences(saved: RunConfig, now: RunConfig): string[] {
 /** The part of a config that the trained weights depend on. */
 function whatDecidesBits(config: RunConfig): object {
   const { seed, model, objective, window, batch, labelSmoothing, optimizer, steps, wire } = config;
-  const { kind } = optimizer.schedule;
   const decides = { seed, model, objective: whatCorrupts(objective), batch, labelSmoothing, optimizer, wire };
   return {
     ...decides,
     ...(objective.kind === 'seq2seq' ? {} : { window }),
-    ...(kind === 'cosine' || kind === 'linear' ? { steps } : {}),
+    ...(dependsOnSteps(optimizer.schedule.kind) ? { steps } : {}),
   };
 }
 
