@@ -51,3 +51,21 @@ export async function listCheckpoints(checkpoints: string): Promise<CheckpointIn
   const found = await Promise.all((await checkpointDirectories(checkpoints)).map(describeCheckpoint));
   return found.filter((info) => info !== null).sort(newestFirst);
 }
+
+/** Directories under `checkpoints` that were finished and are damaged since, as far as manifest and sizes tell. */
+export async function damagedCheckpoints(
+  checkpoints: string,
+): Promise<{ readonly directory: string; readonly step: number; readonly problem: string }[]> {
+  const found = await Promise.all(
+    (await checkpointDirectories(checkpoints)).map(async (directory) => {
+      const result = await inspectManifest(directory);
+      const step = stepOfName(path.basename(directory))!;
+      if (result.status !== 'valid') {
+        return result.status === 'bad' ? { directory, step, problem: result.problem } : null;
+      }
+      const found = result.manifest.step;
+      return found === step ? null : { directory, step, problem: `its manifest is of step ${found}` };
+    }),
+  );
+  return found.filter((damaged) => damaged !== null);
+}

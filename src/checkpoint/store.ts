@@ -8,7 +8,7 @@ import { UserError, assert, messageOf } from '../util/errors.js';
 import { createFile, syncPath } from './files.js';
 import { withHasher } from './hash.js';
 import type { TensorLayout } from './layout.js';
-import { listCheckpoints, type CheckpointInfo } from './list.js';
+import { damagedCheckpoints, listCheckpoints, type CheckpointInfo } from './list.js';
 import { loadCheckpoint, type TrainingVectors } from './load.js';
 import { writeManifest, type ManifestFile } from './manifest.js';
 import { checkpointName, stepOfName } from './names.js';
@@ -208,23 +208,37 @@ export class CheckpointStore {
   }
 
   /**
-   * Loads the newest checkpoint that is whole; null when there is none. `onBad` is told of each newer one that is damaged.
-   * `check` sees the state before tensors are read, and may throw (a config that cannot continue the run).
+   * Loads the newest checkpoint that is whole; null when the run has none at all. `onBad` is told of each newer one that is
+   * damaged. `check` sees the state before tensors are read, and may throw (a config that cannot continue the run).
+   * Throws UserError CHECKPOINTS_ALL_BAD when there are checkpoints, but none is whole.
    */
   async loadLatest(
     into: TrainingVectors,
-    onBad: (info: CheckpointInfo, error: UserError) => void,
+    onBad: (checkpoint: { readonly directory: string }, error: UserError) => void,
     check?: (state: CheckpointState) => void,
   ): Promise<LoadedCheckpoint | null> {
+    const { directory, layout } = this.options;
+    const damaged = await damagedCheckpoints(directory);
+    const report = (bad: string, error: UserError) => {
+      this.bad.add(bad);
+      onBad({ directory: bad }, error);
+    };
     for (const info of await this.list()) {
+      const newer = damaged.filter(({ step }) => step > info.step);
+      for (const bad of newer.filter((one) => !this.bad.has(one.directory))) {
+        report(bad.directory, new UserError('CHECKPOINT_BAD', `${bad.directory}: ${bad.problem}`));
+      }
       try {
-        return { info, state: await loadCheckpoint(info.directory, this.options.layout, into, check) };
+        return { info, state: await loadCheckpoint(info.directory, layout, into, check) };
       } catch (error) {
         if (!(error instanceof UserError) || error.code !== 'CHECKPOINT_BAD') throw error;
-        this.bad.add(info.directory);
-        onBad(info, error);
+        report(info.directory, error);
       }
     }
-    return null;
+    if (damaged.length === 0 && this.bad.size === 0) return null;
+    throw new UserError(
+      'CHECKPOINTS_ALL_BAD',
+      `every checkpoint in ${directory} is damaged (\`lockstep verify\` says how): restore one, or delete them to begin again`,
+    );
   }
 }

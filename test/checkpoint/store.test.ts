@@ -199,6 +199,29 @@ test('a checkpoint that lacks a file, or has one of another size, or a changed m
   );
 });
 
+test('a checkpoint of the wrong size is named on the way to an older one, and all being damaged is an error', async (t) => {
+  const store = await storeIn(await temporaryDirectory(t));
+  const first = await writeCheckpoint(store, 1);
+  const second = await writeCheckpoint(store, 2);
+  await truncate(path.join(second.directory, 'model.safetensors'), 100);
+  const bad: string[] = [];
+  const onBad = ({ directory }: { directory: string }, error: Error) => {
+    bad.push(directory);
+    assert.match(
+      error.message,
+      /model\.safetensors has \d+ bytes, expected \d+|model\.safetensors has SHA-256/,
+    );
+  };
+  assert.equal((await store.loadLatest(vectors(), onBad))?.info.step, 1);
+  assert.deepEqual(bad, [second.directory]);
+  await flipBit(path.join(first.directory, 'model.safetensors'), 1);
+  await assert.rejects(store.loadLatest(vectors(), onBad), {
+    code: 'CHECKPOINTS_ALL_BAD',
+    message: /every checkpoint in .*checkpoints is damaged/,
+  });
+  assert.deepEqual(bad, [second.directory, first.directory]);
+});
+
 test('a damaged checkpoint is written anew beside itself, neither loaded nor counted, and then deleted', async (t) => {
   const retention = { keepLast: 1, keepBest: false, keepEvery: null };
   const directory = await temporaryDirectory(t);
