@@ -126,6 +126,7 @@ function jobOf(config: RunConfig, dataset: Dataset): Job {
     model,
     objective: config.objective,
     tokens: { padId, endId, startId: padId, maskId, vocabularySize, specialIds },
+    microBatches: config.batch.microBatches,
     labelSmoothing: config.labelSmoothing,
     wire: config.wire,
     heartbeat: config.heartbeat,

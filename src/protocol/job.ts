@@ -52,6 +52,8 @@ export const jobSchema = z.object({
     vocabularySize: size,
     specialIds: z.array(id),
   }),
+  /** Micro-batches of a step: the leaves of the tree. */
+  microBatches: size.max(65_536),
   labelSmoothing: share,
   wire: z.enum(['float32', 'bfloat16']),
   heartbeat: z.object({ intervalMs: size, timeoutMs: size }),

@@ -1,0 +1,68 @@
+// The compute thread as the I/O thread sees it: the memory they share, and the messages between them.
+import { Worker } from 'node:worker_threads';
+import type { Batch } from '../../model/batch.js';
+import { parameterLayout, type ParameterLayout } from '../../model/parameters.js';
+import type { Job } from '../../protocol/job.js';
+import { assert } from '../../util/errors.js';
+import { GRADIENT_BUFFERS, PARAMETER_BUFFERS, type Task } from '../worker.js';
+import { Control, type ComputeSetup, type FromCompute, type ToCompute } from './port.js';
+
+export interface ComputeHandlers {
+  message(message: FromCompute): void;
+  failed(error: Error): void;
+}
+
+export class Compute {
+  readonly layout: ParameterLayout;
+  readonly parameters: readonly Float32Array[];
+  readonly gradients: readonly Float32Array[];
+  private readonly control: Int32Array;
+  private readonly thread: Worker;
+
+  constructor(job: Job, threads: number, handlers: ComputeHandlers) {
+    this.layout = parameterLayout(job.model);
+    const setup: ComputeSetup = {
+      job,
+      threads,
+      parameters: vectors(PARAMETER_BUFFERS, this.layout.total),
+      gradients: vectors(GRADIENT_BUFFERS, this.layout.trainable),
+      control: new SharedArrayBuffer(Control.length * 4),
+    };
+    this.parameters = setup.parameters.map((memory) => new Float32Array(memory));
+    this.gradients = setup.gradients.map((memory) => new Float32Array(memory));
+    this.control = new Int32Array(setup.control);
+    this.thread = new Worker(new URL('./thread.js', import.meta.url), { workerData: setup });
+    this.thread.on('message', (message: FromCompute) => handlers.message(message));
+    this.thread.on('error', (error) => handlers.failed(error));
+  }
+
+  start(task: Task, batches: readonly Batch[], slot: number, buffer: number): void {
+    const [batch] = batches;
+    assert(batch, 'a task has at least one batch');
+    const { id } = task;
+    if (task.kind === 'evaluation') this.post({ type: 'evaluation', id, batch, slot });
+    else this.post({ type: 'node', id, step: task.node.step, node: task.node, batches, slot, buffer });
+  }
+
+  /** Takes effect before the next micro-batch. */
+  cancel(id: number): void {
+    Atomics.store(this.control, Control.cancelledId, id);
+  }
+
+  /** Micro-batches finished so far. */
+  get progress(): number {
+    return Atomics.load(this.control, Control.progress);
+  }
+
+  async close(): Promise<void> {
+    await this.thread.terminate();
+  }
+
+  private post(message: ToCompute): void {
+    this.thread.postMessage(message);
+  }
+}
+
+function vectors(count: number, elements: number): SharedArrayBuffer[] {
+  return Array.from({ length: count }, () => new SharedArrayBuffer(elements * 4));
+}

@@ -1,0 +1,40 @@
+// A worker's compute thread: model, backward and nothing else, so that computing never delays a heartbeat.
+import { parentPort, workerData } from 'node:worker_threads';
+import { loadEngine } from '../../engine/engine.js';
+import { assert } from '../../util/errors.js';
+import { Control, type ComputeSetup, type FromCompute, type ToCompute } from './port.js';
+import { probe } from './probe.js';
+import { Trainer } from './trainer.js';
+
+assert(parentPort, 'compute/thread.ts is the entry of a worker thread');
+const port = parentPort;
+const tell = (message: FromCompute): void => port.postMessage(message);
+const setup = workerData as ComputeSetup;
+const control = new Int32Array(setup.control);
+
+const engine = await loadEngine('native', { threads: setup.threads });
+const trainer = new Trainer({
+  engine,
+  job: setup.job,
+  parameters: setup.parameters.map((memory) => new Float32Array(memory)),
+  gradients: setup.gradients.map((memory) => new Float32Array(memory)),
+});
+
+port.on('message', (message: ToCompute) => {
+  const startedAt = performance.now();
+  const stats = compute(message);
+  const { id } = message;
+  if (stats) tell({ type: 'computed', id, stats, seconds: (performance.now() - startedAt) / 1000 });
+  else tell({ type: 'cancelled', id });
+});
+tell({ type: 'ready', fingerprint: engine.fingerprint, probe: probe(engine) });
+
+function compute(message: ToCompute): ReturnType<Trainer['computeNode']> {
+  if (message.type === 'evaluation') return [trainer.evaluate(message.batch, message.slot)];
+  const { id, step, node, batches, slot, buffer } = message;
+  return trainer.computeNode(step, node, batches, slot, buffer, {
+    chunk: (chunk) => tell({ type: 'chunk', id, chunk }),
+    progress: () => Atomics.add(control, Control.progress, 1),
+    isCancelled: () => Atomics.load(control, Control.cancelledId) === id,
+  });
+}

@@ -1,0 +1,141 @@
+// The computation behind a lease: forward and backward of a node's micro-batches, or the forward of an evaluation.
+import type { Engine } from '../../engine/engine.js';
+import { valueAndGradients } from '../../engine/reverse.js';
+import type { Batch } from '../../model/batch.js';
+import { ModelParameters, parameterLayout, type ParameterLayout } from '../../model/parameters.js';
+import { Transformer } from '../../model/transformer.js';
+import { ChunkGrid, CHUNK_ELEMENTS } from '../../protocol/chunks.js';
+import type { Job } from '../../protocol/job.js';
+import type { BatchStats } from '../../protocol/stats.js';
+import { ReductionTree, type TreeNode } from '../../protocol/tree.js';
+import * as tf from '@tensorflow/tfjs';
+import { GradientSum } from './gradient-sum.js';
+
+export interface TrainerOptions {
+  readonly engine: Engine;
+  readonly job: Job;
+  /** [total] each: the buffers that versions of the parameters are pulled into. */
+  readonly parameters: readonly Float32Array[];
+  /** [trainable] each. */
+  readonly gradients: readonly Float32Array[];
+}
+
+export interface NodeHandlers {
+  /** A chunk of the node's gradient is final. */
+  chunk(chunk: number): void;
+  /** A micro-batch is finished. */
+  progress(): void;
+  /** Asked before each micro-batch; true ends the computation. */
+  isCancelled(): boolean;
+}
+
+interface Model {
+  readonly parameters: ModelParameters;
+  readonly transformer: Transformer;
+}
+
+export class Trainer {
+  private readonly layout: ParameterLayout;
+  private readonly grid: ChunkGrid;
+  private readonly tree: ReductionTree;
+  private readonly models: readonly Model[];
+  private readonly sum: GradientSum;
+
+  constructor(private readonly options: TrainerOptions) {
+    const { engine, job, parameters } = options;
+    this.layout = parameterLayout(job.model);
+    this.grid = new ChunkGrid(this.layout.trainable, this.layout.total);
+    this.tree = new ReductionTree(job.microBatches);
+    this.models = parameters.map((flat) => {
+      const views = new ModelParameters(engine, this.layout, flat);
+      return { parameters: views, transformer: new Transformer(job.model, views) };
+    });
+    this.sum = new GradientSum({
+      tree: this.tree,
+      elements: this.layout.trainable,
+      wire: job.wire,
+      arithmetic: engine.addon,
+    });
+  }
+
+  /** The node's gradient, into gradient buffer `buffer`; undefined when it was cancelled. */
+  computeNode(
+    step: number,
+    node: TreeNode,
+    batches: readonly Batch[],
+    slot: number,
+    buffer: number,
+    handlers: NodeHandlers,
+  ): BatchStats[] | undefined {
+    const { start, end } = this.tree.range(node);
+    const stats: BatchStats[] = [];
+    this.sum.reset();
+    for (let leaf = start; leaf < end; leaf++) {
+      if (handlers.isCancelled()) return undefined;
+      const isLast = leaf === end - 1;
+      this.sum.beginLeaf(leaf, isLast, this.options.gradients[buffer]!);
+      const finals = new ChunkCounter(this.grid, isLast ? (chunk) => handlers.chunk(chunk) : () => undefined);
+      stats.push(
+        this.computeLeaf(this.models[slot]!, batches[leaf - start]!, { step, microBatch: leaf }, finals),
+      );
+      this.sum.endLeaf();
+      handlers.progress();
+    }
+    return stats;
+  }
+
+  private computeLeaf(
+    model: Model,
+    batch: Batch,
+    key: { step: number; microBatch: number },
+    finals: ChunkCounter,
+  ): BatchStats {
+    const { engine, job } = this.options;
+    const { trainable } = model.parameters;
+    const { loss, correct } = valueAndGradients(
+      () =>
+        model.transformer.loss(batch, { smoothing: job.labelSmoothing, random: { seed: job.seed, ...key } }),
+      trainable.map(({ tensor }) => tensor),
+      (index, gradient) => {
+        const { offset, size } = trainable[index]!.spec;
+        this.sum.write(offset, size, gradient && engine.values(gradient));
+        finals.add(offset, size);
+      },
+    );
+    return { loss, correct, tokens: batch.labels.length, sourceTokens: sourceTokens(batch) };
+  }
+
+  /** Plain cross-entropy: without dropout and label smoothing. */
+  evaluate(batch: Batch, slot: number): BatchStats {
+    const [loss, correct] = tf.tidy(() => {
+      const result = this.models[slot]!.transformer.loss(batch, { smoothing: 0, random: null });
+      return [result.loss.dataSync()[0]!, result.correct.dataSync()[0]!];
+    });
+    return { loss: loss, correct: correct, tokens: batch.labels.length, sourceTokens: sourceTokens(batch) };
+  }
+}
+
+function sourceTokens(batch: Batch): number {
+  return batch.sourceLengths.reduce((sum, length) => sum + length, 0);
+}
+
+/** Tells of each chunk when all its elements have been added. */
+class ChunkCounter {
+  private readonly missing: number[];
+
+  constructor(
+    grid: ChunkGrid,
+    private readonly onFinal: (chunk: number) => void,
+  ) {
+    this.missing = Array.from({ length: grid.gradientChunks }, (_, chunk) => grid.gradientElements(chunk));
+  }
+
+  add(offset: number, size: number): void {
+    const end = offset + size;
+    for (let chunk = Math.floor(offset / CHUNK_ELEMENTS); chunk * CHUNK_ELEMENTS < end; chunk++) {
+      const start = chunk * CHUNK_ELEMENTS;
+      this.missing[chunk]! -= Math.min(end, start + CHUNK_ELEMENTS) - Math.max(offset, start);
+      if (this.missing[chunk] === 0) this.onFinal(chunk);
+    }
+  }
+}

@@ -1,0 +1,65 @@
+// A worker as a running process: one session after another, until the run is over or somebody stops it.
+import { setTimeout as delay } from 'node:timers/promises';
+import { createWorkerMetrics } from '../metrics/worker-metrics.js';
+import { startHttp } from '../metrics/http.js';
+import { UserError } from '../util/errors.js';
+import { runSession, type SessionOptions } from './session.js';
+
+export interface WorkerOptions extends Omit<SessionOptions, 'publish'> {
+  /** Where /metrics, /healthz and /readyz are served; null: nowhere. */
+  readonly http: { readonly host: string; readonly port: number } | null;
+  /** How long to look for a coordinator before giving up, ms. */
+  readonly patienceMs: number;
+}
+
+const FIRST_RETRY_MS = 100;
+const LAST_RETRY_MS = 5000;
+
+/**
+ * Works for the coordinator at `url`: whenever the session is lost it comes back, with backoff and jitter. Returns
+ * when the run is over or the signal says so.
+ * @throws UserError NO_COORDINATOR when none answered for `patienceMs`
+ */
+export async function runWorker(options: WorkerOptions): Promise<void> {
+  const { log, signal, patienceMs, url } = options;
+  const metrics = createWorkerMetrics();
+  let isWorking = false;
+  const http = options.http
+    ? await startHttp({
+        ...options.http,
+        registry: metrics.registry,
+        alive: () => null,
+        ready: () => (isWorking ? null : 'no coordinator has given work yet'),
+      })
+    : undefined;
+  const publish: SessionOptions['publish'] = (event) => {
+    if (event.kind === 'parametersPulled') isWorking = true;
+    metrics.on(event);
+  };
+  if (http) log.info({ metrics: `${http.url}/metrics` }, 'worker metrics');
+  try {
+    let retryMs = FIRST_RETRY_MS;
+    let lostAt = performance.now();
+    while (!signal.aborted) {
+      const end = await runSession({ ...options, publish });
+      isWorking = false;
+      log[end.final ? 'info' : 'warn'](`session ended: ${end.reason}`);
+      if (end.final) return;
+      if (end.wasWelcome) {
+        retryMs = FIRST_RETRY_MS;
+        lostAt = performance.now();
+      }
+      if (performance.now() - lostAt > patienceMs) {
+        throw new UserError(
+          'NO_COORDINATOR',
+          `no coordinator answered at ${url} for ${patienceMs / 1000} s: ${end.reason}`,
+        );
+      }
+      // Jitter keeps a thousand workers from coming back in the same instant; it touches no bits.
+      await delay(retryMs * (0.5 + Math.random()), undefined, { signal }).catch(() => undefined);
+      retryMs = Math.min(LAST_RETRY_MS, retryMs * 2);
+    }
+  } finally {
+    await http?.close();
+  }
+}

@@ -1,0 +1,46 @@
+// One pull of one version of the parameters: which chunks are asked for, which have come.
+
+/** The chunks a reducer owns. */
+export interface PullTarget {
+  readonly firstChunk: number;
+  readonly endChunk: number; // exclusive
+}
+
+/** Chunks asked of one reducer at once: 8 MiB under way keep a link busy. */
+const WINDOW_CHUNKS = 8;
+
+export class Pull {
+  private readonly nextChunk: number[];
+  private readonly arrived = new Set<number>();
+  private readonly total: number;
+
+  constructor(
+    readonly version: number,
+    /** The parameter buffer that it fills. */
+    readonly slot: number,
+    private readonly targets: readonly PullTarget[],
+  ) {
+    this.nextChunk = targets.map(({ firstChunk }) => firstChunk);
+    this.total = targets.reduce((sum, { firstChunk, endChunk }) => sum + endChunk - firstChunk, 0);
+  }
+
+  get complete(): boolean {
+    return this.arrived.size === this.total;
+  }
+
+  /** The next chunk to ask a reducer for, with `outstanding` requests unanswered. */
+  next(reducer: number, outstanding: number): number | undefined {
+    const chunk = this.nextChunk[reducer]!;
+    if (outstanding >= WINDOW_CHUNKS || chunk >= this.targets[reducer]!.endChunk) return undefined;
+    this.nextChunk[reducer] = chunk + 1;
+    return chunk;
+  }
+
+  /** Notes an arrived chunk; false when it is not this reducer's or has come already. */
+  accept(reducer: number, chunk: number): boolean {
+    const { firstChunk, endChunk } = this.targets[reducer]!;
+    if (chunk < firstChunk || chunk >= endChunk || this.arrived.has(chunk)) return false;
+    this.arrived.add(chunk);
+    return true;
+  }
+}

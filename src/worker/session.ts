@@ -1,0 +1,449 @@
+// One session of a worker with one coordinator, from the greeting to its end: the sockets, the compute thread, the
+// batch threads and the clock around the state machine in worker.ts. Losing any connection ends it.
+import { hostname } from 'node:os';
+import { Piscina } from 'piscina';
+import type { Logger } from 'pino';
+import { loadAddon } from '../engine/native/load.js';
+import type { TrainingEvent } from '../metrics/events.js';
+import type { Batch } from '../model/batch.js';
+import { ChunkGrid } from '../protocol/chunks.js';
+import { ProtocolError } from '../protocol/frames.js';
+import {
+  coordinatorToWorker,
+  decode,
+  encode,
+  reducerToWorker,
+  type CoordinatorToWorker,
+  type Received,
+  type ReducerToWorker,
+  type WorkerToCoordinator,
+  type WorkerToReducer,
+} from '../protocol/messages.js';
+import { decodeSamples, type SampleIds } from '../protocol/samples.js';
+import { encodeStats } from '../protocol/stats.js';
+import { DealerSocket } from '../transport/dealer.js';
+import { messageOf } from '../util/errors.js';
+import type { BatchTask } from './batch-task.js';
+import { Compute } from './compute/compute.js';
+import type { FromCompute } from './compute/port.js';
+import { WorkerMachine, type Task, type WorkerAction, type WorkerEvent } from './worker.js';
+
+export interface SessionOptions {
+  readonly url: string;
+  readonly name: string;
+  /** The only run this worker works for; null: whatever the coordinator trains. */
+  readonly runId: string | null;
+  readonly threads: number;
+  readonly log: Logger;
+  readonly publish: (event: TrainingEvent) => void;
+  /** Leave in an orderly way. */
+  readonly signal: AbortSignal;
+}
+
+export interface SessionEnd {
+  readonly reason: string;
+  /** The coordinator does not want this worker back. */
+  readonly final: boolean;
+  /** Whether work had begun. */
+  readonly wasWelcome: boolean;
+}
+
+/** Until the welcome says otherwise. */
+const GREETING_TIMEOUT_MS = 5000;
+/** Evaluation batches are the same in every evaluation: their randomness is keyed by no step of training. */
+const EVALUATION_STEP = 2 ** 32 - 1;
+
+type Welcome = CoordinatorToWorker & { type: 'welcome' };
+
+/** Runs a session to its end; rejects when the worker itself is at fault (its compute thread died). */
+export function runSession(options: SessionOptions): Promise<SessionEnd> {
+  return new Promise((resolve, reject) => new Session(options, resolve, reject).open());
+}
+
+class Session {
+  private readonly control: DealerSocket;
+  private reducers: DealerSocket[] = [];
+  private welcome: Welcome | undefined;
+  private grid!: ChunkGrid;
+  private machine!: WorkerMachine;
+  private compute: Compute | undefined;
+  private readonly batchThreads: Piscina<BatchTask, Batch>;
+  private readonly batches = new Map<number, readonly Batch[]>();
+  private readonly addon = loadAddon();
+  private readiness: { attached: Set<number>; computed?: FromCompute & { type: 'ready' } } = {
+    attached: new Set(),
+  };
+  private nextTaskId = 1;
+  private timer: NodeJS.Timeout | undefined;
+  private lastHeard = performance.now();
+  private lastTick = performance.now();
+  private sequence = 0;
+  private echo = 0;
+  private sentAt = new Map<number, number>();
+  private published = { compute: 0, push: 0, pull: 0, idle: 0 };
+  /** The parameter chunk that is being handled. */
+  private incoming: Uint8Array = new Uint8Array(0);
+  private ended = false;
+  private readonly onAbort = (): void => this.leave();
+
+  constructor(
+    private readonly options: SessionOptions,
+    private readonly resolve: (end: SessionEnd) => void,
+    private readonly reject: (error: unknown) => void,
+  ) {
+    this.control = new DealerSocket(options.url, GREETING_TIMEOUT_MS);
+    this.batchThreads = new Piscina<BatchTask, Batch>({
+      filename: new URL('./batch-task.js', import.meta.url).href,
+      minThreads: 1,
+      maxThreads: 1,
+    });
+  }
+
+  open(): void {
+    const { url, name, runId, threads, signal } = this.options;
+    signal.addEventListener('abort', this.onAbort);
+    try {
+      this.control.open({
+        message: (frames) => this.guard(() => this.hear(decode(coordinatorToWorker, frames))),
+        lost: (reason) => this.end(reason),
+      });
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    const hello = { type: 'hello', name, host: hostname(), pid: process.pid, threads, runId } as const;
+    this.control.send(encode(hello));
+    this.timer = setTimeout(
+      () => this.end(`${url}: no answer within ${GREETING_TIMEOUT_MS} ms`),
+      GREETING_TIMEOUT_MS,
+    );
+  }
+
+  // ---- the coordinator
+
+  private hear(message: Received<CoordinatorToWorker>): void {
+    this.lastHeard = performance.now();
+    switch (message.type) {
+      case 'welcome':
+        if (!this.welcome) this.begin(message);
+        break;
+      case 'lease':
+        this.receiveTask(message, {
+          kind: 'node',
+          id: this.nextTaskId++,
+          version: message.step,
+          node: pickNode(message),
+        });
+        break;
+      case 'evaluate': {
+        const { version, index } = message;
+        this.receiveTask(message, { kind: 'evaluation', id: this.nextTaskId++, version, index });
+        break;
+      }
+      case 'recall':
+        this.handle({ type: 'recall', node: pickNode(message) });
+        break;
+      case 'heartbeat': {
+        this.echo = message.sequence;
+        const sentAt = this.sentAt.get(message.echo);
+        if (sentAt !== undefined)
+          this.options.publish({ kind: 'heartbeat', seconds: (performance.now() - sentAt) / 1000 });
+        this.sentAt.delete(message.echo);
+        break;
+      }
+      case 'bye':
+        this.end(message.reason, message.final);
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  /** Greeted: connect to the reducers, start computing threads, keep the pulse. */
+  private begin(welcome: Welcome): void {
+    const { job } = welcome;
+    this.welcome = welcome;
+    this.machine = new WorkerMachine(welcome.reducers);
+    this.compute = new Compute(job, this.options.threads, {
+      message: (message) => this.guard(() => this.hearCompute(message)),
+      failed: (error) => this.fail(error),
+    });
+    const { trainable, total } = this.compute.layout;
+    this.grid = new ChunkGrid(trainable, total);
+    this.reducers = welcome.reducers.map(({ url }, reducer) =>
+      this.attach(reachable(url, this.options.url), reducer),
+    );
+    clearTimeout(this.timer);
+    this.timer = setInterval(() => this.tick(), job.heartbeat.intervalMs);
+  }
+
+  private attach(url: string, reducer: number): DealerSocket {
+    const socket = new DealerSocket(url, this.welcome!.job.heartbeat.timeoutMs);
+    socket.open({
+      message: (frames) => this.guard(() => this.hearReducer(reducer, decode(reducerToWorker, frames))),
+      lost: (reason) => this.end(reason),
+    });
+    socket.send(encode({ type: 'attach', ...this.envelope() }));
+    return socket;
+  }
+
+  private tellReady(): void {
+    const { attached, computed } = this.readiness;
+    if (!computed || attached.size < this.reducers.length) return;
+    const { fingerprint: engine, probe } = computed;
+    this.tell({ type: 'ready', ...this.envelope(), engine, probe });
+  }
+
+  private receiveTask(
+    message: Received<CoordinatorToWorker> & { type: 'lease' | 'evaluate' },
+    task: Task,
+  ): void {
+    const samples = decodeSamples(message.payload, message);
+    this.handle({ type: 'lease', task });
+    this.buildBatches(task, samples).then(
+      (batches) => {
+        this.batches.set(task.id, batches);
+        this.guard(() => this.handle({ type: 'prepared', id: task.id }));
+      },
+      (error: unknown) => this.fail(error),
+    );
+  }
+
+  private buildBatches(task: Task, microBatches: readonly (readonly SampleIds[])[]): Promise<Batch[]> {
+    const { job } = this.welcome!;
+    const first = task.kind === 'node' ? task.node.index * 2 ** task.node.level : task.index;
+    const step = task.kind === 'node' ? task.node.step : EVALUATION_STEP;
+    return Promise.all(
+      microBatches.map((samples, i) => {
+        const key = { seed: job.seed, step, microBatch: first + i };
+        return this.batchThreads.run({ job, samples, key });
+      }),
+    );
+  }
+
+  // ---- the reducers
+
+  private hearReducer(reducer: number, message: Received<ReducerToWorker>): void {
+    switch (message.type) {
+      case 'attached':
+        this.readiness.attached.add(reducer);
+        this.tellReady();
+        break;
+      case 'grant':
+        this.handle({ type: 'grant', reducer, node: pickNode(message), chunks: message.chunks });
+        break;
+      case 'done':
+        this.handle({ type: 'done', reducer, node: pickNode(message) });
+        break;
+      case 'parameters': {
+        const { version, chunk, payload } = message;
+        if (chunk >= this.grid.chunks || payload.length !== this.grid.elements(chunk) * 4) {
+          throw new ProtocolError(`got ${payload.length} bytes for parameter chunk ${chunk}`);
+        }
+        this.incoming = payload;
+        this.options.publish({ kind: 'bytes', direction: 'parameters_in', bytes: payload.length });
+        this.handle({ type: 'parameters', reducer, version, chunk });
+        break;
+      }
+      case 'refused':
+        this.end(message.reason);
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  // ---- the compute thread
+
+  private hearCompute(message: FromCompute): void {
+    switch (message.type) {
+      case 'ready':
+        this.readiness.computed = message;
+        this.tellReady();
+        break;
+      case 'chunk':
+        this.handle({ type: 'chunkReady', id: message.id, chunk: message.chunk });
+        break;
+      case 'computed':
+      case 'cancelled':
+        this.batches.delete(message.id);
+        this.handle(message);
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  // ---- the state machine's actions
+
+  private handle(event: WorkerEvent): void {
+    if (this.ended) return;
+    for (const action of this.machine.handle(event, performance.now())) this.perform(action);
+  }
+
+  private perform(action: WorkerAction): void {
+    switch (action.type) {
+      case 'pull':
+      case 'received':
+      case 'offer':
+      case 'withdraw': {
+        const { reducer, ...rest } = action;
+        const message = 'node' in rest ? { ...rest.node, type: rest.type } : rest;
+        this.tellReducer(reducer, { ...message, ...this.envelope() });
+        break;
+      }
+      case 'sendChunk':
+        this.sendChunk(action);
+        break;
+      case 'store':
+        bytesOf(this.compute!.parameters[action.slot]!, this.grid.start(action.chunk)).set(this.incoming);
+        break;
+      case 'pulled':
+        this.options.publish({ kind: 'parametersPulled', version: action.version });
+        break;
+      case 'compute':
+        this.compute!.start(action.task, this.batches.get(action.task.id)!, action.slot, action.buffer);
+        break;
+      case 'cancel':
+        this.compute!.cancel(action.id);
+        break;
+      case 'drop':
+        this.batches.delete(action.id);
+        break;
+      case 'tell':
+        this.tellResult(action);
+        break;
+      default:
+        action satisfies never;
+    }
+  }
+
+  private sendChunk({ reducer, node, chunk, buffer }: WorkerAction & { type: 'sendChunk' }): void {
+    const start = this.grid.start(chunk);
+    const elements = this.grid.gradientElements(chunk);
+    const values = this.compute!.gradients[buffer]!.subarray(start, start + elements);
+    const payload = this.welcome!.job.wire === 'float32' ? bytesOf(values) : this.pack(values);
+    this.options.publish({ kind: 'bytes', direction: 'gradients_out', bytes: payload.length });
+    this.reducers[reducer]!.send(encode({ type: 'chunk', ...this.envelope(), ...node, chunk }, payload));
+  }
+
+  private pack(values: Float32Array): Uint8Array {
+    const packed = new Uint16Array(values.length);
+    this.addon.packBfloat16(values, packed, values.length);
+    return new Uint8Array(packed.buffer);
+  }
+
+  private tellResult({ task, stats, seconds }: WorkerAction & { type: 'tell' }): void {
+    const tokens = stats.reduce((sum, stat) => sum + stat.tokens, 0);
+    this.options.publish({ kind: 'computed', microBatches: stats.length, tokens });
+    const payload = encodeStats(stats);
+    if (task.kind === 'node')
+      this.tell({ type: 'computed', ...this.envelope(), ...task.node, seconds }, payload);
+    else
+      this.tell({ type: 'evaluated', ...this.envelope(), version: task.version, index: task.index }, payload);
+  }
+
+  private tell(message: WorkerToCoordinator, payload?: Uint8Array): void {
+    this.control.send(encode(message, payload));
+  }
+
+  private tellReducer(reducer: number, message: WorkerToReducer): void {
+    this.reducers[reducer]!.send(encode(message));
+  }
+
+  private envelope(): { session: string; term: number } {
+    const { session, term } = this.welcome!;
+    return { session, term };
+  }
+
+  // ---- time and the end
+
+  private tick(): void {
+    const now = performance.now();
+    const { intervalMs, timeoutMs } = this.welcome!.job.heartbeat;
+    const stalled = now - this.lastTick - intervalMs;
+    if (stalled > timeoutMs / 2) this.lastHeard += stalled; // we stood still, not the coordinator
+    this.lastTick = now;
+    if (now - this.lastHeard > timeoutMs) return this.end(`the coordinator was silent for ${timeoutMs} ms`);
+    const phases = this.machine.phasesUntil(now);
+    for (const phase of ['compute', 'push', 'pull', 'idle'] as const) {
+      this.options.publish({ kind: 'phase', phase, seconds: phases[phase] - this.published[phase] });
+    }
+    this.published = phases;
+    const sequence = ++this.sequence;
+    this.sentAt.set(sequence, now);
+    this.tell({
+      type: 'heartbeat',
+      ...this.envelope(),
+      sequence,
+      echo: this.echo,
+      progress: this.compute!.progress,
+      phases,
+    });
+  }
+
+  private guard(body: () => void): void {
+    try {
+      if (!this.ended) body();
+    } catch (error) {
+      if (error instanceof ProtocolError) this.end(error.message);
+      else this.fail(error);
+    }
+  }
+
+  private leave(): void {
+    if (this.welcome)
+      this.tell({ type: 'leave', ...this.envelope(), reason: 'the worker was asked to stop' });
+    void this.control.flushed().then(() => this.end('the worker was asked to stop', true));
+  }
+
+  private end(reason: string, final = false): void {
+    if (this.ended) return;
+    const end = { reason, final, wasWelcome: this.welcome !== undefined };
+    this.close().then(() => this.resolve(end), this.reject);
+  }
+
+  private fail(error: unknown): void {
+    if (this.ended) return;
+    this.options.log.error({ error: messageOf(error) }, 'the worker failed');
+    this.close().then(
+      () => this.reject(error),
+      () => this.reject(error),
+    );
+  }
+
+  private async close(): Promise<void> {
+    this.ended = true;
+    clearTimeout(this.timer);
+    this.options.signal.removeEventListener('abort', this.onAbort);
+    for (const socket of this.reducers) socket.close();
+    this.control.close();
+    await this.compute?.close();
+    await this.batchThreads.destroy();
+  }
+}
+
+function pickNode({
+  step,
+  round,
+  level,
+  index,
+}: {
+  step: number;
+  round: number;
+  level: number;
+  index: number;
+}) {
+  return { step, round, level, index };
+}
+
+/** The bytes of a vector from an element on; vectors lie on shared memory. */
+function bytesOf(values: Float32Array, start = 0): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset + start * 4, values.byteLength - start * 4);
+}
+
+/** A reducer that listens on all interfaces is reached at the coordinator's host. */
+function reachable(url: string, coordinatorUrl: string): string {
+  const host = coordinatorUrl.replace(/^tcp:\/\//, '').replace(/:[^:]*$/, '');
+  return url.replace(/^tcp:\/\/(\*|0\.0\.0\.0|\[::\])(?=:\d+$)/, `tcp://${host}`);
+}
