@@ -14,9 +14,9 @@ import { loadAddon } from './native/load.js';
 
 export interface EngineFingerprint {
   readonly engine: string;
-  /** Library and version. */
+  /** Library, version, and what it dispatches to. */
   readonly matmul: string;
-  /** The instruction set in force. */
+  /** The instruction set of everything else. */
   readonly isa: string;
 }
 
@@ -48,10 +48,10 @@ export async function loadEngine(name: 'native', options: { threads: number }): 
   registerBackend(addon);
   assert(await tf.setBackend(BACKEND_NAME), 'tfjs does not accept the native backend');
   const backend = tf.engine().findBackend(BACKEND_NAME) as NativeBackend;
-  const { isa, matmul, oneDnnVersion } = addon.info();
+  const { isa, matmul, oneDnnVersion, matmulIsa } = addon.info();
   return {
     name,
-    fingerprint: { engine: name, matmul: `${matmul} ${oneDnnVersion}`.trimEnd(), isa },
+    fingerprint: { engine: name, matmul: [matmul, oneDnnVersion, matmulIsa].filter(Boolean).join(' '), isa },
     setThreads: (threads) => setThreads(addon, threads),
     view: (values, shape) => backend.view(values, shape),
     values: (tensor) => backend.floats(tensor),

@@ -42,9 +42,9 @@ export class CachingAllocator {
   /** Memory for `length` floats, held once by the caller, its content undefined. */
   acquire(length: number): Float32Array {
     const bytes = sizeClass(length * Float32Array.BYTES_PER_ELEMENT);
-    const block = this.free.get(bytes)?.pop() ?? this.newBlock(bytes);
+    const block = this.takeFree(bytes) ?? this.newBlock(bytes);
     block.references = 1;
-    this.usedBytes += bytes;
+    this.usedBytes += block.bytes;
     const values = new Float32Array(block.buffer, 0, length);
     if (this.poison) values.fill(NaN);
     return values;
@@ -83,6 +83,18 @@ export class CachingAllocator {
   statistics(): AllocatorStatistics {
     const { systemAllocations, reservedBytes, usedBytes } = this;
     return { systemAllocations, reservedBytes, usedBytes };
+  }
+
+  /**
+   * The smallest free block of at least `bytes` and at most twice as much. Batches differ in length: without the
+   * larger ones, every length would come to hold blocks of its own.
+   */
+  private takeFree(bytes: number): Block | undefined {
+    for (let size = bytes; size <= 2 * bytes; size = sizeClass(size + 1)) {
+      const block = this.free.get(size)?.pop();
+      if (block !== undefined) return block;
+    }
+    return undefined;
   }
 
   private newBlock(bytes: number): Block {

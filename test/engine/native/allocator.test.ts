@@ -25,6 +25,20 @@ test('memory let go is handed out again, and only then', () => {
   assert.deepEqual(memory.statistics(), { systemAllocations: 3, reservedBytes: 1344, usedBytes: 1344 });
 });
 
+test('a free block serves what needs half of it or more, the smallest that fits first', () => {
+  const memory = allocator();
+  const [large, larger] = [memory.acquire(1024), memory.acquire(1280)];
+  memory.release(larger);
+  memory.release(large);
+  const [half, next] = [memory.acquire(640), memory.acquire(640)];
+  assert.ok(half.buffer === large.buffer && next.buffer === larger.buffer);
+  assert.equal(half.length, 640);
+  memory.release(half);
+  assert.notEqual(memory.acquire(400).buffer, large.buffer);
+  assert.equal(memory.acquire(1024).buffer, large.buffer);
+  assert.equal(memory.statistics().systemAllocations, 3);
+});
+
 test('a block ends with its last holder', () => {
   const memory = allocator();
   const whole = memory.acquire(100);
