@@ -11,17 +11,32 @@ import {
   keepStdoutForResults,
   reportFailure,
 } from './output.js';
+import * as coordinator from './coordinator.js';
 import * as doctor from './doctor.js';
 import * as evaluate from './eval.js';
 import * as fill from './fill.js';
 import * as generate from './generate.js';
 import * as score from './score.js';
 import * as schema from './schema.js';
+import * as train from './train.js';
 import * as translate from './translate.js';
 import * as verify from './verify.js';
+import * as worker from './worker.js';
 
 /** In the order in which the help lists them. */
-const commands = [fill, generate, translate, evaluate, score, verify, doctor, schema];
+const commands = [
+  train,
+  coordinator,
+  worker,
+  fill,
+  generate,
+  translate,
+  evaluate,
+  score,
+  verify,
+  doctor,
+  schema,
+];
 
 function createProgram(): Command {
   const program = new Command('lockstep')

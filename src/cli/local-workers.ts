@@ -1,0 +1,93 @@
+// The worker processes that `train` starts on this machine: started again with backoff when they crash.
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+export interface LocalWorkersOptions {
+  readonly count: number;
+  readonly url: string;
+  readonly runId: string;
+  /** Compute threads of each. */
+  readonly threads: number;
+  readonly logLevel: string;
+  /** Told in one sentence of a crash. */
+  readonly onCrash: (message: string) => void;
+}
+
+const FIRST_RESTART_MS = 200;
+const LAST_RESTART_MS = 10_000;
+/** A worker that lived this long did not crash because of how it was started. */
+const SETTLED_MS = 10_000;
+/** Crashes in a row after which a worker is given up. */
+const MAX_CRASHES = 8;
+
+export class LocalWorkers {
+  private readonly children = new Map<number, ChildProcess>();
+  private readonly timers = new Set<NodeJS.Timeout>();
+  private stopping = false;
+  /** Rejects when every worker has crashed again and again. */
+  readonly hopeless: Promise<never>;
+  private giveUp!: (error: Error) => void;
+  private givenUp = 0;
+
+  constructor(private readonly options: LocalWorkersOptions) {
+    this.hopeless = new Promise<never>((_, reject) => (this.giveUp = reject));
+    this.hopeless.catch(() => undefined);
+    for (let index = 0; index < options.count; index++) this.start(index, 0);
+  }
+
+  /** Process ids of the workers that run now, by index. */
+  get pids(): number[] {
+    return [...this.children.values()].map((child) => child.pid ?? 0);
+  }
+
+  /** Waits for workers that end by themselves; after `graceMs` they are told to. */
+  async stop(graceMs: number): Promise<void> {
+    this.stopping = true;
+    for (const timer of this.timers) clearTimeout(timer);
+    const running = [...this.children.values()];
+    const killer = setTimeout(() => {
+      for (const child of running) child.kill('SIGKILL');
+    }, graceMs);
+    await Promise.all(running.map((child) => once(child, 'exit')));
+    clearTimeout(killer);
+  }
+
+  private start(index: number, crashes: number): void {
+    const { url, runId, threads, logLevel, onCrash } = this.options;
+    const main = fileURLToPath(new URL('./main.js', import.meta.url));
+    const name = `worker-${index + 1}`;
+    const startedAt = performance.now();
+    const child = fork(
+      main,
+      ['worker', url, '--name', name, '--run', runId, '--threads', String(threads), '--log-level', logLevel],
+      { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
+    );
+    this.children.set(index, child);
+    child.once('exit', (code, signal) => {
+      this.children.delete(index);
+      if (this.stopping || code === 0) return;
+      const failed = performance.now() - startedAt > SETTLED_MS ? 1 : crashes + 1;
+      onCrash(
+        `${name} ended with ${signal ?? `exit code ${code}`}${failed < MAX_CRASHES ? '; starting it again' : ''}`,
+      );
+      if (failed >= MAX_CRASHES) this.abandon();
+      else this.restart(index, failed);
+    });
+  }
+
+  private restart(index: number, crashes: number): void {
+    const delayMs = Math.min(LAST_RESTART_MS, FIRST_RESTART_MS * 2 ** (crashes - 1));
+    const timer = setTimeout(() => {
+      this.timers.delete(timer);
+      this.start(index, crashes);
+    }, delayMs);
+    this.timers.add(timer);
+  }
+
+  private abandon(): void {
+    if (++this.givenUp === this.options.count) {
+      this.giveUp(new Error(`every worker crashed ${MAX_CRASHES} times in a row; their messages are above`));
+    }
+  }
+}

@@ -1,0 +1,107 @@
+// What `train` and `coordinator` have in common: opening the run, the coordinator's process, Ctrl-C, the outcome.
+import path from 'node:path';
+import type { Command } from 'commander';
+import type { Logger } from 'pino';
+import type { RunConfig } from '../config/schema.js';
+import type { CoordinatorProcess, Outcome } from '../coordinator/process.js';
+import type { OpenRun } from '../coordinator/run.js';
+import type { TrainingEvent } from '../metrics/events.js';
+import { repeatable } from './options.js';
+import { Interrupted, type Output } from './output.js';
+import { parseHttpAddress, parseTcpAddress } from './address.js';
+
+export interface RunOptions {
+  readonly run?: string;
+  readonly set: readonly string[];
+  readonly bind: string;
+  readonly http?: string;
+  readonly takeOver?: boolean;
+  readonly logLevel: string;
+}
+
+export function addRunOptions(command: Command, defaults: { readonly bind: string }): Command {
+  return command
+    .argument('<config>', "the run's YAML file")
+    .option('--run <dir>', 'where the run lives (default: runs/NAME)')
+    .option('--set <key=value>', 'override a key of the config; repeatable', repeatable, [])
+    .option('--bind <url>', 'where workers connect, tcp://HOST:PORT', defaults.bind)
+    .option('--http <address>', 'serve /metrics, /healthz and /readyz at HOST:PORT or PORT')
+    .option('--take-over', 'take the run from a coordinator on another host that you know has ended')
+    .option('--log-level <level>', 'trace, debug, info, warn or error', 'warn');
+}
+
+/** A coordinator that runs, with what it was opened from. */
+export interface StartedRun {
+  readonly run: OpenRun;
+  readonly coordinator: CoordinatorProcess;
+  readonly log: Logger;
+}
+
+/** Loads the config, opens the run and starts its coordinator. */
+export async function startRun(
+  configFile: string,
+  options: RunOptions,
+  onEvent: (event: TrainingEvent) => void,
+): Promise<StartedRun> {
+  const { loadConfig } = await import('../config/load.js');
+  return startConfiguredRun(loadConfig(configFile, options.set), options, onEvent);
+}
+
+export async function startConfiguredRun(
+  config: RunConfig,
+  options: RunOptions,
+  onEvent: (event: TrainingEvent) => void,
+): Promise<StartedRun> {
+  const [{ openRun }, { CoordinatorProcess }, { createLogger }] = await Promise.all([
+    import('../coordinator/run.js'),
+    import('../coordinator/process.js'),
+    import('../metrics/log.js'),
+  ]);
+  const bind = parseTcpAddress(options.bind, { anyPort: true });
+  const http = options.http === undefined ? null : parseHttpAddress(options.http);
+  const log = createLogger({ name: 'coordinator', level: logLevel(options.logLevel) });
+  const directory = options.run ?? path.join('runs', config.name);
+  const run = await openRun({ config, directory, takeOver: options.takeOver ?? false, log });
+  const coordinator = await CoordinatorProcess.start({ run, bind, http, log, onEvent });
+  return { run, coordinator, log };
+}
+
+type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error';
+
+export function logLevel(text: string): Level {
+  const levels: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error'];
+  return (levels.includes(text) ? text : 'info') as Level;
+}
+
+/**
+ * Waits for the end. Ctrl-C (or SIGTERM) once: finish the step, save; twice: stop now. Throws Interrupted with how to go on.
+ */
+export async function awaitOutcome(
+  { run, coordinator }: StartedRun,
+  output: Output,
+  resume: string,
+): Promise<Outcome> {
+  let interrupts = 0;
+  const interrupt = (): void => {
+    if (++interrupts > 1) {
+      throw new Interrupted(`Stopped at once. The newest checkpoint stays: ${resume} goes on from it.`);
+    }
+    output.note('Finishing the step and saving a checkpoint; Ctrl-C again stops at once.');
+    coordinator.stop();
+  };
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  try {
+    const outcome = await coordinator.done;
+    if (!outcome.saved) {
+      throw new Error(`the last checkpoint of ${run.directory.path} could not be written; the log says why`);
+    }
+    if (outcome.reason === 'stopped') {
+      throw new Interrupted(`Stopped after step ${outcome.version}, saved. To go on: ${resume}`);
+    }
+    return outcome;
+  } finally {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+  }
+}

@@ -1,0 +1,86 @@
+// `lockstep train`: a coordinator and local workers, in one command. A run that has checkpoints goes on by itself.
+import { availableParallelism } from 'node:os';
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import type { RunConfig } from '../config/schema.js';
+import { LocalWorkers } from './local-workers.js';
+import { integerArgument } from './options.js';
+import { outputOf, type Output } from './output.js';
+import { addRunOptions, awaitOutcome, startRun, type RunOptions, type StartedRun } from './run-options.js';
+import { createTrainingDisplay, type TrainingDisplay } from './training-display.js';
+
+interface TrainOptions extends RunOptions {
+  readonly workers: number | 'auto';
+}
+
+/** Workers get this long to end by themselves when the run is over. */
+const WORKER_GRACE_MS = 5000;
+
+export function register(program: Command): void {
+  addRunOptions(
+    program
+      .command('train')
+      .description('train a run with workers on this machine; goes on where it was stopped'),
+    { bind: 'tcp://127.0.0.1:*' },
+  )
+    .option(
+      '--workers <n|auto>',
+      'local worker processes; 0: only those that connect',
+      parseWorkers,
+      'auto' as const,
+    )
+    .action(async (config: string, options: TrainOptions, command: Command) => {
+      const output = outputOf(command);
+      const display = createTrainingDisplay(process.stderr);
+      const started = await startRun(config, options, display.on);
+      await trainLocally(started, options, display, output, `lockstep train ${config}`);
+    });
+}
+
+/** Runs local workers for a started coordinator until the end, and prints the result. */
+export async function trainLocally(
+  started: StartedRun,
+  options: Pick<TrainOptions, 'workers' | 'logLevel'>,
+  display: TrainingDisplay,
+  output: Output,
+  resume: string,
+): Promise<void> {
+  const { run, coordinator } = started;
+  const count = options.workers === 'auto' ? Math.max(1, availableParallelism()) : options.workers;
+  display.start(run, coordinator);
+  if (count === 0) output.note(`Workers: lockstep worker ${coordinator.url}`);
+  const workers = new LocalWorkers({
+    count,
+    url: coordinator.url,
+    runId: run.runId,
+    threads: workerThreads(run.config, count),
+    logLevel: options.logLevel,
+    onCrash: (message) => display.log(message),
+  });
+  try {
+    const outcome = await Promise.race([awaitOutcome(started, output, resume), workers.hopeless]);
+    display.close();
+    output.result(display.summary(outcome), display.summaryText(outcome));
+  } finally {
+    display.close();
+    await workers.stop(WORKER_GRACE_MS);
+  }
+}
+
+/** `auto`: this machine's cores, shared among its workers. */
+function workerThreads(config: RunConfig, workers: number): number {
+  const { threads } = config.worker;
+  return threads === 'auto'
+    ? Math.max(1, Math.floor(availableParallelism() / Math.max(1, workers)))
+    : threads;
+}
+
+const parseCount = integerArgument(0, 1024);
+
+function parseWorkers(value: string): number | 'auto' {
+  try {
+    return value === 'auto' ? 'auto' : parseCount(value);
+  } catch {
+    throw new InvalidArgumentError('Expected a whole number, or auto.');
+  }
+}

@@ -1,0 +1,60 @@
+// `lockstep worker URL`: computes for the coordinator at that address until its run is over.
+import { availableParallelism, hostname } from 'node:os';
+import type { Command } from 'commander';
+import { parseHttpAddress, parseTcpAddress } from './address.js';
+import { integerArgument } from './options.js';
+import { logLevel } from './run-options.js';
+
+interface WorkerCommandOptions {
+  readonly threads?: number;
+  readonly name: string;
+  readonly run?: string;
+  readonly http?: string;
+  readonly patience: number;
+  readonly logLevel: string;
+}
+
+export function register(program: Command): void {
+  program
+    .command('worker')
+    .description('compute for a coordinator; needs nothing but its address')
+    .argument('<url>', "the coordinator's address, tcp://HOST:PORT")
+    .option('--threads <n>', 'compute threads (default: all cores)', integerArgument(1, 1024))
+    .option('--name <name>', "the worker's name in logs and metrics", `${hostname()}-${process.pid}`)
+    .option('--run <id>', 'work only for the run with this id')
+    .option('--http <address>', 'serve /metrics, /healthz and /readyz at HOST:PORT or PORT')
+    .option('--patience <seconds>', 'how long to look for a coordinator', integerArgument(0), 600)
+    .option('--log-level <level>', 'trace, debug, info, warn or error', 'info')
+    .action(async (url: string, options: WorkerCommandOptions) => {
+      const [{ runWorker }, { createLogger }] = await Promise.all([
+        import('../worker/process.js'),
+        import('../metrics/log.js'),
+      ]);
+      const stop = stopSignal();
+      await runWorker({
+        url: parseTcpAddress(url, { anyPort: false }),
+        name: options.name,
+        runId: options.run ?? null,
+        threads: options.threads ?? availableParallelism(),
+        http: options.http === undefined ? null : parseHttpAddress(options.http),
+        patienceMs: options.patience * 1000,
+        log: createLogger({ name: options.name, level: logLevel(options.logLevel) }),
+        signal: stop,
+      });
+    });
+}
+
+/**
+ * Aborted by Ctrl-C or SIGTERM. A worker that `train` started ignores Ctrl-C, which a terminal sends to all: it
+ * goes when the coordinator says so, or when its parent is gone.
+ */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  const stop = (): void => controller.abort();
+  process.on('SIGTERM', stop);
+  if (process.send) {
+    process.on('SIGINT', () => undefined);
+    process.on('disconnect', () => process.exit(1));
+  } else process.on('SIGINT', stop);
+  return controller.signal;
+}
