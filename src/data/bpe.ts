@@ -13,8 +13,8 @@ export interface BpeOptions {
   readonly merges: number;
   /** A pair seen less often is never merged. */
   readonly minimumCount: number;
-  /** Called after every few hundred merges. */
-  readonly onProgress?: (merges: number) => void;
+  /** Called, and waited for, after every few hundred merges. */
+  readonly onProgress?: (merges: number) => Promise<void>;
 }
 
 const MAX_SYMBOLS = 2 ** 21;
@@ -26,10 +26,10 @@ const PROGRESS_EVERY = 256;
  * comes first, then the smaller right one (the order of Hugging Face's trainer, whose merges these equal). A pair
  * that spells a token which another pair has made already is left alone, so that every merge adds a token.
  */
-export function trainBpe(
+export async function trainBpe(
   words: Iterable<readonly [word: string, count: number]>,
   options: BpeOptions,
-): Merge[] {
+): Promise<Merge[]> {
   assert(256 + options.merges <= MAX_SYMBOLS, `${options.merges} merges`);
   const corpus = new SymbolCorpus(words);
   const pairs = new PairTable(corpus);
@@ -62,7 +62,7 @@ export function trainBpe(
     mergePair(corpus, pairs, top.pair, tokens.push(token) - 1);
     pushFrom(firstNew);
     merges.push(merge);
-    if (merges.length % PROGRESS_EVERY === 0) options.onProgress?.(merges.length);
+    if (merges.length % PROGRESS_EVERY === 0) await options.onProgress?.(merges.length);
   }
   return merges;
 }

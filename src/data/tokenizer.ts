@@ -84,11 +84,14 @@ async function openEngine(file: string): Promise<{ engine: Engine; json: Tokeniz
     // A tokenizer.json may ask for truncation and padding, which would change a corpus in silence.
     engine.disableTruncation();
     engine.disablePadding();
-    return { engine, json: JSON.parse(text) as TokenizerJson };
+    const json = JSON.parse(text) as TokenizerJson;
+    if (json.model?.dropout) throw new Error('it drops merges at random (model.dropout)');
+    return { engine, json };
   } catch (error) {
+    const problem = messageOf(error);
     throw new UserError(
       'TOKENIZER_INVALID',
-      `expected a Hugging Face tokenizer.json at ${file}: ${messageOf(error)}`,
+      `expected a Hugging Face tokenizer.json at ${file}: ${problem}`,
       {
         cause: error,
       },
@@ -98,6 +101,7 @@ async function openEngine(file: string): Promise<{ engine: Engine; json: Tokeniz
 
 /** What is read of a tokenizer.json; the engine has checked the rest. */
 interface TokenizerJson {
+  readonly model?: { readonly dropout?: number | null };
   readonly added_tokens?: readonly { readonly id: number; readonly special?: boolean }[];
 }
 

@@ -41,19 +41,19 @@ export function checkTokenizerOptions(vocabularySize: number, extra: readonly st
  * their characters, then one token for each merge. The post-processor ends a text with the end token, as Hugging Face's
  * users expect of a translation model's tokenizer.
  */
-export function trainTokenizer(
+export async function trainTokenizer(
   words: Iterable<readonly [word: string, count: number]>,
   vocabularySize: number,
   extraSpecials: readonly string[],
-  onProgress?: (share: number) => void,
-): string {
+  onProgress?: (share: number) => Promise<void>,
+): Promise<string> {
   checkTokenizerOptions(vocabularySize, extraSpecials);
   const specials = specialTokensOf(extraSpecials);
   const wanted = vocabularySize - specials.length - BYTE_CHARACTERS.length;
-  const merges = trainBpe(words, {
+  const merges = await trainBpe(words, {
     merges: wanted,
     minimumCount: MINIMUM_PAIR_COUNT,
-    onProgress: (done) => onProgress?.(done / wanted),
+    onProgress: async (done) => onProgress?.(done / wanted),
   });
   const symbols = [...BYTE_CHARACTERS];
   const spelled: [string, string][] = [];
@@ -111,13 +111,12 @@ function tokenizerJson(
 }
 
 /** The text of the tokenizer_config.json with which transformers' AutoTokenizer opens the tokenizer.json beside it. */
-export function tokenizerConfigJson(tokens: SpecialTokenNames, extraSpecials: readonly string[]): string {
+export function tokenizerConfigJson(tokens: SpecialTokenNames): string {
   return jsonText({
     tokenizer_class: 'PreTrainedTokenizerFast',
     pad_token: tokens.pad,
     eos_token: tokens.end,
     mask_token: tokens.mask,
-    ...(extraSpecials.length > 0 ? { additional_special_tokens: extraSpecials } : {}),
     clean_up_tokenization_spaces: false,
     // The model takes no token types, and how long a text may be is in its config.
     model_input_names: ['input_ids', 'attention_mask'],
