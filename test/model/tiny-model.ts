@@ -8,7 +8,7 @@ import { initialParameters } from '../../src/model/initialise.js';
 import type { TokenIds } from '../../src/model/objectives.js';
 import { ModelParameters, parameterLayout } from '../../src/model/parameters.js';
 import { Transformer } from '../../src/model/transformer.js';
-import { adamWReference, adamWSpec } from '../../src/optim/adamw.js';
+import { adamWSpec } from '../../src/optim/adamw.js';
 
 export const tinyConfig: ModelConfig = {
   vocabularySize: 16,
@@ -93,7 +93,7 @@ export function train(
       gradientScale: 1 / batch.labels.length,
       decay: false,
     };
-    adamWReference(flat.subarray(0, size), moment1!, moment2!, gradient!, adamWSpec(terms, config));
+    model.engine.addon.adamW(flat, moment1!, moment2!, gradient!, size, adamWSpec(terms, config));
   }
   return mean;
 }

@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after, before, test } from 'node:test';
+import { buildBatch, type ObjectiveConfig, type TokenIds } from '../../src/model/objectives.js';
+import { packageRoot } from '../../src/util/package.js';
+import { tinyModel, train } from '../model/tiny-model.js';
+import { letters, modelConfig, VOCABULARY, WINDOW, writeDataset, writeRun } from './model-run.js';
+
+const masked: ObjectiveConfig = { kind: 'masked', rate: 0.3, corruption: 'token', meanSpan: 3, loss: 'all' };
+const tokens: TokenIds = {
+  padId: 0,
+  endId: 1,
+  startId: 0,
+  maskId: 2,
+  vocabularySize: VOCABULARY,
+  specialIds: [0, 1, 2],
+};
+
+let root: string;
+let checkpoint: string; // of the masked run
+const at = (name: string): string => path.join(root, name);
+
+before(async () => {
+  root = await mkdtemp(path.join(tmpdir(), 'lockstep-use-'));
+  await writeDataset(at('data'), 26 * WINDOW);
+  const model = await tinyModel(modelConfig);
+  for (const kind of ['causal', 'seq2seq'] as const)
+    await writeRun(at(kind), at('data'), { kind }, model.flat);
+  const loss = train(model, 150, 1e-2, (step) => {
+    const samples = Array.from({ length: 16 }, (_, j) => [letters((step * 16 + j) * 7, WINDOW)]);
+    return buildBatch(samples, masked, tokens, { seed: 1, step, microBatch: 0 }, modelConfig.maxLength);
+  });
+  assert.ok(loss < 0.1, `trained to a loss of ${loss}`);
+  checkpoint = await writeRun(at('masked'), at('data'), masked, model.flat);
+});
+
+after(() => rm(root, { recursive: true, force: true }));
+
+interface Outcome {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function lockstep(args: readonly string[], input = ''): Promise<Outcome> {
+  const main = `${packageRoot}dist/src/cli/main.js`;
+  const child = spawn(process.execPath, [main, ...args, '--threads', '1']);
+  child.stdin.on('error', () => {}); // it may end before it has read everything
+  child.stdin.end(input);
+  const [out, err, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'close') as Promise<[number | null]>,
+  ]);
+  return { code, out, err };
+}
+
+const jsonLines = (out: string): Record<string, unknown>[] =>
+  out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+void test('fill restores hidden letters, from arguments and from lines', async () => {
+  const plain = await lockstep(['fill', at('masked'), 'abc<mask>efgh']);
+  assert.equal(plain.code, 0, plain.err);
+  assert.match(plain.out, /^abcdefgh\n {2}mask 1: d \d+ %/);
+  const { out } = await lockstep(
+    ['fill', checkpoint, '--json', '--top', '2'],
+    'k<mask>mno<mask>q\nyzabc<mask>e\n',
+  );
+  const [first, second] = jsonLines(out);
+  assert.equal(first!['filled'], 'klmnopq');
+  assert.equal(second!['filled'], 'yzabcde');
+  const masks = first!['masks'] as { text: string; alternatives: { text: string; probability: number }[] }[];
+  assert.deepEqual(
+    masks.map((mask) => [mask.text, mask.alternatives.length]),
+    [
+      ['l', 2],
+      ['p', 2],
+    ],
+  );
+  assert.ok(masks[0]!.alternatives[0]!.probability > 0.5);
+});
+
+void test('fill says which line has no mask, and a model of another objective is refused', async () => {
+  const bare = await lockstep(['fill', at('masked')], 'a<mask>c\nabc\n');
+  assert.equal(bare.code, 2);
+  assert.match(bare.err, /^error: line 2: expected at least one <mask>, got "abc"\n$/);
+  assert.match(bare.out, /^abc\n/);
+  const causal = await lockstep(['fill', at('causal'), 'a<mask>c']);
+  assert.equal(causal.code, 2);
+  assert.match(causal.err, /objective causal, expected masked: use `lockstep generate`/);
+});
+
+void test('eval is far below the unigram baseline, and on part of the data says so', async () => {
+  const [whole, part] = await Promise.all([
+    lockstep(['eval', at('masked'), '--json']),
+    lockstep(['eval', at('masked'), '--batches', '2', '--split', 'train']),
+  ]);
+  assert.equal(whole.code, 0, whole.err);
+  const [result] = jsonLines(whole.out);
+  assert.equal(result!['samples'], 26);
+  assert.equal(result!['step'], 3);
+  assert.equal(result!['unigramLoss'], Math.log(26));
+  assert.ok(Number(result!['loss']) < Math.log(26) - 2);
+  assert.ok(Math.abs(Number(result!['perplexity']) - Math.exp(Number(result!['loss']))) < 1e-9);
+  assert.match(part.out, /^tokens {6}64 in 8 samples$/m);
+});
+
+void test('generate continues a prompt, and a seed gives the same texts in any batches', async () => {
+  const args = ['generate', at('causal'), '--json', '--max-new-tokens', '5', '--samples', '3', '--seed', '7'];
+  const [one, other] = await Promise.all([
+    lockstep([...args, 'ab', 'xyz']),
+    lockstep([...args, '--batch', '2'], 'ab\nxyz\n'),
+  ]);
+  assert.equal(one.code, 0, one.err);
+  assert.equal(one.out, other.out);
+  const texts = jsonLines(one.out);
+  assert.equal(texts.length, 6);
+  assert.equal(new Set(texts.map((line) => line['text'])).size, 6);
+  assert.ok(texts.every((line) => String(line['text']).startsWith(String(line['prompt']))));
+  const prompt = await lockstep(['generate', at('causal'), '--max-new-tokens', '3', 'abcdefghijklmnop']);
+  assert.match(prompt.err, /text 1: expected at most 12 tokens with the end token .*, got 17/);
+});
+
+void test('translate answers each line with one, and the n best are ordered', async () => {
+  const { code, out, err } = await lockstep(
+    ['translate', at('seq2seq'), '--n-best', '3', '--json'],
+    'abc\n\nxy\n',
+  );
+  assert.equal(code, 0, err);
+  const lines = jsonLines(out);
+  assert.deepEqual(
+    lines.map((line) => line['source']),
+    ['abc', '', 'xy'],
+  );
+  assert.equal(lines[1]!['translation'], '');
+  const scores = (lines[0]!['hypotheses'] as { score: number }[]).map(({ score }) => score);
+  assert.equal(scores.length, 3);
+  assert.deepEqual(
+    scores,
+    [...scores].sort((a, b) => b - a),
+  );
+});
+
+void test('score reads texts and ids, from a file and from standard input, and keeps their order', async () => {
+  const [source, target] = [
+    [...letters(0, 3), 1],
+    [...letters(3, 2), 1],
+  ];
+  const lines = [
+    JSON.stringify({ source: 'abc', target: 'de' }),
+    JSON.stringify({ sourceIds: source, targetIds: target }),
+    '',
+    JSON.stringify({ sourceIds: source, targetIds: [] }),
+  ].join('\n');
+  await writeFile(at('pairs.jsonl'), lines);
+  const fromFile = await lockstep(['score', at('seq2seq'), at('pairs.jsonl')]);
+  assert.equal(fromFile.code, 0, fromFile.err);
+  assert.equal(fromFile.out, (await lockstep(['score', at('seq2seq'), '--json', '--batch', '1'], lines)).out);
+  const [textual, ids, empty] = jsonLines(fromFile.out);
+  assert.deepEqual({ ...textual, line: 2 }, ids);
+  assert.deepEqual(textual!['targetIds'], target);
+  const values = ids!['logProbabilities'] as number[];
+  assert.equal(values.length, 3);
+  assert.ok(Math.abs(values.reduce((a, b) => a + b) - Number(ids!['logProbability'])) < 1e-9);
+  assert.deepEqual(empty, { line: 4, targetIds: [], logProbabilities: [], logProbability: 0 });
+});
+
+void test('score ends at a faulty line with its number, after the results before it', async () => {
+  const good = JSON.stringify({ sourceIds: [4, 1], targetIds: [5] });
+  const faulty = JSON.stringify({ source: 'a', target: 'a'.repeat(12) });
+  const [fault, missing] = await Promise.all([
+    lockstep(['score', at('seq2seq')], `${good}\n${faulty}\n${good}\n`),
+    lockstep(['score', at('seq2seq'), at('none.jsonl')]),
+  ]);
+  assert.equal(fault.code, 2);
+  assert.match(
+    fault.err,
+    /^error: standard input, line 2: expected a target of at most 12 tokens .*got 13\n$/,
+  );
+  assert.deepEqual(
+    jsonLines(fault.out).map((result) => result['line']),
+    [1],
+  );
+  assert.equal(missing.code, 2);
+  assert.match(missing.err, /cannot read .*none\.jsonl: ENOENT/);
+});
+
+void test('a damaged or unfinished checkpoint is refused, a plain Hugging Face directory is taken', async () => {
+  const plain = at('plain');
+  await mkdir(plain);
+  for (const file of ['config.json', 'model.safetensors', 'tokenizer.json']) {
+    await copyFile(path.join(checkpoint, file), path.join(plain, file));
+  }
+  const filled = await lockstep(['fill', plain, 'abc<mask>efgh']);
+  assert.match(filled.out, /^abcdefgh\n/);
+  await copyFile(path.join(checkpoint, 'optimizer.safetensors'), path.join(plain, 'optimizer.safetensors'));
+  const torn = await lockstep(['fill', plain, 'abc<mask>efgh']);
+  assert.equal(torn.code, 2);
+  assert.match(torn.err, /not a valid checkpoint: it has no manifest\.json/);
+
+  const weights = path.join(
+    await writeRun(at('damaged'), at('data'), masked, new Float32Array(0)),
+    'model.safetensors',
+  );
+  const bytes = await readFile(weights);
+  bytes[bytes.length - 1]! ^= 1;
+  await writeFile(weights, bytes);
+  const damaged = await lockstep(['fill', at('damaged'), 'a<mask>']);
+  assert.equal(damaged.code, 2);
+  assert.match(damaged.err, /model\.safetensors has SHA-256/);
+});
