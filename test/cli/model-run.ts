@@ -68,7 +68,7 @@ export async function writeDataset(directory: string, tokens: number): Promise<v
     unigramNats: Math.log(26),
     input: { files: 1, bytes: 2 * tokens, lines: 1, malformed: 0 },
     files: [
-      await write('tokenizer.json', Buffer.from(trainTokenizer([], VOCABULARY, []))),
+      await write('tokenizer.json', Buffer.from(await trainTokenizer([], VOCABULARY, []))),
       await write('tokenizer_config.json', Buffer.from('{"tokenizer_class":"PreTrainedTokenizerFast"}')),
     ],
   };
