@@ -16,8 +16,9 @@ import * as doctor from './doctor.js';
 import * as evaluate from './eval.js';
 import * as fill from './fill.js';
 import * as generate from './generate.js';
-import * as score from './score.js';
+import * as prepare from './prepare.js';
 import * as schema from './schema.js';
+import * as score from './score.js';
 import * as train from './train.js';
 import * as translate from './translate.js';
 import * as verify from './verify.js';
@@ -25,6 +26,7 @@ import * as worker from './worker.js';
 
 /** In the order in which the help lists them. */
 const commands = [
+  prepare,
   train,
   coordinator,
   worker,
