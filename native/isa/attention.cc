@@ -13,7 +13,7 @@ LANES_INLINE float exponentials(float* scores, int64_t keys, int64_t end, float 
   Floats top = lowest;
   for (int64_t j = 0; j < keys; j += kLanes) {
     const Floats s = firstLanes(load(scores + j) * scale, keys - j, lowest);
-    top = s > top ? s : top;
+    top = select(s > top, s, top);
   }
   *largest = maxLanes(top);
   Floats sum = {};

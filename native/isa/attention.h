@@ -2,6 +2,7 @@
 #pragma once
 
 #include "isa/elementary.h"
+#include "isa/shuffle.h"
 #include "isa/tile.h"
 
 namespace lockstep {

@@ -9,8 +9,8 @@ namespace LOCKSTEP_ISA {
 
 // e^x within 1.5e-7 relative; 0 below -104, Infinity above 88.73, NaN for NaN; subnormal results are right.
 LANES_INLINE Floats exponential(Floats x) {
-  x = x < -104.0f ? all(-104.0f) : x;
-  x = x > 89.0f ? all(89.0f) : x;
+  x = select(x < -104.0f, all(-104.0f), x);
+  x = select(x > 89.0f, all(89.0f), x);
   // x = n ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 * 2^23 rounds to the nearest integer; ln 2 is taken in two
   // parts of which the first has few bits, so that n times it is exact.
   const float rounder = 12582912.0f;
@@ -24,10 +24,10 @@ LANES_INLINE Floats exponential(Floats x) {
   p = p * r + 0.5f;
   p = (p * r) * r + r + 1.0f;
   // 2^n in two factors: one alone could not express n = 128 nor subnormal results.
-  const Ints whole = __builtin_convertvector(n, Ints);
+  const Ints whole = toInts(n);
   const Ints half = whole >> 1;
-  const Floats scale1 = (Floats)((half + 127) << 23);
-  const Floats scale2 = (Floats)((whole - half + 127) << 23);
+  const Floats scale1 = as<Floats>((half + 127) << 23);
+  const Floats scale2 = as<Floats>((whole - half + 127) << 23);
   return (p * scale1) * scale2;
 }
 
@@ -40,9 +40,9 @@ struct Normal {
 // erfcx(z) / t on 0 <= z <= 15 by least squares, reweighted towards the least largest relative error (3e-8);
 // in float32 Φ is within 1e-7 absolute, and Φ(-|x|) within 1.5e-6 relative where it is normal.
 LANES_INLINE Normal normal(Floats x) {
-  const Floats magnitude = x < 0.0f ? -x : x;
+  const Floats magnitude = as<Floats>(as<Ints>(x) & 0x7fffffff);
   const Floats z = magnitude * 0.70710678f;
-  const Floats t = 1.0f / (1.0f + z * 0.38f);
+  const Floats t = all(1.0f) / (z * 0.38f + 1.0f);
   Floats p = t * 0.057794880121946335f - 0.25702518224716187f;
   p = p * t + 0.35392996668815613f;
   p = p * t - 0.15117450058460236f;
@@ -53,16 +53,16 @@ LANES_INLINE Normal normal(Floats x) {
   p = p * t + 0.21440792083740234f;
   const Floats bell = exponential((magnitude * magnitude) * -0.5f);
   const Floats tail = (bell * 0.5f) * (t * p);
-  return {x < 0.0f ? tail : 1.0f - tail, bell * 0.398942280f};
+  return {select(x < 0.0f, tail, all(1.0f) - tail), bell * 0.398942280f};
 }
 
 // x Φ(x). Below -20 Φ is 0, and the clamp keeps -Infinity from becoming NaN.
-LANES_INLINE Floats gelu(Floats x) { return (x < -20.0f ? all(-20.0f) : x) * normal(x).cdf; }
+LANES_INLINE Floats gelu(Floats x) { return select(x < -20.0f, all(-20.0f), x) * normal(x).cdf; }
 
 // Φ(x) + x φ(x), clamped for the same reason.
 LANES_INLINE Floats geluSlope(Floats x) {
-  x = x < -20.0f ? all(-20.0f) : x;
-  x = x > 20.0f ? all(20.0f) : x;
+  x = select(x < -20.0f, all(-20.0f), x);
+  x = select(x > 20.0f, all(20.0f), x);
   const Normal n = normal(x);
   return n.cdf + x * n.density;
 }

@@ -1,25 +1,139 @@
-// Vectors of 16 lanes in GCC's vector extensions: one AVX-512 register, two of AVX2, four of SSE2. Only for native/isa.
+// Vectors of 16 lanes (8 of 64 bits): one AVX-512 register, two of AVX2, four of SSE2. Compilers treat a generic
+// vector that is wider than a register as memory, so a vector here is a few parts of a register each. Only for
+// native/isa.
 #pragma once
 
 #include <stddef.h>
 
 #include "isa/kernels.h"
 
+#define LANES_INLINE static inline __attribute__((always_inline))
+
+// LANES_EACH(statement) repeats a statement for each part, with `i` its number. Spelled out, since a loop would
+// leave the parts in memory.
+#define LANES_PART(number, statement) \
+  {                                   \
+    constexpr int i = number;         \
+    statement;                        \
+  }
+#if defined(__AVX512F__)
+#define LANES_PART_BYTES 64
+#define LANES_EACH(statement) LANES_PART(0, statement)
+#elif defined(__AVX2__)
+#define LANES_PART_BYTES 32
+#define LANES_EACH(statement) LANES_PART(0, statement) LANES_PART(1, statement)
+#else
+#define LANES_PART_BYTES 16
+#define LANES_EACH(statement) \
+  LANES_PART(0, statement) LANES_PART(1, statement) LANES_PART(2, statement) LANES_PART(3, statement)
+#endif
+
 namespace lockstep {
 namespace LOCKSTEP_ISA {
 
-typedef float Floats __attribute__((vector_size(64)));
-typedef int32_t Ints __attribute__((vector_size(64)));
-typedef uint32_t Words __attribute__((vector_size(64)));
-typedef uint16_t Halves __attribute__((vector_size(32)));
-typedef double Doubles __attribute__((vector_size(64)));  // 8 lanes
-typedef float HalfFloats __attribute__((vector_size(32)));
+static constexpr int kParts = 64 / LANES_PART_BYTES;
+static constexpr int kPartLanes = LANES_PART_BYTES / 4;  // of 32 bits
 
-// The same, at any address.
-typedef float LooseFloats __attribute__((vector_size(64), aligned(4), may_alias));
-typedef uint16_t LooseHalves __attribute__((vector_size(32), aligned(2), may_alias));
+template <typename T>
+struct Lanes {
+  typedef T Part __attribute__((vector_size(LANES_PART_BYTES)));
+  typedef T LoosePart __attribute__((vector_size(LANES_PART_BYTES), aligned(alignof(T)), may_alias));
+  Part part[kParts];
+};
+typedef Lanes<float> Floats;
+typedef Lanes<int32_t> Ints;  // also the result of comparisons: all bits set, or none
+typedef Lanes<uint32_t> Words;
+typedef Lanes<uint64_t> Longs;
+typedef Lanes<double> Doubles;
 
-#define LANES_INLINE static inline __attribute__((always_inline))
+// x in every lane (x - 0 rather than 0 + x: that would turn -0 into 0).
+template <typename T>
+LANES_INLINE Lanes<T> allOf(T x) {
+  Lanes<T> v;
+  LANES_EACH(v.part[i] = x - typename Lanes<T>::Part{});
+  return v;
+}
+LANES_INLINE Floats all(float x) { return allOf<float>(x); }
+
+#define LANES_OPERATOR(op)                                                               \
+  template <typename T>                                                                  \
+  LANES_INLINE Lanes<T> operator op(Lanes<T> a, Lanes<T> b) {                            \
+    LANES_EACH(a.part[i] = a.part[i] op b.part[i]);                                      \
+    return a;                                                                            \
+  }                                                                                      \
+  template <typename T>                                                                  \
+  LANES_INLINE Lanes<T> operator op(Lanes<T> a, typename Same<T>::Type b) {              \
+    return a op allOf<T>(b);                                                             \
+  }
+// Keeps a scalar operand out of the deduction of T, so that literals convert.
+template <typename T>
+struct Same {
+  typedef T Type;
+};
+LANES_OPERATOR(+)
+LANES_OPERATOR(-)
+LANES_OPERATOR(*)
+LANES_OPERATOR(/)
+LANES_OPERATOR(&)
+LANES_OPERATOR(|)
+LANES_OPERATOR(^)
+#undef LANES_OPERATOR
+
+#define LANES_SHIFT(op)                                     \
+  template <typename T>                                     \
+  LANES_INLINE Lanes<T> operator op(Lanes<T> a, int bits) { \
+    LANES_EACH(a.part[i] = a.part[i] op bits);              \
+    return a;                                               \
+  }
+LANES_SHIFT(<<)
+LANES_SHIFT(>>)
+#undef LANES_SHIFT
+
+#define LANES_COMPARISON(op)                                          \
+  template <typename T>                                               \
+  LANES_INLINE Ints operator op(Lanes<T> a, Lanes<T> b) {             \
+    Ints result;                                                      \
+    LANES_EACH(result.part[i] = (Ints::Part)(a.part[i] op b.part[i])); \
+    return result;                                                    \
+  }                                                                   \
+  template <typename T>                                               \
+  LANES_INLINE Ints operator op(Lanes<T> a, typename Same<T>::Type b) { \
+    return a op allOf<T>(b);                                          \
+  }
+LANES_COMPARISON(<)
+LANES_COMPARISON(>)
+LANES_COMPARISON(<=)
+LANES_COMPARISON(==)
+#undef LANES_COMPARISON
+
+template <typename T>
+LANES_INLINE Lanes<T>& operator+=(Lanes<T>& a, Lanes<T> b) {
+  return a = a + b;
+}
+template <typename T>
+LANES_INLINE Lanes<T>& operator*=(Lanes<T>& a, Lanes<T> b) {
+  return a = a * b;
+}
+
+// a where the mask is set, b elsewhere.
+template <typename T>
+LANES_INLINE Lanes<T> select(Ints mask, Lanes<T> a, Lanes<T> b) {
+  LANES_EACH(a.part[i] = mask.part[i] ? a.part[i] : b.part[i]);
+  return a;
+}
+
+// The same bits as another type.
+template <typename To, typename From>
+LANES_INLINE To as(From v) {
+  To result;
+  LANES_EACH(result.part[i] = (typename To::Part)v.part[i]);
+  return result;
+}
+LANES_INLINE Ints toInts(Floats v) {
+  Ints result;
+  LANES_EACH(result.part[i] = __builtin_convertvector(v.part[i], Ints::Part));
+  return result;
+}
 
 LANES_INLINE void copyFloats(float* to, const float* from, int64_t count) {
   __builtin_memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
@@ -28,28 +142,37 @@ LANES_INLINE void zeroFloats(float* to, int64_t count) {
   __builtin_memset(to, 0, static_cast<size_t>(count) * sizeof(float));
 }
 
-LANES_INLINE Floats load(const float* p) { return *reinterpret_cast<const LooseFloats*>(p); }
-LANES_INLINE void store(float* p, Floats v) { *reinterpret_cast<LooseFloats*>(p) = v; }
+// At any address.
+LANES_INLINE Floats load(const float* p) {
+  Floats v;
+  LANES_EACH(v.part[i] = *reinterpret_cast<const Floats::LoosePart*>(p + i * kPartLanes));
+  return v;
+}
+LANES_INLINE void store(float* p, Floats v) {
+  LANES_EACH(*reinterpret_cast<Floats::LoosePart*>(p + i * kPartLanes) = v.part[i]);
+}
 
-// The first `count` (< 16) lanes from memory, the others zero.
-LANES_INLINE Floats loadPart(const float* p, int64_t count) {
+// The first `count` lanes from memory, the others zero.
+LANES_INLINE Floats loadSome(const float* p, int64_t count) {
+  if (count == kLanes) return load(p);
   alignas(64) float lanes[kLanes] = {};
   copyFloats(lanes, p, count);
   return load(lanes);
 }
-LANES_INLINE void storePart(float* p, Floats v, int64_t count) {
+LANES_INLINE void storeSome(float* p, Floats v, int64_t count) {
+  if (count == kLanes) {
+    store(p, v);
+    return;
+  }
   alignas(64) float lanes[kLanes];
   store(lanes, v);
   copyFloats(p, lanes, count);
 }
 
-// x in every lane (x - 0 rather than 0 + x: that would turn -0 into 0).
-LANES_INLINE Floats all(float x) { return x - Floats{}; }
-
-LANES_INLINE Ints laneNumbers() { return Ints{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
 // v in lanes below `count`, `other` above.
 LANES_INLINE Floats firstLanes(Floats v, int64_t count, Floats other) {
-  return laneNumbers() < static_cast<int32_t>(count) ? v : other;
+  static const float kNumbers[kLanes] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return count >= kLanes ? v : select(load(kNumbers) < static_cast<float>(count), v, other);
 }
 
 // Lane sums in the one order that all instruction sets share: halves onto halves.
@@ -84,33 +207,6 @@ LANES_INLINE void forLanes(int64_t total, const Body& body) {
   int64_t i = 0;
   for (; i + kLanes <= total; i += kLanes) body(i, kLanes);
   if (i < total) body(i, total - i);
-}
-LANES_INLINE Floats loadSome(const float* p, int64_t count) {
-  return count == kLanes ? load(p) : loadPart(p, count);
-}
-LANES_INLINE void storeSome(float* p, Floats v, int64_t count) {
-  if (count == kLanes) {
-    store(p, v);
-  } else {
-    storePart(p, v, count);
-  }
-}
-
-// Rows of 16 become columns: rows[i][j] = old rows[j][i]. Four rounds of interleaving row i with row i + 8.
-LANES_INLINE void transpose(Floats rows[16]) {
-  const Ints low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-  const Ints high = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  Floats next[16];
-#pragma GCC unroll 4
-  for (int round = 0; round < 4; round++) {
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-      next[2 * i] = __builtin_shuffle(rows[i], rows[i + 8], low);
-      next[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + 8], high);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; i++) rows[i] = next[i];
-  }
 }
 
 }  // namespace LOCKSTEP_ISA

@@ -9,7 +9,7 @@ enum { kNone = 0, kRelu = 1, kGelu = 2 };
 
 template <int ACTIVATION>
 LANES_INLINE Floats activate(Floats z) {
-  if (ACTIVATION == kRelu) return z <= 0.0f ? all(0.0f) : z;  // NaN stays NaN
+  if (ACTIVATION == kRelu) return select(z <= 0.0f, all(0.0f), z);  // NaN stays NaN
   if (ACTIVATION == kGelu) return gelu(z);
   return z;
 }
@@ -42,7 +42,7 @@ void activationGradient(const float* dy, const float* saved, float* dz, int64_t 
   forLanes(count, [=](int64_t i, int64_t n) {
     const Floats gradient = loadSome(dy + i, n), z = loadSome(saved + i, n);
     Floats result = gradient;
-    if (activation == kRelu) result = z > 0.0f ? gradient : all(0.0f);
+    if (activation == kRelu) result = select(z > 0.0f, gradient, all(0.0f));
     if (activation == kGelu) result = gradient * geluSlope(z);
     storeSome(dz + i, result, n);
   });

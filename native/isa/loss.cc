@@ -13,7 +13,7 @@ LossRow crossEntropy(float* logits, const float* bias, int64_t vocabulary, int64
     const Floats z = loadSome(logits + j, count) + loadSome(bias + j, count);
     storeSome(logits + j, z, count);
     const Floats seen = firstLanes(z, count, lowest);
-    top = seen > top ? seen : top;
+    top = select(seen > top, seen, top);
     total += z;
   });
   const float largest = maxLanes(top), labelLogit = logits[label];

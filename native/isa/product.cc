@@ -1,4 +1,5 @@
 // Matrix product of one panel, for any strides: operands are copied block by block into the layout tile.h wants.
+#include "isa/shuffle.h"
 #include "isa/tile.h"
 
 namespace lockstep {
@@ -51,9 +52,9 @@ void narrowStrip(MatrixView a, const float* b, int64_t bStride, float* c, int64_
                  int64_t depth, int64_t columns, bool accumulate) {
   alignas(64) float row[kLanes];
   for (int64_t i = 0; i < m; i++) {
-    store(row, accumulate ? loadPart(c + i * cStride, columns) : Floats{});
+    store(row, accumulate ? loadSome(c + i * cStride, columns) : Floats{});
     tile<1, 1>({a.data + i * a.rowStride, 0, a.columnStride}, b, bStride, row, kLanes, depth, true);
-    storePart(c + i * cStride, load(row), columns);
+    storeSome(c + i * cStride, load(row), columns);
   }
 }
 

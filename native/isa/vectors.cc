@@ -8,12 +8,12 @@ namespace {
 // The bits of the nearest bfloat16, ties to even, in the upper halves of float32's bits. NaN stays (quiet) NaN;
 // what is beyond the largest bfloat16 becomes Infinity.
 LANES_INLINE Words roundedBits(Floats v) {
-  const Words bits = (Words)v;
+  const Words bits = as<Words>(v);
   const Words rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  return (v == v ? rounded : bits | 0x400000u) & 0xffff0000u;
+  return select(v == v, rounded, bits | 0x400000u) & 0xffff0000u;
 }
 
-LANES_INLINE Floats rounded(Floats v) { return (Floats)roundedBits(v); }
+LANES_INLINE Floats rounded(Floats v) { return as<Floats>(roundedBits(v)); }
 
 void add(float* out, const float* a, const float* b, int64_t count, bool bfloat16) {
   if (bfloat16) {
@@ -31,44 +31,44 @@ void roundToBfloat16(float* values, int64_t count) {
   forLanes(count, [=](int64_t i, int64_t n) { storeSome(values + i, rounded(loadSome(values + i, n)), n); });
 }
 
+// The upper halves of 16 words, and back. Through memory: compilers turn these loops into the packing
+// instructions of each instruction set.
 void packBfloat16(const float* values, uint16_t* out, int64_t count) {
-  forLanes(count, [=](int64_t i, int64_t n) {
-    const Halves halves = __builtin_convertvector(roundedBits(loadSome(values + i, n)) >> 16, Halves);
-    if (n == kLanes) {
-      *reinterpret_cast<LooseHalves*>(out + i) = halves;
-    } else {
-      for (int64_t j = 0; j < n; j++) out[i + j] = halves[j];
-    }
+  forLanes(count, [=](int64_t at, int64_t n) {
+    alignas(64) uint32_t bits[kLanes];
+    const Words rounded = roundedBits(loadSome(values + at, n));
+    __builtin_memcpy(bits, &rounded, sizeof bits);
+    for (int64_t j = 0; j < n; j++) out[at + j] = static_cast<uint16_t>(bits[j] >> 16);
   });
 }
 
 void unpackBfloat16(const uint16_t* values, float* out, int64_t count) {
-  forLanes(count, [=](int64_t i, int64_t n) {
-    Halves halves = {};
-    if (n == kLanes) {
-      halves = *reinterpret_cast<const LooseHalves*>(values + i);
-    } else {
-      for (int64_t j = 0; j < n; j++) halves[j] = values[i + j];
-    }
-    storeSome(out + i, (Floats)(__builtin_convertvector(halves, Words) << 16), n);
+  forLanes(count, [=](int64_t at, int64_t n) {
+    alignas(64) uint32_t bits[kLanes];
+    for (int64_t j = 0; j < n; j++) bits[j] = static_cast<uint32_t>(values[at + j]) << 16;
+    __builtin_memcpy(out + at, bits, static_cast<size_t>(n) * sizeof(float));
   });
 }
 
+// 16 sums in float64, lanes 0..7 in `low` and 8..15 in `high`.
 double sumOfSquares(const float* values, int64_t count) {
   Doubles low = {}, high = {};
-  forLanes(count, [&](int64_t i, int64_t n) {
+  forLanes(count, [&](int64_t at, int64_t n) {
     alignas(64) float lanes[kLanes];
-    store(lanes, loadSome(values + i, n));
-    HalfFloats first, second;
-    __builtin_memcpy(&first, lanes, sizeof first);
-    __builtin_memcpy(&second, lanes + 8, sizeof second);
-    const Doubles a = __builtin_convertvector(first, Doubles), b = __builtin_convertvector(second, Doubles);
+    store(lanes, loadSome(values + at, n));
+    alignas(64) double wide[kLanes];
+    for (int j = 0; j < kLanes; j++) wide[j] = lanes[j];
+    Doubles a, b;
+    __builtin_memcpy(&a, wide, sizeof a);
+    __builtin_memcpy(&b, wide + 8, sizeof b);
     low += a * a;
     high += b * b;
   });
   low += high;
+  alignas(64) double lanes[8];
+  __builtin_memcpy(lanes, &low, sizeof lanes);
   double sum = 0;
-  for (int i = 0; i < 8; i++) sum += low[i];
+  for (const double lane : lanes) sum += lane;
   return sum;
 }
 
