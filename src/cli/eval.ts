@@ -33,10 +33,10 @@ export function register(program: Command): void {
     )
     .option(
       '--batches <n>',
-      'most micro-batches, spread over the part (default: all of it)',
+      "micro-batches from the beginning (default: all; the config's evaluate.batches gives the loss logged in training)",
       integerArgument(1),
     )
-    .option('--limit <n>', 'most samples, spread over the part', integerArgument(1))
+    .option('--limit <n>', 'samples from the beginning', integerArgument(1))
     .option('--seed <n>', "decides what is hidden (default: the run's seed)", integerArgument(0))
     .action(async (given: string, options: Options, command: Command) => {
       const output = outputOf(command);

@@ -6,6 +6,12 @@ import type { Batch, Sample } from './batch.js';
 import { buildBatch, type ObjectiveConfig, type TokenIds } from './objectives.js';
 import type { Transformer } from './transformer.js';
 
+/**
+ * The step in an evaluation's random key: no training step has this number, and every evaluation the same, so that
+ * validations during training and afterwards hide the same tokens.
+ */
+export const EVALUATION_STEP = 2 ** 32 - 1;
+
 /** Where samples come from, by position. */
 export interface SampleSource {
   readonly samples: number;
@@ -13,7 +19,7 @@ export interface SampleSource {
 }
 
 export interface EvaluationPlan {
-  /** Samples evaluated: spread evenly over the whole source, in its order. */
+  /** Samples evaluated: the first of the source. */
   readonly samples: number;
   readonly samplesPerMicroBatch: number;
   readonly objective: ObjectiveConfig;
@@ -41,16 +47,14 @@ export function microBatchesOf(plan: Pick<EvaluationPlan, 'samples' | 'samplesPe
   return Math.ceil(plan.samples / plan.samplesPerMicroBatch);
 }
 
-/** Indices of the samples of micro-batch `microBatch`; `size` is the number of samples there are. */
+/** Indices of the samples of micro-batch `microBatch`: in their order, the last one may be short. */
 export function evaluationIndices(
   microBatch: number,
   plan: Pick<EvaluationPlan, 'samples' | 'samplesPerMicroBatch'>,
-  size: number,
 ): number[] {
-  assert(plan.samples <= size, `${plan.samples} samples of ${size}`);
   const first = microBatch * plan.samplesPerMicroBatch;
   const count = Math.min(plan.samplesPerMicroBatch, plan.samples - first);
-  return Array.from({ length: count }, (_, j) => Math.floor(((first + j) * size) / plan.samples));
+  return Array.from({ length: count }, (_, j) => first + j);
 }
 
 /** Evaluates every micro-batch of the plan, in order; `onProgress` sees the sums after each. */
@@ -62,10 +66,11 @@ export async function evaluate(
 ): Promise<EvaluationSums> {
   const labelCounts = new Float64Array(transformer.config.vocabularySize);
   let sums: EvaluationSums = { samples: 0, tokens: 0, loss: 0, correct: 0, labelCounts };
+  assert(plan.samples <= source.samples, `${plan.samples} samples of ${source.samples}`);
   for (let microBatch = 0; microBatch < microBatchesOf(plan); microBatch++) {
-    const indices = evaluationIndices(microBatch, plan, source.samples);
+    const indices = evaluationIndices(microBatch, plan);
     const samples = await Promise.all(indices.map((index) => source.read(index)));
-    const key = { seed: plan.seed, step: 0, microBatch };
+    const key = { seed: plan.seed, step: EVALUATION_STEP, microBatch };
     const batch = buildBatch(samples, plan.objective, plan.tokens, key, plan.maxLength);
     const { loss, correct } = lossOf(transformer, batch);
     for (const label of batch.labels) labelCounts[label]!++;

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { evaluate, entropyOf, evaluationIndices, type EvaluationPlan } from '../../src/model/evaluate.js';
+import {
+  evaluate,
+  entropyOf,
+  evaluationIndices,
+  microBatchesOf,
+  type EvaluationPlan,
+} from '../../src/model/evaluate.js';
 import { fill } from '../../src/model/fill.js';
 import { buildBatch, type ObjectiveConfig } from '../../src/model/objectives.js';
 import { TransformerTarget } from '../../src/model/transformer-target.js';
@@ -73,11 +79,10 @@ void test('evaluation is far below the unigram baseline, counts every token and 
   assert.deepEqual(await evaluate(model.transformer, source, plan), sums);
 });
 
-void test('evaluated samples are spread evenly over the split', () => {
-  const plan = { samples: 4, samplesPerMicroBatch: 3 };
-  assert.deepEqual(evaluationIndices(0, plan, 10), [0, 2, 5]);
-  assert.deepEqual(evaluationIndices(1, plan, 10), [7]);
-  assert.deepEqual(evaluationIndices(0, { samples: 3, samplesPerMicroBatch: 3 }, 3), [0, 1, 2]);
+void test('evaluation takes the samples in their order, each once', () => {
+  const plan = { samples: 7, samplesPerMicroBatch: 3 };
+  const all = Array.from({ length: microBatchesOf(plan) }, (_, m) => evaluationIndices(m, plan));
+  assert.deepEqual(all, [[0, 1, 2], [3, 4, 5], [6]]);
 });
 
 void test('the entropy of counts is that of their frequencies', () => {
