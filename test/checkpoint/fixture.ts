@@ -120,3 +120,12 @@ export async function flipBit(file: string, fromEnd: number): Promise<void> {
   bytes[bytes.byteLength - fromEnd]! ^= 1;
   await writeFile(file, bytes);
 }
+
+/** For loadLatest: nothing is expected to be damaged. */
+export function fails(): never {
+  throw new Error('no checkpoint is bad');
+}
+
+export async function stepsOf(store: CheckpointStore): Promise<number[]> {
+  return (await store.list()).map(({ step }) => step);
+}

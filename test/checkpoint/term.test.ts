@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, writeFile } from 'node:fs/promises';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { liveness, thisOwner, type Owner } from '../../src/checkpoint/owner.js';
 import { acquireTerm } from '../../src/checkpoint/term.js';
@@ -136,3 +137,20 @@ test('liveness tells reboot, other containers and other machines apart', async (
   assert.equal(await liveness({ ...mac, host: 'elsewhere' }, mac), 'unknown');
   assert.equal(await liveness(mac, mac), 'alive');
 });
+
+test(
+  'a process that ended and was not waited for by its parent is dead',
+  { skip: process.platform !== 'linux' },
+  async (t) => {
+    // The shell becomes `sleep`, which never waits for the child that the shell started.
+    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    t.after(() => parent.kill('SIGKILL'));
+    const [printed] = (await once(parent.stdout, 'data')) as [Buffer];
+    const pid = Number(printed.toString());
+    while (!(await readFile(`/proc/${pid}/stat`, 'utf8')).includes(') Z ')) await setImmediate();
+    const self = await thisOwner();
+    assert.equal(await liveness({ ...self, pid, startTime: '' }, self), 'dead');
+  },
+);

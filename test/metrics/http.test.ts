@@ -74,11 +74,12 @@ test('a port in use, and an address that is not ours, are faults of the user', a
   await assert.rejects(serve(t, { host: '192.0.2.1' }), { code: 'HTTP_BIND', message: /192\.0\.2\.1:0/ });
 });
 
-test('closing ends connections that are open, and frees the port', { timeout: 2000 }, async (t) => {
+test('closing ends connections that are open, and frees the port', { timeout: 8000 }, async (t) => {
   const server = await serve(t);
   const port = Number(new URL(server.url).port);
   const idle = connect(port, '127.0.0.1');
   idle.on('error', () => {});
+  t.after(() => idle.destroy());
   await once(idle, 'connect');
   idle.write('GET /metrics HTTP/1.1\r\n');
   await fetch(`${server.url}/healthz`);
