@@ -1,7 +1,7 @@
 // `lockstep prepare`: turns text, or pairs of sentences, into a data set to train on.
 
 import { type Command, Option } from 'commander';
-import { PREPARE_DEFAULTS, type PrepareOptions } from '../data/prepare-plan.js';
+import { PREPARE_DEFAULTS, type PrepareOptions } from '../data/prepare-options.js';
 import type { PrepareProgress, PrepareSummary } from '../data/prepare.js';
 import { integerArgument, numberArgument, repeatable } from './options.js';
 import { Interrupted, outputOf, type Output } from './output.js';

@@ -1,48 +1,14 @@
-// The options of `prepare`, with their defaults and checks.
+// The options of `prepare`, completed and checked: which files, which tokenizer, how much of what.
 
 import { availableParallelism } from 'node:os';
 import { UserError } from '../util/errors.js';
 import { MAX_HELD_OUT_SHARE } from './held-out.js';
 import { findInputs, type InputFile } from './inputs.js';
 import { DEFAULT_PIECE_BYTES } from './pieces.js';
+import { PREPARE_DEFAULTS, type PrepareOptions } from './prepare-options.js';
 import type { RecordOptions } from './records.js';
 import type { SpecialTokenNames } from './tokenizer.js';
 import { checkTokenizerOptions } from './train-tokenizer.js';
-
-export interface PrepareOptions {
-  /** Files, folders and patterns. */
-  readonly inputs: readonly string[];
-  /** The folder to make. */
-  readonly out: string;
-  /** Pairs of source and target for `seq2seq` instead of text. Default: false. */
-  readonly pairs?: boolean;
-  /** Tokens of a new tokenizer; fewer when the text has no more pairs to merge. Default: 16,000. */
-  readonly vocabularySize?: number;
-  /** Further special tokens of a new tokenizer. */
-  readonly specialTokens?: readonly string[];
-  /** A tokenizer.json to use instead of a new one. */
-  readonly tokenizer?: string;
-  /** What a given tokenizer calls its special tokens, where its tokenizer_config.json does not say. */
-  readonly tokenNames?: Partial<SpecialTokenNames>;
-  /** Share of the input held out for validation, 0 to 0.5. Default: 0.02. */
-  readonly validationShare?: number;
-  /** Field of a .jsonl line that holds its text. Default: text. */
-  readonly field?: string;
-  /** Threads that work on pieces. Default: one for each core. */
-  readonly threads?: number;
-  /** Share of lines that may be malformed. Default: 0.01. */
-  readonly maxMalformedShare?: number;
-  /** Replace a folder that is not an earlier data set. Default: false. */
-  readonly force?: boolean;
-  /** Largest shard file. Default: 256 MiB. */
-  readonly shardBytes?: number;
-  /** About how much of the input, on disk, a new tokenizer is trained on: pieces at even distances. Default: 512 MiB. */
-  readonly tokenizerBytes?: number;
-  /** Size of a piece. Default: 1 MiB. */
-  readonly pieceBytes?: number;
-  /** Stops the work and removes what was written. */
-  readonly signal?: AbortSignal;
-}
 
 /** The options, complete and checked. */
 export interface Plan {
@@ -68,15 +34,6 @@ export type TokenizerPlan =
       readonly bytes: number;
     }
   | { readonly kind: 'given'; readonly file: string; readonly names: Partial<SpecialTokenNames> };
-
-export const PREPARE_DEFAULTS = {
-  vocabularySize: 16_000,
-  validationShare: 0.02,
-  field: 'text',
-  maxMalformedShare: 0.01,
-  shardBytes: 2 ** 28,
-  tokenizerBytes: 2 ** 29,
-} as const;
 
 /** @throws UserError PREPARE_OPTIONS and those of the parts */
 export async function planOf(options: PrepareOptions): Promise<Plan> {

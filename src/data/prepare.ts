@@ -21,7 +21,8 @@ import {
 } from './manifest.js';
 import { openOutput } from './output-directory.js';
 import { readPieces, type Piece } from './pieces.js';
-import { planOf, type Plan, type PrepareOptions, type TokenizerPlan } from './prepare-plan.js';
+import type { PrepareOptions } from './prepare-options.js';
+import { planOf, type Plan, type TokenizerPlan } from './prepare-plan.js';
 import type { CountResult, CountTask, EncodedPart, EncodeResult, EncodeTask } from './prepare-worker.js';
 import { ShardWriter, writeHashed } from './shard-writer.js';
 import {
@@ -138,12 +139,15 @@ async function tokenizerJsonOf(job: Job, plan: TokenizerPlan): Promise<Tokenizer
 async function newTokenizer(job: Job, tokenizer: Extract<TokenizerPlan, { kind: 'train' }>): Promise<string> {
   const words = await countInputWords(job, tokenizer);
   const total = tokenizer.vocabularySize;
-  return trainTokenizer(words.entries(), total, tokenizer.specialTokens, async (share) => {
-    job.report({ phase: 'train-tokenizer', done: Math.round(share * total), total });
+  const report = (done: number): void => job.report({ phase: 'train-tokenizer', done, total });
+  const json = await trainTokenizer(words.entries(), total, tokenizer.specialTokens, async (share) => {
+    report(Math.round(share * total));
     // Lets a signal in.
     await setImmediate();
     job.plan.signal?.throwIfAborted();
   });
+  report(total);
+  return json;
 }
 
 // Text compresses to about a third.
