@@ -9,10 +9,17 @@ interface Outgoing {
   readonly payload?: Uint8Array;
 }
 
+interface Connection {
+  readonly peer: PeerId;
+  /** Settles when everything sent so far has been handed to the socket. */
+  outbox: Promise<void>;
+}
+
 export class Connections {
-  private readonly peers = new Map<string, PeerId>();
+  private readonly connections = new Map<string, Connection>();
+  /** Sessions that are listened to. */
   private readonly sessions = new Map<PeerId, string>();
-  private readonly outboxes = new Map<string, Promise<void>>();
+  private onEmpty: (() => void) | undefined;
 
   constructor(private readonly socket: RouterSocket) {}
 
@@ -23,28 +30,36 @@ export class Connections {
   /** A new session for a peer: a random token that nobody else can know. */
   open(peer: PeerId): string {
     const session = randomBytes(16).toString('hex');
-    this.peers.set(session, peer);
+    this.connections.set(session, { peer, outbox: Promise.resolve() });
     this.sessions.set(peer, session);
     return session;
   }
 
-  close(session: string): void {
-    const peer = this.peers.get(session);
-    this.peers.delete(session);
-    this.outboxes.delete(session);
-    if (peer !== undefined) this.sessions.delete(peer);
+  /** The session is over: what its peer still says is not of it; what was sent to it still leaves. */
+  end(session: string): void {
+    const connection = this.connections.get(session);
+    if (connection) this.sessions.delete(connection.peer);
   }
 
-  /** Sends after everything sent to the session before; dropped when it has ended by then. */
-  send(session: string, outgoing: Outgoing | Promise<Outgoing>): Promise<void> {
-    const before = this.outboxes.get(session) ?? Promise.resolve();
-    const sent = before.then(async () => {
+  /** The peer's connection is gone. Returns the session that it ends, if it had not ended before. */
+  disconnected(peer: PeerId): string | undefined {
+    const session = this.sessions.get(peer);
+    this.sessions.delete(peer);
+    for (const [id, connection] of this.connections)
+      if (connection.peer === peer) this.connections.delete(id);
+    if (this.connections.size === 0) this.onEmpty?.();
+    return session;
+  }
+
+  /** Sends after everything sent to the session before; dropped when its peer is gone by then. */
+  async send(session: string, outgoing: Outgoing | Promise<Outgoing>): Promise<void> {
+    const connection = this.connections.get(session);
+    if (!connection) return;
+    connection.outbox = connection.outbox.then(async () => {
       const { message, payload } = await outgoing;
-      const peer = this.peers.get(session);
-      if (peer !== undefined) this.socket.send(peer, encode(message, payload));
+      if (this.connections.has(session)) this.socket.send(connection.peer, encode(message, payload));
     });
-    this.outboxes.set(session, sent);
-    return sent;
+    await connection.outbox;
   }
 
   /** To a peer without a session, at once. */
@@ -52,9 +67,17 @@ export class Connections {
     this.socket.send(peer, encode(message));
   }
 
-  /** Resolves when everything sent has left the outboxes. */
-  async settled(): Promise<void> {
-    await Promise.allSettled(this.outboxes.values());
+  /** Resolves when every peer has gone, after the goodbye that was sent to it; at the latest after `timeoutMs`. */
+  async drained(timeoutMs: number): Promise<void> {
+    await Promise.allSettled([...this.connections.values()].map(({ outbox }) => outbox));
     await this.socket.flushed();
+    if (this.connections.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs);
+      this.onEmpty = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 }

@@ -82,6 +82,11 @@ export class Coordinator {
     return { progress: this.progress, sessions: this.sessions.all(), finished: this.finished };
   }
 
+  /** The name a worker gave itself. */
+  nameOf(session: string): string | undefined {
+    return this.sessions.get(session)?.name;
+  }
+
   private run(now: number, body: () => void): CoordinatorAction[] {
     this.actions = [];
     this.now = now;

@@ -277,7 +277,7 @@ export class CoordinatorProcess {
 
   private forget(session: string): void {
     this.reducers.tellAll({ type: 'close', session });
-    void this.connections.settled().then(() => this.connections.close(session));
+    this.connections.end(session);
   }
 
   // ---- what is done about it
@@ -310,6 +310,7 @@ export class CoordinatorProcess {
       case 'lease': {
         const { session, node } = action;
         const { start, end } = this.tree.range(node);
+        log.debug({ worker: this.machine.nameOf(session), ...node }, 'lease');
         this.sendSamples(session, this.samples.ofStep(node.step, start, end), (shape) => ({
           type: 'lease',
           session,
@@ -355,6 +356,7 @@ export class CoordinatorProcess {
         break;
       case 'begin':
       case 'commit':
+        log.debug({ step: action.step }, action.type);
         this.reducers.tellAll(action);
         break;
       case 'snapshot':
@@ -427,7 +429,7 @@ export class CoordinatorProcess {
   /** Closes in reverse order; callable at any stage of opening. */
   private async close(): Promise<void> {
     clearInterval(this.timer);
-    await this.connections.settled();
+    if (this.url !== '') await this.connections.drained(LINGER_MS);
     this.socket.close();
     await this.checkpoints?.settled();
     await this.reducers?.stop();
