@@ -2,25 +2,15 @@
 // when a step is committed and with which numbers, when to evaluate, to save and to end. It knows no socket,
 // disk, thread or clock: events come in, actions go out, time is an argument.
 import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
-import { adamWSpec } from '../optim/adamw.js';
-import { clipScale } from '../optim/clip.js';
-import { learningRate } from '../optim/schedule.js';
 import type { NodeId } from '../protocol/messages.js';
 import type { BatchStats } from '../protocol/stats.js';
 import { ReductionTree, type TreeNode } from '../protocol/tree.js';
 import { Evaluation } from './evaluation.js';
 import type { CoordinatorAction, CoordinatorEvent, CoordinatorOptions, Progress } from './events.js';
 import { LeaseBook, type Lease } from './lease-book.js';
+import { PendingCheckpoint } from './pending-checkpoint.js';
 import { Sessions, type Session } from './sessions.js';
-
-interface PendingCheckpoint {
-  readonly version: number;
-  progress: Progress;
-  slicesWritten: number;
-  evaluationDue: boolean;
-  validationLoss: number | null;
-  publishing: boolean;
-}
+import { completeStep, gradientNorm, sumStats } from './step-numbers.js';
 
 /** A lease is given to a second worker after this long, or after 8 times what such a node took before. */
 const LEASE_DEADLINE_MS = 30_000;
@@ -126,7 +116,7 @@ export class Coordinator {
         if (this.isCurrent(event)) this.roots.set(event.reducer, event.blockSums);
         break;
       case 'sliceWritten':
-        if (this.checkpoint?.version === event.version) this.checkpoint.slicesWritten++;
+        this.checkpoint?.sliceWritten(event.version);
         break;
       case 'checkpointEnded':
         if (event.saved) this.savedVersion = event.version;
@@ -284,7 +274,7 @@ export class Coordinator {
       version % this.options.checkpointEvery === 0 || version === this.options.steps || this.stopping;
     if (isCheckpointDue && this.checkpoint) return; // one at a time: the disk is behind
     const totals = sumStats(this.book.stats as BatchStats[]);
-    const norm = this.gradientNorm(totals.tokens);
+    const norm = gradientNorm(this.roots, totals.tokens);
     if (!Number.isFinite(norm) && this.round === 0) {
       this.log(
         'warn',
@@ -304,54 +294,12 @@ export class Coordinator {
     if (!this.evaluation) this.nextStage();
   }
 
-  /** Of the mean gradient; block sums are added in the vector's order, whoever computed them. 0 without tokens. */
-  private gradientNorm(tokens: number): number {
-    let sum = 0;
-    for (let reducer = 0; reducer < this.options.reducers; reducer++) {
-      for (const blockSum of this.roots.get(reducer)!) sum += blockSum;
-    }
-    return tokens > 0 ? Math.sqrt(sum) / tokens : 0;
-  }
-
   private commit(totals: BatchStats, norm: number): void {
-    const { version: step, updates } = this.progress;
     const seconds = (this.now - this.stepStartedAt) / 1000;
-    const skip = totals.tokens === 0 ? 'no_tokens' : Number.isFinite(norm) ? undefined : 'non_finite';
-    if (skip) {
-      this.actions.push({ type: 'commit', step, update: null });
-      this.progress = { ...this.progress, version: step + 1 };
-      this.publish({ kind: 'stepSkipped', step, version: step + 1, reason: skip, seconds });
-      return;
-    }
-    const { optimizer, steps } = this.options;
-    const rate = learningRate(step + 1, optimizer, steps);
-    const scale = clipScale(norm, optimizer.clipNorm);
-    const terms = {
-      update: updates + 1,
-      learningRate: rate,
-      gradientScale: scale / totals.tokens,
-      decay: true,
-    };
-    this.actions.push({ type: 'commit', step, update: adamWSpec(terms, optimizer) });
-    this.progress = {
-      ...this.progress,
-      version: step + 1,
-      updates: updates + 1,
-      tokens: this.progress.tokens + totals.tokens,
-    };
-    this.publish({
-      kind: 'stepCommitted',
-      step,
-      version: step + 1,
-      loss: totals.loss / totals.tokens,
-      tokens: totals.tokens,
-      correct: totals.correct,
-      sourceTokens: totals.sourceTokens,
-      learningRate: rate,
-      gradientNorm: norm,
-      clipped: scale < 1,
-      seconds,
-    });
+    const { update, event, progress } = completeStep(this.progress, totals, norm, seconds, this.options);
+    this.actions.push({ type: 'commit', step: this.progress.version, update });
+    this.progress = progress;
+    this.publish(event);
   }
 
   // ---- evaluation
@@ -379,34 +327,21 @@ export class Coordinator {
 
   private endEvaluation(loss: number | null): void {
     this.evaluation = undefined;
-    if (this.checkpoint?.version !== this.progress.version) return;
-    this.checkpoint.evaluationDue = false;
-    this.checkpoint.validationLoss = loss;
-    this.checkpoint.progress = this.progress;
+    this.checkpoint?.evaluated(this.progress, loss);
   }
 
   // ---- checkpoints and the end
 
   private snapshot(evaluationDue: boolean): void {
     const { progress } = this;
-    this.checkpoint = {
-      version: progress.version,
-      progress,
-      slicesWritten: 0,
-      evaluationDue,
-      validationLoss: null,
-      publishing: false,
-    };
+    this.checkpoint = new PendingCheckpoint(progress, this.options.reducers, evaluationDue);
     this.actions.push({ type: 'snapshot', progress });
     this.publish({ kind: 'checkpointStarted', step: progress.version });
   }
 
   private tryPublish(): void {
-    const { checkpoint } = this;
-    if (!checkpoint || checkpoint.publishing || checkpoint.evaluationDue) return;
-    if (checkpoint.slicesWritten < this.options.reducers) return;
-    checkpoint.publishing = true;
-    const { progress, validationLoss } = checkpoint;
+    if (!this.checkpoint?.takeReady()) return;
+    const { progress, validationLoss } = this.checkpoint;
     this.actions.push({ type: 'publish', progress, validationLoss });
   }
 
@@ -501,15 +436,4 @@ export class Coordinator {
   private log(level: 'info' | 'warn', message: string): void {
     this.actions.push({ type: 'log', level, message });
   }
-}
-
-function sumStats(stats: readonly BatchStats[]): BatchStats {
-  const sum = { loss: 0, tokens: 0, correct: 0, sourceTokens: 0 };
-  for (const { loss, tokens, correct, sourceTokens } of stats) {
-    sum.loss += loss;
-    sum.tokens += tokens;
-    sum.correct += correct;
-    sum.sourceTokens += sourceTokens;
-  }
-  return sum;
 }

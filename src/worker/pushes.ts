@@ -2,7 +2,7 @@
 // granted; a buffer is free again when every reducer has said that nothing more of it is wanted and all that was
 // sent has arrived, since until then the sockets may still read it.
 import type { NodeId } from '../protocol/messages.js';
-import type { WorkerAction } from './worker.js';
+import type { WorkerAction } from './events.js';
 
 interface Push {
   readonly node: NodeId;

@@ -26,7 +26,8 @@ import { messageOf } from '../util/errors.js';
 import type { BatchTask } from './batch-task.js';
 import { Compute } from './compute/compute.js';
 import type { FromCompute } from './compute/port.js';
-import { WorkerMachine, type Task, type WorkerAction, type WorkerEvent } from './worker.js';
+import type { Task, WorkerAction, WorkerEvent } from './events.js';
+import { WorkerMachine } from './worker.js';
 
 export interface SessionOptions {
   readonly url: string;

@@ -4,7 +4,7 @@ import type { Batch } from '../../model/batch.js';
 import { parameterLayout, type ParameterLayout } from '../../model/parameters.js';
 import type { Job } from '../../protocol/job.js';
 import { assert } from '../../util/errors.js';
-import { GRADIENT_BUFFERS, PARAMETER_BUFFERS, type Task } from '../worker.js';
+import { GRADIENT_BUFFERS, PARAMETER_BUFFERS, type Task } from '../events.js';
 import { Control, type ComputeSetup, type FromCompute, type ToCompute } from './port.js';
 
 export interface ComputeHandlers {
