@@ -87,6 +87,12 @@ class SampleRandom {
     return order.slice(0, count).sort((a, b) => a - b);
   }
 
+  /** `total` as the sum of `parts` positive integers, every such sequence equally likely. */
+  divide(total: number, parts: number, lane: number): number[] {
+    const cuts = [0, ...this.choose(parts - 1, total - 1, lane).map((cut) => cut + 1), total];
+    return Array.from({ length: parts }, (_, part) => cuts[part + 1]! - cuts[part]!);
+  }
+
   private element(position: number, lane: number): number {
     return this.first + position * WORDS_PER_POSITION + lane;
   }
@@ -160,7 +166,8 @@ function wholeTarget(source: readonly number[], target: readonly number[]): Exam
 
 type MaskedObjective = Extract<ObjectiveConfig, { kind: 'masked' }>;
 
-const Lane = { choose: 0, kind: 1, replacement: 2, place: 3 } as const;
+// Lanes of a position's words. Token and span corruption share the first: a sample meets only one of them.
+const Lane = { choose: 0, kind: 1, replacement: 2, gap: 1, turn: 2 } as const;
 
 function maskedExample(
   text: readonly number[],
@@ -205,21 +212,23 @@ function randomRegularToken(position: number, tokens: TokenIds, random: SampleRa
 }
 
 /**
- * Which `count` of `length` tokens are hidden, as spans with about `meanSpan` tokens each and at least one visible
- * token between two: T5's scheme (Raffel et al. 2020, appendix; every division into spans is equally likely), but
- * a text may begin or end with a hidden span. Ascending.
+ * Which `count` of `length` tokens are hidden, as spans with about `meanSpan` tokens each: T5's scheme (Raffel et al. 2020;
+ * every division into spans, and of the rest into gaps, is equally likely), but turned by a random distance with the text
+ * closed to a ring, so that every position is hidden equally often. A span may thus run over the end and be two. Ascending.
  */
 function chooseSpans(count: number, length: number, meanSpan: number, random: SampleRandom): number[] {
-  if (count === 0) return [];
   const visible = length - count;
-  const spans = Math.min(Math.max(1, Math.round(count / meanSpan)), count, visible + 1);
-  const cuts = [0, ...random.choose(spans - 1, count - 1, Lane.choose).map((cut) => cut + 1), count];
-  // The span number s stands before the visible token number places[s].
-  const places = random.choose(spans, visible + 1, Lane.place);
-  return places.flatMap((place, span) => {
-    const before = cuts[span]!;
-    return Array.from({ length: cuts[span + 1]! - before }, (_, i) => place + before + i);
-  });
+  if (count === 0 || visible === 0) return Array.from({ length: count }, (_, i) => i);
+  const spans = Math.min(Math.max(1, Math.round(count / meanSpan)), count, visible);
+  const spanSizes = random.divide(count, spans, Lane.choose);
+  const gapSizes = random.divide(visible, spans, Lane.gap);
+  const hidden: number[] = [];
+  let at = random.integer(0, Lane.turn, length);
+  for (const [span, size] of spanSizes.entries()) {
+    for (let i = 0; i < size; i++) hidden.push((at + i) % length);
+    at += size + gapSizes[span]!;
+  }
+  return hidden.sort((a, b) => a - b);
 }
 
 /** One mask for each run of adjacent hidden positions (a special token inside a span stays and divides it). */
