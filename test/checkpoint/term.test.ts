@@ -138,19 +138,16 @@ test('liveness tells reboot, other containers and other machines apart', async (
   assert.equal(await liveness(mac, mac), 'alive');
 });
 
-test(
-  'a process that ended and was not waited for by its parent is dead',
-  { skip: process.platform !== 'linux' },
-  async (t) => {
-    // The shell becomes `sleep`, which never waits for the child that the shell started.
-    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    t.after(() => parent.kill('SIGKILL'));
-    const [printed] = (await once(parent.stdout, 'data')) as [Buffer];
-    const pid = Number(printed.toString());
-    while (!(await readFile(`/proc/${pid}/stat`, 'utf8')).includes(') Z ')) await setImmediate();
-    const self = await thisOwner();
-    assert.equal(await liveness({ ...self, pid, startTime: '' }, self), 'dead');
-  },
-);
+test('a process that ended, but that its parent has not waited for, is dead', async (t) => {
+  // The shell starts a child that ends on our word, then becomes `sleep`, which waits for nobody.
+  const shell = 'exec 3<&0; (read word <&3) & echo $!; exec sleep 60';
+  const parent = spawn('sh', ['-c', shell], { stdio: ['pipe', 'pipe', 'inherit'] });
+  t.after(() => parent.kill('SIGKILL'));
+  const [printed] = (await once(parent.stdout, 'data')) as [Buffer];
+  const pid = Number(printed.toString());
+  while ((await readFile(`/proc/${parent.pid}/comm`, 'utf8')) !== 'sleep\n') await setImmediate();
+  parent.stdin.write('now\n');
+  while (!(await readFile(`/proc/${pid}/stat`, 'utf8')).includes(') Z ')) await setImmediate();
+  const self = await thisOwner();
+  assert.equal(await liveness({ ...self, pid, startTime: '' }, self), 'dead');
+});
