@@ -94,7 +94,17 @@ void test('a span mask takes as many tokens as make the text that follows most p
 
 void test('several span masks are filled one after the other', () => {
   const text = [3, 4, 5, 6, 7, 8, 9, 3, 4];
-  const filled = fill(memory(text), [3, MASK, 6, 7, MASK, 3, 4], { ...options, maxSpan: 3 });
+  const model = memory(text);
+  const scored: (readonly number[])[] = [];
+  const watched: TargetModel = {
+    ...model,
+    logProbabilities: (targets, from) => {
+      scored.push(...targets);
+      return model.logProbabilities(targets, from);
+    },
+  };
+  const filled = fill(watched, [3, MASK, 6, 7, MASK, 3, 4], { ...options, maxSpan: 3 });
+  assert.ok(scored.length > 0 && !scored.flat().includes(MASK), 'what follows a mask ends before the next');
   assert.deepEqual(filled.ids, text);
   assert.deepEqual(
     filled.masks.map((mask) => [mask.position, mask.ids]),

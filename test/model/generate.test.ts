@@ -65,3 +65,9 @@ void test('a sequence draws the same tokens in whatever batch it is generated', 
   const alone = generate(new FakeDecoder(1, 6, flat), options({ sampling, limits: [20], firstSequence: 2 }));
   assert.deepEqual(alone[0], together[2]);
 });
+
+void test('sequences of one batch draw independently', () => {
+  const sampling = { temperature: 1, topK: null, topP: null };
+  const generated = generate(new FakeDecoder(3, 6, flat), options({ sampling, limits: [20, 20, 20] }));
+  assert.equal(new Set(generated.map(({ ids }) => ids.join())).size, 3);
+});

@@ -14,8 +14,8 @@ import { MASK, tinyModel, tinyTokens, train, type TinyModel } from './tiny-model
 
 // Texts that count upward from a random start, 3 … 15 and around again: what a mask hides follows from the rest.
 const LENGTH = 8;
-const text = (start: number): Int32Array =>
-  Int32Array.from({ length: LENGTH }, (_, i) => 3 + ((start + i) % 13));
+const text = (start: number, length = LENGTH): Int32Array =>
+  Int32Array.from({ length }, (_, i) => 3 + ((start + i) % 13));
 const objective: ObjectiveConfig = {
   kind: 'masked',
   rate: 0.3,
@@ -53,6 +53,27 @@ void test('a model trained on masks restores the hidden tokens', () => {
     assert.deepEqual(filled.ids, original);
     const best = filled.masks[0]!.alternatives[0]!;
     assert.ok(Math.exp(best.logProbability) > 0.5);
+  }
+});
+
+void test('a model trained on hidden spans restores spans of any length inside a text', async () => {
+  const spans: ObjectiveConfig = { ...objective, corruption: 'span', loss: 'hidden' };
+  const small = await tinyModel({ maxLength: 14, encoderLayers: 1, decoderLayers: 1 });
+  train(small, 300, 5e-3, (step) => {
+    const samples = Array.from({ length: 16 }, (_, j) => [text((step * 16 + j) * 5, 10)]);
+    return buildBatch(samples, spans, tinyTokens, { seed: 1, step, microBatch: 0 }, 14);
+  });
+  for (const [start, end] of [
+    [2, 3],
+    [2, 4],
+    [4, 7],
+  ] as const) {
+    const original = [...text(4, 10)];
+    const pattern = [...original.slice(0, start), MASK, ...original.slice(end)];
+    const target = new TransformerTarget(small.transformer, [...pattern, 1]);
+    const filled = fill(target, pattern, { ...options, maxSpan: 5 });
+    target.dispose();
+    assert.deepEqual(filled.ids, original, `hidden ${start}..${end}`);
   }
 });
 
