@@ -16,7 +16,7 @@ import {
 } from '../protocol/messages.js';
 import type { SamplesShape } from '../protocol/samples.js';
 import { decodeStats } from '../protocol/stats.js';
-import { ReductionTree } from '../protocol/tree.js';
+import { nodeKey, ReductionTree } from '../protocol/tree.js';
 import { RouterSocket, type PeerId } from '../transport/router.js';
 import { CheckpointWriter } from './checkpoints.js';
 import { Connections } from './connections.js';
@@ -310,7 +310,7 @@ export class CoordinatorProcess {
       case 'lease': {
         const { session, node } = action;
         const { start, end } = this.tree.range(node);
-        log.debug({ worker: this.machine.nameOf(session), ...node }, 'lease');
+        log.debug({ worker: this.machine.nameOf(session), step: node.step, node: nodeKey(node) }, 'lease');
         this.sendSamples(session, this.samples.ofStep(node.step, start, end), (shape) => ({
           type: 'lease',
           session,

@@ -1,0 +1,77 @@
+// Lockstep's own commands as child processes, driven by the log lines they write: faults are scripted by what
+// happened, never by time.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+/** A line of the log: pino's fields, or the plain text as `msg`. */
+export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string };
+
+/** One process of `lockstep`. */
+export class Lockstep {
+  readonly lines: LogLine[] = [];
+  private readonly child: ChildProcess;
+  private readonly watchers = new Set<() => void>();
+  private readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  private isOver = false;
+
+  constructor(args: readonly string[], options: { cwd: string }) {
+    this.child = spawn(process.execPath, [MAIN, ...args], {
+      cwd: options.cwd,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.ended = once(this.child, 'close').then(([code, signal]: unknown[]) => {
+      this.isOver = true;
+      this.wake();
+      return { code: code as number | null, signal: signal as NodeJS.Signals | null };
+    });
+    for (const stream of [this.child.stdout!, this.child.stderr!]) {
+      createInterface({ input: stream }).on('line', (line) => {
+        this.lines.push(parseLine(line));
+        this.wake();
+      });
+    }
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** Exit code, or the signal that ended it. */
+  async exit(): Promise<number | NodeJS.Signals> {
+    const { code, signal } = await this.ended;
+    return signal ?? code!;
+  }
+
+  /** The first line, past or to come, that fits; throws with the whole log when the process ends without one. */
+  async line(what: string, fits: (line: LogLine) => boolean): Promise<LogLine> {
+    for (;;) {
+      const found = this.lines.find(fits);
+      if (found) return found;
+      if (this.isOver) throw new Error(`the process ended before ${what}:\n${this.text()}`);
+      await new Promise<void>((resolve) => this.watchers.add(resolve));
+    }
+  }
+
+  text(): string {
+    return this.lines.map((line) => JSON.stringify(line)).join('\n');
+  }
+
+  private wake(): void {
+    for (const resolve of this.watchers) resolve();
+    this.watchers.clear();
+  }
+}
+
+function parseLine(line: string): LogLine {
+  try {
+    const value = JSON.parse(line) as unknown;
+    if (typeof value === 'object' && value !== null) return { msg: '', ...value };
+  } catch {
+    // Not a line of the log: progress, or a result.
+  }
+  return { msg: line };
+}
