@@ -89,6 +89,18 @@ napi_value dropoutFactors(const Arguments& a) {
   return nullptr;
 }
 
+// Our own matrix product, whatever library multiplies in this build.
+napi_value product(const Arguments& a) {
+  const int64_t m = a.size(3, "m"), k = a.size(4, "k"), n = a.size(5, "n");
+  const bool transposeA = a.flag(6, "transposeA"), transposeB = a.flag(7, "transposeB");
+  if (m > kProductRows) throw ArgumentError(true, "m: expected one panel's rows at most");
+  const MatrixView left = {a.floats(0, "a", sizeOf(m, k)), transposeA ? 1 : k, transposeA ? m : 1};
+  const MatrixView right = {a.floats(1, "b", sizeOf(k, n)), transposeB ? 1 : n, transposeB ? k : 1};
+  float* const buffer = scratch(Slot::kernel, kProductScratch);
+  kernels().product(left, right, a.floats(2, "c", sizeOf(m, n)), n, m, k, n, false, buffer);
+  return nullptr;
+}
+
 napi_value initialise(napi_env env, napi_value exports) {
   // Once per environment, main thread or worker: see pool.h.
   retainPool();
@@ -112,6 +124,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<exponential>(env, elementary, "exponential", nullptr);
   define<normalCdf>(env, elementary, "normalCdf", nullptr);
   define<dropoutFactors>(env, elementary, "dropoutFactors", nullptr);
+  define<product>(env, elementary, "product", nullptr);
   napi_set_named_property(env, exports, "elementary", elementary);
   return exports;
 }

@@ -264,5 +264,7 @@ export interface Addon extends Kernels {
     normalCdf(x: Float32Array, out: Float32Array): void;
     /** out[i] = what dropout multiplies element first + i by: 0 or 1 / (1 - rate). */
     dropoutFactors(out: Float32Array, first: number, dropout: DropoutSpec): void;
+    /** `matmul` by our own product (m ≤ 256) in every build, also where oneDNN multiplies. */
+    product: Kernels['matmul'];
   };
 }

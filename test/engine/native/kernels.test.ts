@@ -64,6 +64,31 @@ describe('fast kernels', () => {
   });
 });
 
+describe('our own matrix product', () => {
+  for (const [m, k, n] of [
+    [1, 1, 1],
+    [3, 0, 5],
+    [256, 300, 20],
+    [9, 600, 550],
+    [70, 31, 513],
+  ] as const)
+    // prettier-ignore
+    for (const [transposeA, transposeB] of [[false, false], [false, true], [true, false], [true, true]] as const)
+      test(`${m}×${k}×${n} ${transposeA} ${transposeB} equals the naive one, bit for bit on every instruction set`, () => {
+        const [a, b] = [randoms(m * k, 1), randoms(k * n, 2)];
+        const expected = new Float32Array(m * n);
+        addon.naive.matmul(a, b, expected, m, k, n, transposeA, transposeB);
+        const products = (['sse2', 'avx2', 'avx512'] as const).map((isa) => {
+          addon.setIsa(isa);
+          const c = new Float32Array(m * n).fill(NaN);
+          addon.elementary.product(a, b, c, m, k, n, transposeA, transposeB);
+          return c;
+        });
+        assert.ok(difference(products[0]!, expected) < 2e-5);
+        for (const product of products) assert.ok(bitsOf([product]).equals(bitsOf([products[0]!])));
+      });
+});
+
 describe('elementary functions', () => {
   const x = Float32Array.from({ length: 40001 }, (_, i) => (i - 20000) / 200); // [-100, 100]
 
