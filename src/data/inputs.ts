@@ -1,7 +1,7 @@
 // The input files of `prepare`: files, folders and patterns, in an order that depends on nothing but their names.
 
 import { stat } from 'node:fs/promises';
-import { join, normalize } from 'node:path';
+import { join, normalize, resolve } from 'node:path';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import { UserError } from '../util/errors.js';
 
@@ -31,7 +31,10 @@ const EXTENSIONS: Readonly<Record<string, InputFormat>> = {
 export async function findInputs(args: readonly string[], pairs: boolean): Promise<InputFile[]> {
   const found = new Map<string, InputFile>();
   for (const arg of args) {
-    for (const file of await expand(arg, pairs)) if (!found.has(file.path)) found.set(file.path, file);
+    for (const file of await expand(arg, pairs)) {
+      const path = resolve(file.path);
+      if (!found.has(path)) found.set(path, file);
+    }
   }
   return [...found.values()];
 }

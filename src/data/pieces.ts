@@ -74,7 +74,8 @@ async function* textPieces(reader: ByteReader, start: number, options: PieceOpti
     const wanted = bytesToChange(offset, share, options.pieceBytes);
     const window = await reader.peek(wanted + SLACK_BYTES);
     if (window.length === 0) return;
-    const length = window.length <= wanted ? window.length : textCut(window, wanted);
+    const atEnd = window.length < wanted + SLACK_BYTES;
+    const length = window.length <= wanted ? window.length : textCut(window, wanted, atEnd);
     const bytes = reader.take(length);
     const heldOut = isHeldOut(offset, share);
     const ended = (await reader.peek(1)).length === 0;
@@ -86,17 +87,18 @@ async function* textPieces(reader: ByteReader, start: number, options: PieceOpti
 /**
  * Where to cut a window of text at or after `from`: before a line break, else before any white space, in both cases with
  * none before it: a word begins there whatever came before, so the tokens are those of the whole text. Where there is
- * neither, between two characters.
+ * neither, at the end of the file if that is in the window, else between two characters.
  */
-function textCut(window: Uint8Array, from: number): number {
+function textCut(window: Uint8Array, from: number, atEnd: boolean): number {
   for (const isBreak of [(byte: number) => byte === NEWLINE, isSpace]) {
     for (let at = from; at < window.length; at++) {
       if (isBreak(window[at]!) && !endsWithSpace(window, at)) return at;
     }
   }
+  if (atEnd) return window.length;
   let at = from;
-  while (at > from - 4 && isContinuation(window[at]!)) at--;
-  return at > 0 ? at : from;
+  while (at < from + 3 && isContinuation(window[at]!)) at++;
+  return at;
 }
 
 function isSpace(byte: number): boolean {
