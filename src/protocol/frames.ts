@@ -14,23 +14,25 @@ export class ProtocolError extends Error {
 
 /**
  * Header frame: magic, CRC-32 of the rest of the frame, payload bytes, CRC-32 of the payload (all uint32,
- * little-endian), then the header as JSON. `payloadCrc` saves computing it again for a payload sent to many.
+ * little-endian), then the header as JSON. An empty payload has no frame. `payloadCrc` saves computing it again for a payload sent to many.
  */
 export function encodeFrames(header: object, payload?: Uint8Array, payloadCrc?: number): Uint8Array[] {
   const json = Buffer.from(JSON.stringify(header));
+  const hasPayload = payload !== undefined && payload.length > 0;
   const frame = Buffer.alloc(PREFIX_BYTES + json.length);
   frame.writeUInt32LE(MAGIC, 0);
   frame.writeUInt32LE(payload?.length ?? 0, 8);
-  frame.writeUInt32LE(payload ? (payloadCrc ?? crc32(payload)) : 0, 12);
+  frame.writeUInt32LE(hasPayload ? (payloadCrc ?? crc32(payload)) : 0, 12);
   json.copy(frame, PREFIX_BYTES);
   frame.writeUInt32LE(crc32(frame.subarray(8)), 4);
-  return payload ? [frame, payload] : [frame];
+  return hasPayload ? [frame, payload] : [frame];
 }
 
 /** The header as parsed JSON, still to be checked field by field, and the payload (empty when there is none). */
 export function decodeFrames(frames: readonly Uint8Array[]): { header: unknown; payload: Uint8Array } {
   const [head, payload = new Uint8Array(0)] = frames;
   if (!head || frames.length > 2) throw new ProtocolError(`expected 1 or 2 frames, got ${frames.length}`);
+  if (frames.length === 2 && payload.length === 0) throw new ProtocolError('the payload frame is empty');
   if (head.length <= PREFIX_BYTES || head.length > MAX_HEADER_BYTES) {
     throw new ProtocolError(
       `expected a header of ${PREFIX_BYTES + 1} to ${MAX_HEADER_BYTES} bytes, got ${head.length}`,

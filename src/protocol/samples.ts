@@ -31,7 +31,7 @@ export function decodeSamples(payload: Uint8Array, shape: SamplesShape): SampleI
   if (payload.length % 4 !== 0 || payload.length / 4 < sequences) {
     throw new ProtocolError(`expected at least ${sequences} lengths of samples, got ${payload.length} bytes`);
   }
-  const numbers = new Int32Array(payload.slice().buffer);
+  const numbers = new Int32Array(Uint8Array.from(payload).buffer); // a Buffer's slice() would be no copy
   let position = sequences;
   const read = (i: number): Int32Array => {
     const length = numbers[i]!;

@@ -24,7 +24,7 @@ export function decodeStats(payload: Uint8Array): BatchStats[] {
   if (payload.length === 0 || payload.length % 32 !== 0) {
     throw new ProtocolError(`expected 32 bytes of results per micro-batch, got ${payload.length} bytes`);
   }
-  const numbers = new Float64Array(payload.slice().buffer);
+  const numbers = new Float64Array(Uint8Array.from(payload).buffer); // a Buffer's slice() would be no copy
   return Array.from({ length: numbers.length / 4 }, (_, i) => {
     const [loss, tokens, correct, sourceTokens] = numbers.subarray(i * 4, i * 4 + 4) as unknown as number[];
     for (const count of [tokens!, correct!, sourceTokens!]) {
