@@ -1,0 +1,59 @@
+// The addon's arithmetic in plain TypeScript: float32 additions rounded one by one, so that sums that were added
+// in another order have other bits.
+import type { AdamWSpec } from '../../src/engine/native/addon.js';
+import type { Arithmetic } from '../../src/coordinator/reducer/reducer.js';
+import { adamWReference } from '../../src/optim/adamw.js';
+import type { SumArithmetic } from '../../src/worker/compute/gradient-sum.js';
+
+const word = new Uint32Array(1);
+const float = new Float32Array(word.buffer);
+
+/** The nearest bfloat16, ties to even, as a float32. */
+export function toBfloat16(value: number): number {
+  if (Number.isNaN(value)) return NaN;
+  float[0] = value;
+  word[0] = (word[0]! + 0x7fff + ((word[0]! >>> 16) & 1)) & 0xffff0000;
+  return float[0];
+}
+
+export function packBfloat16(values: Float32Array): Uint16Array {
+  return new Uint16Array(Array.from(new Uint32Array(values.slice().buffer), (bits) => bits >>> 16));
+}
+
+export const arithmetic: Arithmetic & SumArithmetic = {
+  add(out: Float32Array, a: Float32Array, b: Float32Array, count: number, bfloat16: boolean): void {
+    for (let i = 0; i < count; i++) {
+      const sum = Math.fround(a[i]! + b[i]!);
+      out[i] = bfloat16 ? toBfloat16(sum) : sum;
+    }
+  },
+  roundToBfloat16(values: Float32Array, count: number): void {
+    for (let i = 0; i < count; i++) values[i] = toBfloat16(values[i]!);
+  },
+  unpackBfloat16(values: Uint16Array, out: Float32Array, count: number): void {
+    for (let i = 0; i < count; i++) {
+      word[0] = values[i]! << 16;
+      out[i] = float[0]!;
+    }
+  },
+  sumOfSquares(values: Float32Array, count: number): number {
+    let sum = 0;
+    for (let i = 0; i < count; i++) sum += values[i]! ** 2;
+    return sum;
+  },
+  adamW(
+    parameters: Float32Array,
+    moment1: Float32Array,
+    moment2: Float32Array,
+    gradient: Float32Array,
+    count: number,
+    spec: AdamWSpec,
+  ): void {
+    adamWReference(parameters.subarray(0, count), moment1, moment2, gradient, spec);
+  },
+};
+
+/** The vector's bits as text: equal for equal bits only. */
+export function bitsOf(values: Float32Array): string {
+  return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
+}
