@@ -7,9 +7,8 @@
 
 namespace lockstep {
 
-// Internal linkage: this header is also compiled for newer instruction sets, and the linker must not pick
-// one of those copies for code that runs everywhere.
-static inline void philox(uint32_t counter[4], uint32_t key0, uint32_t key1) {
+// The plain form; isa/dropout.h computes the same words sixteen blocks at a time.
+inline void philox(uint32_t counter[4], uint32_t key0, uint32_t key1) {
   for (int round = 0; round < 10; round++) {
     const uint64_t product0 = 0xD2511F53ull * counter[0];
     const uint64_t product1 = 0xCD9E8D57ull * counter[2];
@@ -25,7 +24,7 @@ static inline void philox(uint32_t counter[4], uint32_t key0, uint32_t key1) {
 }
 
 // Word `index` of a field; index < 2^34.
-static inline uint32_t philoxWord(uint64_t index, uint64_t seed, uint32_t site, uint32_t microBatch,
+inline uint32_t philoxWord(uint64_t index, uint64_t seed, uint32_t site, uint32_t microBatch,
                                   uint32_t step) {
   uint32_t counter[4] = {static_cast<uint32_t>(index / 4), site, microBatch, step};
   philox(counter, static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));

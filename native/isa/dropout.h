@@ -1,5 +1,5 @@
-// Dropout's factors, 64 at a time: 0 or 1 / (1 - rate) for each element of a random field (philox.h
-// has the plain form).
+// Dropout's factors, 64 at a time: 0 or 1 / (1 - rate) for each element of a random field (../philox.h is its plain
+// form).
 #pragma once
 
 #ifdef __x86_64__

@@ -55,6 +55,12 @@ LANES_INLINE Lanes<T> allOf(T x) {
 }
 LANES_INLINE Floats all(float x) { return allOf<float>(x); }
 
+// Keeps a scalar operand out of the deduction of T, so that literals convert.
+template <typename T>
+struct Same {
+  typedef T Type;
+};
+
 #define LANES_OPERATOR(op)                                                               \
   template <typename T>                                                                  \
   LANES_INLINE Lanes<T> operator op(Lanes<T> a, Lanes<T> b) {                            \
@@ -65,11 +71,6 @@ LANES_INLINE Floats all(float x) { return allOf<float>(x); }
   LANES_INLINE Lanes<T> operator op(Lanes<T> a, typename Same<T>::Type b) {              \
     return a op allOf<T>(b);                                                             \
   }
-// Keeps a scalar operand out of the deduction of T, so that literals convert.
-template <typename T>
-struct Same {
-  typedef T Type;
-};
 LANES_OPERATOR(+)
 LANES_OPERATOR(-)
 LANES_OPERATOR(*)

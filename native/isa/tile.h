@@ -60,8 +60,9 @@ LANES_INLINE void strip(MatrixView a, const float* b, int64_t bStride, float* c,
 }
 
 // c[m, n] (+)= a[m, depth] · b[depth, n] where n is a multiple of 16. Not inlined: one copy a file is enough.
-__attribute__((noinline)) static void stripProduct(MatrixView a, const float* b, int64_t bStride, float* c, int64_t cStride,
-                                int64_t m, int64_t depth, int64_t n, bool accumulate) {
+__attribute__((noinline)) static void stripProduct(MatrixView a, const float* b, int64_t bStride, float* c,
+                                                   int64_t cStride, int64_t m, int64_t depth, int64_t n,
+                                                   bool accumulate) {
   int64_t j = 0;
   for (; j + kTileVectors * kLanes <= n; j += kTileVectors * kLanes) {
     strip<kTileVectors>(a, b + j, bStride, c + j, cStride, m, depth, accumulate);
