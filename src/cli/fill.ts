@@ -18,7 +18,7 @@ import type { OpenModel } from './model.js';
 import { integerArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
 
-interface Options extends ModelOptions {
+export interface FillCommandOptions {
   readonly top: number;
   readonly beam: number;
   readonly maxSpan?: number;
@@ -37,16 +37,24 @@ export function register(program: Command): void {
       'most tokens for one mask (default: 1, or twice the mean span of a model trained on spans)',
       integerArgument(1, 100),
     )
-    .action(async (given: string, texts: string[], options: Options, command: Command) => {
-      const output = outputOf(command);
-      await withModel(given, options, (model) => fillAll(model, texts, options, output));
-    });
+    .action(
+      async (
+        given: string,
+        texts: string[],
+        options: FillCommandOptions & ModelOptions,
+        command: Command,
+      ) => {
+        const output = outputOf(command);
+        await withModel(given, options, (model) => fillTexts(model, texts, options, output));
+      },
+    );
 }
 
-async function fillAll(
+/** Fills the masks of each text and prints it with the alternatives. */
+export async function fillTexts(
   model: OpenModel,
   texts: readonly string[],
-  options: Options,
+  options: FillCommandOptions,
   output: Output,
 ): Promise<void> {
   expectObjective(model, ['masked'], 'use `lockstep generate` or `lockstep translate`');

@@ -17,6 +17,7 @@ import * as evaluate from './eval.js';
 import * as fill from './fill.js';
 import * as generate from './generate.js';
 import * as prepare from './prepare.js';
+import * as quickstart from './quickstart.js';
 import * as schema from './schema.js';
 import * as score from './score.js';
 import * as train from './train.js';
@@ -26,6 +27,7 @@ import * as worker from './worker.js';
 
 /** In the order in which the help lists them. */
 const commands = [
+  quickstart,
   prepare,
   train,
   coordinator,

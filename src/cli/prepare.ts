@@ -67,7 +67,7 @@ export function register(program: Command): void {
       const summary = await prepareInterruptibly(optionsOf(inputs, flags));
       for (const { path, line, problem } of summary.firstMalformed)
         output.note(`left out ${path}:${line}: ${problem}`);
-      report(output, summary);
+      reportDataset(output, summary);
     });
 }
 
@@ -92,7 +92,7 @@ function optionsOf(inputs: readonly string[], flags: Flags): PrepareOptions {
 }
 
 /** Ctrl-C removes what was written so far; a second one ends the process at once. */
-async function prepareInterruptibly(options: PrepareOptions): Promise<PrepareSummary> {
+export async function prepareInterruptibly(options: PrepareOptions): Promise<PrepareSummary> {
   const { prepare } = await import('../data/prepare.js');
   const controller = new AbortController();
   const interrupt = (): void => controller.abort(new Interrupted('interrupted: nothing was written'));
@@ -137,7 +137,7 @@ function tenths(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-function report(output: Output, summary: PrepareSummary): void {
+export function reportDataset(output: Output, summary: PrepareSummary): void {
   const { train, validation, unigramNats, input, kind } = summary;
   const unit = kind === 'pairs' ? 'pairs' : 'documents';
   const part = (name: string, { tokens, documents }: PrepareSummary['train']): string =>

@@ -11,6 +11,8 @@ import { stateOf, type OpenRun } from './run.js';
 export interface CheckpointHandlers {
   decide(event: CoordinatorEvent): void;
   publish(event: TrainingEvent): void;
+  /** Settles when what was published so far is recorded. */
+  flush(): Promise<void>;
 }
 
 export class CheckpointWriter {
@@ -66,6 +68,7 @@ export class CheckpointWriter {
     validationLoss: number | null,
   ): Promise<void> {
     try {
+      await this.handlers.flush(); // a checkpoint never knows of a step that metrics.jsonl does not
       const info = await this.run.store.finish(begun, stateOf(this.run, progress, validationLoss));
       this.begun = undefined;
       const seconds = (performance.now() - this.startedAt) / 1000;

@@ -125,7 +125,11 @@ export class CoordinatorProcess {
     this.checkpoints = new CheckpointWriter(
       run,
       this.reducers,
-      { decide: (event) => this.decide(event), publish: (event) => this.publish(event) },
+      {
+        decide: (event) => this.decide(event),
+        publish: (event) => this.publish(event),
+        flush: () => this.metricsLog.flush(),
+      },
       log,
     );
     if (http) this.http = await startHttp({ ...http, registry: this.metrics.registry, ...this.health });

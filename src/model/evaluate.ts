@@ -3,14 +3,8 @@
 import * as tf from '@tensorflow/tfjs';
 import { assert } from '../util/errors.js';
 import type { Batch, Sample } from './batch.js';
-import { buildBatch, type ObjectiveConfig, type TokenIds } from './objectives.js';
+import { buildBatch, EVALUATION_STEP, type ObjectiveConfig, type TokenIds } from './objectives.js';
 import type { Transformer } from './transformer.js';
-
-/**
- * The step in an evaluation's random key: no training step has this number, and every evaluation the same, so that
- * validations during training and afterwards hide the same tokens.
- */
-export const EVALUATION_STEP = 2 ** 32 - 1;
 
 /** Where samples come from, by position. */
 export interface SampleSource {

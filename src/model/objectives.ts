@@ -43,6 +43,12 @@ export interface BatchKey {
   readonly microBatch: number;
 }
 
+/**
+ * The step in an evaluation's random key: no training step has this number, and every evaluation the same, so that
+ * validations during training and afterwards hide the same tokens.
+ */
+export const EVALUATION_STEP = 2 ** 32 - 1;
+
 /** Encoder input and decoder target of one sample. `lossPositions`: ascending, positions of `target`. */
 interface Example {
   readonly source: readonly number[];

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { loadAddon } from '../engine/native/load.js';
 import type { TrainingEvent } from '../metrics/events.js';
 import type { Batch } from '../model/batch.js';
+import { EVALUATION_STEP } from '../model/objectives.js';
 import { ChunkGrid } from '../protocol/chunks.js';
 import { ProtocolError } from '../protocol/frames.js';
 import {
@@ -51,9 +52,6 @@ export interface SessionEnd {
 
 /** Until the welcome says otherwise. */
 const GREETING_TIMEOUT_MS = 5000;
-/** Evaluation batches are the same in every evaluation: their randomness is keyed by no step of training. */
-const EVALUATION_STEP = 2 ** 32 - 1;
-
 type Welcome = CoordinatorToWorker & { type: 'welcome' };
 
 /** Runs a session to its end; rejects when the worker itself is at fault (its compute thread died). */
