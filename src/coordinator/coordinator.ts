@@ -12,7 +12,7 @@ import { PendingCheckpoint } from './pending-checkpoint.js';
 import { Sessions, type Session } from './sessions.js';
 import { completeStep, gradientNorm, sumStats } from './step-numbers.js';
 
-/** A lease is given to a second worker after this long, or after 8 times what such a node took before. */
+/** A lease is given to a second worker after this long; that of a node after 8 times what such a node took before. */
 const LEASE_DEADLINE_MS = 30_000;
 /** With nothing covered for this long while work waits and every worker is full, the last lease is recalled. */
 const STALL_MS = 2_000;
@@ -100,8 +100,8 @@ export class Coordinator {
         this.noteComputed(event.session, event.node, event.stats);
         break;
       case 'evaluated':
-        this.touch(event.session);
-        if (event.version === this.progress.version) this.evaluation?.finish(event.index, event.stats);
+        if (!this.touch(event.session) || event.version !== this.progress.version) break;
+        this.evaluation?.finish(event.index, event.stats);
         this.tryEndEvaluation();
         break;
       case 'gone':
@@ -120,7 +120,7 @@ export class Coordinator {
         break;
       case 'checkpointEnded':
         if (event.saved) this.savedVersion = event.version;
-        else if (this.finishing) this.unsaved = true;
+        else if (this.finishing && event.version === this.progress.version) this.unsaved = true;
         this.checkpoint = undefined;
         break;
       case 'stop':
@@ -187,11 +187,7 @@ export class Coordinator {
     if (this.finished || this.finishing) return;
     const workers = this.sessions.ready();
     if (this.evaluation) {
-      for (const { id } of workers) {
-        const index = this.evaluation.take(id);
-        if (index === undefined) continue;
-        this.actions.push({ type: 'evaluate', session: id, version: this.progress.version, index });
-      }
+      for (let round = 0; round < MAX_LEASES; round++) for (const { id } of workers) this.leaseEvaluation(id);
     } else if (this.book) {
       for (let round = 0; round < MAX_LEASES; round++) {
         for (const { id } of workers) if (this.canTake(id, workers.length)) this.lease(id, workers.length);
@@ -211,9 +207,14 @@ export class Coordinator {
     if (lease) this.actions.push({ type: 'lease', session, node: this.nodeId(lease.node) });
   }
 
+  private leaseEvaluation(session: string): void {
+    const index = this.evaluation!.take(session, this.now);
+    if (index === undefined) return;
+    this.actions.push({ type: 'evaluate', session, version: this.progress.version, index });
+  }
+
   private noteComputed(session: string, node: NodeId, stats: readonly BatchStats[]): void {
-    this.touch(session);
-    if (!this.isCurrent(node) || !this.book || !this.tree.isCanonical(node)) return;
+    if (!this.touch(session) || !this.isCurrent(node) || !this.book || !this.tree.isCanonical(node)) return;
     const lease = this.book
       .of(session)
       .find((held) => held.node.level === node.level && held.node.index === node.index);
@@ -386,6 +387,7 @@ export class Coordinator {
   }
 
   private expireLeases(): void {
+    this.evaluation?.expire(this.now - LEASE_DEADLINE_MS);
     for (const lease of this.book?.leased ?? []) {
       const { start, end } = this.tree.range(lease.node);
       const deadline = Math.max(LEASE_DEADLINE_MS, 8 * this.millisecondsPerBatch * (end - start));
@@ -401,8 +403,11 @@ export class Coordinator {
     const workers = this.sessions.ready();
     if (workers.some(({ id }) => this.book!.of(id).length < MAX_LEASES)) return;
     const start = (lease: Lease): number => this.tree.range(lease.node).start;
-    const last = [...this.book.leased].sort((a, b) => start(b) - start(a))[0];
-    if (!last || start(last) <= this.book.firstWaiting) return;
+    const leases = [...this.book.leased].sort((a, b) => start(a) - start(b));
+    const [first, last] = [leases[0], leases.at(-1)];
+    // What somebody computes left of all that waits is granted as soon as it comes: that is no stall.
+    if (!first || !last || start(first) < this.book.firstWaiting) return;
+    if (start(last) <= this.book.firstWaiting) return;
     this.book.endLease(last);
     this.recall(last);
     this.publishLeaseEnd(last, 'recalled');

@@ -5,8 +5,9 @@ import type { BatchStats } from '../protocol/stats.js';
 const AHEAD = 2;
 
 export class Evaluation {
-  private readonly waiting: number[];
-  private readonly held = new Map<string, Set<number>>();
+  private waiting: number[];
+  /** By session: its micro-batches, since when (ms), and whether another may try the same. */
+  private readonly held = new Map<string, Map<number, { readonly since: number; expired: boolean }>>();
   private readonly finished: (BatchStats | undefined)[];
   private left: number;
 
@@ -30,17 +31,30 @@ export class Evaluation {
   }
 
   /** Another micro-batch for a worker, if it has room and any waits. */
-  take(session: string): number | undefined {
-    const held = this.held.get(session) ?? new Set();
+  take(session: string, now: number): number | undefined {
+    const held = this.held.get(session) ?? new Map<number, { since: number; expired: boolean }>();
     if (held.size >= AHEAD) return undefined;
-    const index = this.waiting.shift();
+    const index = this.waiting.find((waiting) => !held.has(waiting));
     if (index === undefined) return undefined;
-    this.held.set(session, held.add(index));
+    this.waiting = this.waiting.filter((waiting) => waiting !== index);
+    this.held.set(session, held.set(index, { since: now, expired: false }));
     return index;
+  }
+
+  /** Lets others try what was taken before `deadline`; whoever is first wins. */
+  expire(deadline: number): void {
+    for (const held of this.held.values()) {
+      for (const [index, lease] of held) {
+        if (lease.expired || lease.since >= deadline) continue;
+        lease.expired = true;
+        this.waiting.push(index);
+      }
+    }
   }
 
   finish(index: number, stats: BatchStats): void {
     for (const held of this.held.values()) held.delete(index);
+    this.waiting = this.waiting.filter((waiting) => waiting !== index);
     if (index >= this.finished.length || this.finished[index]) return;
     this.finished[index] = stats;
     this.left--;
@@ -48,8 +62,9 @@ export class Evaluation {
 
   /** The session ended: what it held waits again. */
   release(session: string): void {
-    const held = this.held.get(session) ?? new Set();
+    const held = [...(this.held.get(session) ?? [])];
     this.held.delete(session);
-    this.waiting.unshift(...[...held].filter((index) => !this.finished[index]).sort((a, b) => a - b));
+    const lost = held.filter(([, { expired }]) => !expired).map(([index]) => index);
+    this.waiting.unshift(...lost.sort((a, b) => a - b));
   }
 }

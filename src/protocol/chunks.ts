@@ -23,24 +23,26 @@ export class ChunkGrid {
   constructor(
     readonly trainable: number,
     readonly total: number,
+    /** Elements of a chunk; the protocol's, but for tests that want many chunks of a few elements. */
+    readonly chunkElements = CHUNK_ELEMENTS,
   ) {
-    this.chunks = Math.ceil(total / CHUNK_ELEMENTS);
-    this.gradientChunks = Math.ceil(trainable / CHUNK_ELEMENTS);
+    this.chunks = Math.ceil(total / chunkElements);
+    this.gradientChunks = Math.ceil(trainable / chunkElements);
   }
 
   /** First element of a chunk. */
   start(chunk: number): number {
-    return chunk * CHUNK_ELEMENTS;
+    return chunk * this.chunkElements;
   }
 
   /** Elements of a chunk. */
   elements(chunk: number): number {
-    return Math.min(CHUNK_ELEMENTS, this.total - this.start(chunk));
+    return Math.min(this.chunkElements, this.total - this.start(chunk));
   }
 
   /** Elements of a chunk that have gradients; 0 in the frozen tail. */
   gradientElements(chunk: number): number {
-    return Math.max(0, Math.min(CHUNK_ELEMENTS, this.trainable - this.start(chunk)));
+    return Math.max(0, Math.min(this.chunkElements, this.trainable - this.start(chunk)));
   }
 
   /** Cuts the vector into at most `reducers` slices of nearly equal numbers of chunks. */

@@ -79,12 +79,6 @@ export class Pushes {
     this.tryFree(buffer);
   }
 
-  /** Whether all reducers have what they want of a node that is still being computed. */
-  isUnwanted(buffer: number): boolean {
-    const push = this.buffers[buffer];
-    return push !== undefined && push.computing && push.offered && push.done.size === this.reducers;
-  }
-
   /** Nothing more will become ready. */
   computed(buffer: number): void {
     const push = this.buffers[buffer];

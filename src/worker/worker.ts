@@ -82,7 +82,6 @@ export class WorkerMachine {
         break;
       case 'done':
         this.pushes.done(event.reducer, event.node);
-        if (this.running && this.pushes.isUnwanted(this.running.buffer)) this.cancelRunning();
         break;
       case 'chunkReady':
         if (this.running?.task.id === event.id && !this.running.cancelled) {
@@ -215,7 +214,8 @@ export class WorkerMachine {
 function isOlder(task: Task, newest: Task): boolean {
   if (task === newest) return false;
   if (task.kind === 'node' && newest.kind === 'node') return isOlderNode(task.node, newest.node);
-  return task.version < newest.version;
+  // A version is evaluated before the step that starts from it.
+  return task.version < newest.version || (task.version === newest.version && newest.kind === 'node');
 }
 
 function isOlderNode(node: NodeId, newest: NodeId): boolean {

@@ -2,7 +2,7 @@
 // AdamW's moments, sums the slice's gradient chunk by chunk, applies the committed update, and serves pulls.
 // It knows no socket, thread or clock; its arithmetic is the addon's, or any equal to it.
 import type { AdamWSpec, Addon } from '../../engine/native/addon.js';
-import { BLOCK_ELEMENTS, CHUNK_ELEMENTS, type ChunkGrid, type Slice } from '../../protocol/chunks.js';
+import { BLOCK_ELEMENTS, type ChunkGrid, type Slice } from '../../protocol/chunks.js';
 import type { NodeId, Received, ReducerToWorker, WorkerToReducer } from '../../protocol/messages.js';
 import { ReductionTree } from '../../protocol/tree.js';
 import { BufferPool } from './buffer-pool.js';
@@ -79,8 +79,8 @@ interface Pull {
 
 export class Reducer {
   private readonly tree: ReductionTree;
-  private readonly pool = new BufferPool(CHUNK_ELEMENTS);
-  private readonly publisher = new Publisher(this.pool);
+  private readonly pool: BufferPool;
+  private readonly publisher: Publisher;
   private readonly offers: Offers;
   private readonly sessions = new Set<string>();
   /** Chunks of the slice that have gradients: [firstChunk, gradientEnd). */
@@ -96,6 +96,8 @@ export class Reducer {
 
   constructor(private readonly options: ReducerOptions) {
     const { grid, slice, microBatches } = options;
+    this.pool = new BufferPool(grid.chunkElements);
+    this.publisher = new Publisher(this.pool);
     this.tree = new ReductionTree(microBatches);
     this.coveredChunks = new Int32Array(microBatches);
     this.gradientEnd = Math.max(slice.firstChunk, Math.min(slice.endChunk, grid.gradientChunks));
