@@ -143,6 +143,9 @@ export class CoordinatorProcess {
           this.lose(this.connections.sessionOf(peer), 'disconnected', 'its connection ended'),
       })
       .catch((error: unknown) => this.fail(error));
+    if (!/^tcp:\/\/(127\.|localhost:|\[::1\])/.test(this.url)) {
+      log.warn(`${this.url} is open to everybody who can reach it: connections are not authenticated`);
+    }
     log.info({ url: this.url, term: run.term.term, version: run.progress.version }, 'coordinator listening');
   }
 
