@@ -2,7 +2,7 @@
 // adjacent symbols becomes a symbol, again and again. Deterministic: the result does not depend on the order of the words.
 
 import { assert } from '../util/errors.js';
-import { BYTE_CHARACTERS, BYTE_ORDER } from './byte-level.js';
+import { BYTE_ORDER } from './byte-level.js';
 import { PairHeap } from './pair-heap.js';
 
 /** Symbols 0..255 are the bytes in BYTE_ORDER; merge number i makes symbol 256 + i of [left, right]. */
@@ -23,8 +23,8 @@ const PROGRESS_EVERY = 256;
 
 /**
  * Merges in the order in which they are learned. Of pairs with equal counts the one with the smaller left symbol
- * comes first, then the smaller right one (the order of Hugging Face's trainer, whose merges these equal). A pair
- * that spells a token which another pair has made already is left alone, so that every merge adds a token.
+ * comes first, then the smaller right one (the order of Hugging Face's trainer, whose merges these equal). No two merges
+ * spell the same token: wherever that token's text is not crossed by another, it has been merged in the same way.
  */
 export async function trainBpe(
   words: Iterable<readonly [word: string, count: number]>,
@@ -43,8 +43,6 @@ export async function trainBpe(
   };
   pushFrom(0);
   const merges: Merge[] = [];
-  const tokens = [...BYTE_CHARACTERS];
-  const known = new Set(tokens);
   while (merges.length < options.merges) {
     const top = heap.pop();
     if (top === null) break;
@@ -54,14 +52,10 @@ export async function trainBpe(
       if (count >= options.minimumCount) heap.push(top.pair, count);
       continue;
     }
-    const merge: Merge = [pairs.left[top.pair]!, pairs.right[top.pair]!];
-    const token = tokens[merge[0]]! + tokens[merge[1]]!;
-    if (known.has(token)) continue;
-    known.add(token);
     const firstNew = pairs.size;
-    mergePair(corpus, pairs, top.pair, tokens.push(token) - 1);
+    mergePair(corpus, pairs, top.pair, 256 + merges.length);
     pushFrom(firstNew);
-    merges.push(merge);
+    merges.push([pairs.left[top.pair]!, pairs.right[top.pair]!]);
     if (merges.length % PROGRESS_EVERY === 0) await options.onProgress?.(merges.length);
   }
   return merges;

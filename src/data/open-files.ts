@@ -12,12 +12,20 @@ interface Entry {
   users: number;
 }
 
-/** Opens files when they are first read and closes the one unused for longest when more than 64 are open. */
+/** Opens files when they are first read and closes the one unused for longest when more than `maxOpen` are open. */
 export class OpenFiles {
   // In the order of last use: a Map iterates in the order of insertion.
   private readonly entries = new Map<string, Entry>();
 
-  constructor(private readonly directory: string) {}
+  constructor(
+    private readonly directory: string,
+    private readonly maxOpen = MAX_OPEN,
+  ) {}
+
+  /** Files open now. */
+  get count(): number {
+    return this.entries.size;
+  }
 
   /**
    * `length` bytes of a file from byte `position`.
@@ -57,7 +65,7 @@ export class OpenFiles {
     this.entries.delete(file);
     this.entries.set(file, entry);
     entry.users++;
-    if (this.entries.size > MAX_OPEN) this.evict();
+    if (this.entries.size > this.maxOpen) this.evict();
     return entry;
   }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { openDataset, verifyDataset } from '../../src/data/dataset.js';
+import { isHeldOut } from '../../src/data/held-out.js';
 import { prepare } from '../../src/data/prepare.js';
 import type { PrepareOptions } from '../../src/data/prepare-options.js';
 import { loadTokenizer } from '../../src/data/tokenizer.js';
@@ -218,6 +219,21 @@ test('what is aborted or fails leaves nothing behind, and an earlier data set as
   await assert.rejects(prepare({ ...options, inputs: [empty] }), userError('INPUT_EMPTY', /it is empty/));
   assert.deepEqual(await sums(out), before);
   assert.deepEqual((await readdir(folder)).sort(), ['empty.txt', 'in', 'out']);
+});
+
+test('the tokenizer learns nothing from what is held out', async (t) => {
+  const folder = await temporaryFolder(t);
+  let lines = '';
+  while (lines.length < 100_000)
+    lines += `${JSON.stringify({ text: isHeldOut(lines.length, 0.5) ? ' zebra' : ' horse' })}\n`;
+  const out = join(folder, 'out');
+  const path = await writeInput(folder, 'in.jsonl', lines);
+  await prepare({ ...SMALL, inputs: [path], out, validationShare: 0.5, vocabularySize: 270 });
+  const tokenizer = await loadTokenizer(join(out, 'tokenizer.json'));
+  assert.notEqual(tokenizer.tokenToId('Ġhorse'), null);
+  assert.equal(tokenizer.tokenToId('Ġzebra'), null);
+  assert.ok(!(await decoded(out, 'train')).includes('zebra'));
+  assert.ok(!(await decoded(out, 'validation')).includes('horse'));
 });
 
 test('progress goes through the phases and ends at the total', async (t) => {
