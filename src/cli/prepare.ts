@@ -139,17 +139,22 @@ function tenths(value: number): number {
 
 export function reportDataset(output: Output, summary: PrepareSummary): void {
   const { train, validation, unigramNats, input, kind } = summary;
-  const unit = kind === 'pairs' ? 'pairs' : 'documents';
   const part = (name: string, { tokens, documents }: PrepareSummary['train']): string =>
-    `${name}  ${formatCount(tokens)} tokens, ${formatCount(documents)} ${unit}`;
+    `${name}  ${formatCount(tokens)} tokens${kind === 'pairs' ? ` in ${formatCount(documents)} pairs` : ''}`;
+  const files = input.files === 1 ? '1 file' : `${formatCount(input.files)} files`;
   const lines = [
-    `${summary.directory}: ${formatCount(input.bytes / 1e6)} MB of ${input.files} files, ${formatCount(summary.vocabularySize)} different tokens`,
+    `${summary.directory}: ${formatBytes(input.bytes)} of ${files}, ${formatCount(summary.vocabularySize)} different tokens`,
     part('training  ', train),
     part('validation', validation),
   ];
   if (unigramNats !== null)
     lines.push(`unigram baseline of the validation part: ${unigramNats.toFixed(3)} nats per token`);
+  else lines.push('nothing is held out: the input is short for the share asked for (--validation)');
   if (input.malformed > 0)
     lines.push(`left out: ${input.malformed} malformed lines of ${formatCount(input.lines)}`);
   output.result(summary, lines.join('\n'));
+}
+
+function formatBytes(bytes: number): string {
+  return bytes < 1e6 ? `${formatCount(bytes / 1e3)} kB` : `${formatCount(bytes / 1e6)} MB`;
 }

@@ -29,7 +29,7 @@ const shardSchema = fileSchema.extend({
 
 const splitSchema = z.strictObject({
   tokens: count,
-  /** Documents (text) or pairs. A document of which a part is held out counts in both splits. */
+  /** Pairs; of text the stretches that end with an end token: documents, and what is left of one between held-out parts. */
   documents: count,
   shards: z.array(shardSchema),
 });
