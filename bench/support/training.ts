@@ -195,19 +195,19 @@ async function sampleMetrics(
   return samples;
 }
 
-/** Differences per step from the middle of the first step after the warm-up to that of the last step. */
+/** Differences per step, from amid the first step after the warm-up to amid the last: after its pull, before most of its pushes. */
 function profileOf(
   samples: readonly Sample[],
   { warmUp, steps: end }: TrainingPlan,
 ): StepProfile | undefined {
   // Counters come some hundred milliseconds late, by as much at both ends.
   const measured = samples.filter(({ version }) => version >= warmUp && version < end);
-  const middleOf = (step: number | undefined): Sample | undefined => {
+  const amid = (step: number | undefined): Sample | undefined => {
     const ofStep = measured.filter(({ version }) => version === step);
-    return ofStep[ofStep.length >> 1];
+    return ofStep[Math.floor(ofStep.length / 3)];
   };
-  const first = middleOf(measured[0]?.version);
-  const last = middleOf(measured.at(-1)?.version);
+  const first = amid(measured[0]?.version);
+  const last = amid(measured.at(-1)?.version);
   if (!first || !last || last.version === first.version) return undefined;
   const steps = last.version - first.version;
   const coordinator = (name: string): number =>
