@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { test, type TestContext } from 'node:test';
+import type { PrepareSummary } from '../../src/data/prepare.js';
+import { packageRoot } from '../../src/util/package.js';
+
+const main = `${packageRoot}dist/src/cli/main.js`;
+
+async function folderWith(t: TestContext, files: Record<string, string>): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'lockstep-prepare-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
+  return folder;
+}
+
+function start(folder: string, ...args: string[]): ChildProcess {
+  return spawn(process.execPath, [main, 'prepare', ...args], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+async function run(folder: string, ...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const child = start(folder, ...args);
+  const [out, err, [code]] = await Promise.all([
+    text(child.stdout!),
+    text(child.stderr!),
+    once(child, 'close') as Promise<[number]>,
+  ]);
+  return { code, out, err };
+}
+
+/** Text for long enough that a signal finds the command at work. */
+const LONG = Array.from({ length: 400_000 }, (_, i) => `w${(i * 7919) % 100_003} `).join('');
+
+test('the summary is one line of JSON on stdout, malformed lines are named on stderr', async (t) => {
+  const lines = Array.from({ length: 300 }, (_, i) => (i === 9 ? '[]' : `{"body":"the ${i} sea"}`));
+  const folder = await folderWith(t, { 'in.jsonl': lines.join('\n') });
+  const { code, out, err } = await run(
+    folder,
+    'in.jsonl',
+    '--out',
+    'out',
+    '--vocabulary',
+    '280',
+    '--field',
+    'body',
+    '--json',
+  );
+  assert.equal(code, 0, err);
+  const summary = JSON.parse(out) as PrepareSummary;
+  assert.equal(summary.vocabularySize, 280);
+  assert.deepEqual([summary.input.lines, summary.input.malformed], [300, 1]);
+  assert.match(err, /in\.jsonl:10: expected a JSON object, found an array/);
+});
+
+test('a fault of the user ends with 2 and one sentence, and nothing is written', async (t) => {
+  const folder = await folderWith(t, { 'in.txt': 'sea' });
+  for (const args of [['absent.txt'], ['in.txt', '--pairs'], ['in.txt', '--special', 'ü']]) {
+    const { code, out, err } = await run(folder, ...args, '--out', 'out');
+    assert.equal(code, 2);
+    assert.equal(out, '');
+    assert.match(err, /^error: .+\n$/);
+  }
+  assert.deepEqual(await readdir(folder), ['in.txt']);
+});
+
+test('Ctrl-C ends with 130 and leaves nothing behind', async (t) => {
+  const folder = await folderWith(t, { 'in.txt': LONG });
+  const child = start(folder, 'in.txt', '--out', 'out', '--threads', '1');
+  const closed = once(child, 'close');
+  await once(child.stderr!, 'data');
+  child.kill('SIGINT');
+  assert.deepEqual(await closed, [130, null]);
+  assert.deepEqual(await readdir(folder), ['in.txt']);
+});
+
+test('what a killed prepare has left is removed by the next one', async (t) => {
+  const folder = await folderWith(t, { 'in.txt': LONG, 'short.txt': 'the sea' });
+  const child = start(folder, 'in.txt', '--out', 'out', '--threads', '1');
+  const closed = once(child, 'close');
+  await once(child.stderr!, 'data');
+  child.kill('SIGKILL');
+  await closed;
+  const left = await readdir(folder);
+  assert.ok(left.length === 3 && !left.includes('out'), left.join(' '));
+  const { code, err } = await run(folder, 'short.txt', '--out', 'out', '--vocabulary', '260');
+  assert.equal(code, 0, err);
+  assert.deepEqual((await readdir(folder)).sort(), ['in.txt', 'out', 'short.txt']);
+});
