@@ -292,6 +292,6 @@ test('a session that went away leaves its unsent copies alone', () => {
   reducer.push('b', ROOT);
   reducer.do({ type: 'commit', step: 0, update: UPDATE });
   reducer.do({ type: 'begin', step: 1, round: 0 });
-  reducer.push('b', node(2, 0, 1));
+  for (let index = 3; index >= 0; index--) reducer.push('b', node(0, index, 1)); // many buffers at once
   assert.deepEqual([...sent], [1, 2, 3, 4]);
 });
