@@ -16,7 +16,7 @@ import { completeStep, gradientNorm, sumStats } from './step-numbers.js';
 const LEASE_DEADLINE_MS = 30_000;
 /** With nothing covered for this long while work waits and every worker is full, the last lease is recalled. */
 const STALL_MS = 2_000;
-/** Leases of one worker: one computed and on its way, one computing (or, while much waits, one ahead). */
+/** Leases of one worker: one computed and on its way, one computing (or one computing, one ahead). */
 const MAX_LEASES = 2;
 
 export class Coordinator {
@@ -97,7 +97,7 @@ export class Coordinator {
         this.hear(event);
         break;
       case 'computed':
-        this.noteComputed(event.session, event.node, event.stats);
+        this.noteComputed(event);
         break;
       case 'evaluated':
         if (!this.touch(event.session) || event.version !== this.progress.version) break;
@@ -190,20 +190,23 @@ export class Coordinator {
       for (let round = 0; round < MAX_LEASES; round++) for (const { id } of workers) this.leaseEvaluation(id);
     } else if (this.book) {
       for (let round = 0; round < MAX_LEASES; round++) {
-        for (const { id } of workers) if (this.canTake(id, workers.length)) this.lease(id, workers.length);
+        for (const { id } of workers) if (this.canTake(id)) this.lease(id);
       }
     }
   }
 
-  private canTake(session: string, workers: number): boolean {
-    const held = this.book!.of(session);
-    const computing = held.filter((lease) => !lease.computed).length;
+  /** An idle worker always; one that computes is given a lease ahead while it stays within its part of the work. */
+  private canTake(session: string): boolean {
+    const book = this.book!;
+    const held = book.of(session);
     if (held.length >= MAX_LEASES) return false;
-    return computing === 0 || this.book!.waiting > 2 * workers;
+    const computing = held.filter((lease) => !lease.computed).map(({ node }) => this.tree.range(node));
+    const batches = computing.reduce((sum, { start, end }) => sum + end - start, 0);
+    return batches === 0 || batches + 1 <= this.sessions.share(session) * book.uncomputed;
   }
 
-  private lease(session: string, workers: number): void {
-    const lease = this.book!.take(session, workers, this.now);
+  private lease(session: string): void {
+    const lease = this.book!.take(session, this.sessions.share(session), this.now);
     if (lease) this.actions.push({ type: 'lease', session, node: this.nodeId(lease.node) });
   }
 
@@ -213,7 +216,7 @@ export class Coordinator {
     this.actions.push({ type: 'evaluate', session, version: this.progress.version, index });
   }
 
-  private noteComputed(session: string, node: NodeId, stats: readonly BatchStats[]): void {
+  private noteComputed({ session, node, stats, seconds }: CoordinatorEvent & { type: 'computed' }): void {
     if (!this.touch(session) || !this.isCurrent(node) || !this.book || !this.tree.isCanonical(node)) return;
     const lease = this.book
       .of(session)
@@ -223,7 +226,8 @@ export class Coordinator {
         this.millisecondsPerBatch,
         (this.now - lease.issuedAt) / stats.length,
       );
-    if (!this.book.computed(session, node, stats)) {
+    if (this.book.computed(session, node, stats)) this.sessions.computed(session, stats.length, seconds);
+    else {
       const reason = `sent losses of ${stats.length} micro-batches for node ${node.level}.${node.index}`;
       this.actions.push({ type: 'dismiss', session, reason, final: true });
       this.end(session, 'failed', reason);

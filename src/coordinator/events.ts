@@ -45,6 +45,8 @@ export type CoordinatorEvent =
       readonly session: string;
       readonly node: NodeId;
       readonly stats: readonly BatchStats[];
+      /** Time that its worker computed. */
+      readonly seconds: number;
     }
   | {
       readonly type: 'evaluated';

@@ -20,6 +20,8 @@ export class LeaseBook {
   /** Nodes that nobody computes, ascending and disjoint. */
   private pool: TreeNode[];
   private readonly leases = new Map<string, Lease>();
+  /** Sessions that have had a lease of this step. */
+  private readonly served = new Set<string>();
   /** By micro-batch: how many reducers have it. */
   private readonly coveredBy: Int32Array;
   readonly stats: (BatchStats | undefined)[];
@@ -44,6 +46,11 @@ export class LeaseBook {
     return this.pool.reduce((sum, node) => sum + size(this.tree.range(node)), 0);
   }
 
+  /** Micro-batches whose loss is not known yet. */
+  get uncomputed(): number {
+    return this.stats.filter((stats) => stats === undefined).length;
+  }
+
   /** Start of the first node that waits; Infinity when none does. */
   get firstWaiting(): number {
     return this.pool[0] ? this.tree.range(this.pool[0]).start : Infinity;
@@ -58,17 +65,20 @@ export class LeaseBook {
   }
 
   /**
-   * Leases the first waiting node, or its first part when it is more than this worker's share of what waits:
-   * large subtrees first, smaller ones as the step runs out, so that a slow worker simply takes fewer.
+   * Leases the first waiting node, or its first part when it is more than this worker's part of the work. `share`:
+   * its speed as a part of all workers'. Its first lease of a step is that part of the whole step, each further one of
+   * what still waits: large subtrees first, smaller ones as the step runs out, so that a slow worker takes fewer.
    */
-  take(session: string, workers: number, now: number): Lease | undefined {
+  take(session: string, share: number, now: number): Lease | undefined {
     const next = this.pool.findIndex((node) => !this.leases.has(leaseKey(session, node)));
     if (next < 0) return undefined;
-    const share = Math.max(1, Math.floor(this.waiting / workers));
+    const work = this.served.has(session) ? this.waiting : this.tree.leaves;
+    const most = Math.max(1, Math.round(work * share));
+    this.served.add(session);
     let [node] = this.pool.splice(next, 1) as [TreeNode];
     for (;;) {
       const children = this.tree.children(node);
-      if (!children || (size(this.tree.range(node)) <= share && node.level <= MAX_LEVEL)) break;
+      if (!children || (size(this.tree.range(node)) <= most && node.level <= MAX_LEVEL)) break;
       this.pool.splice(next, 0, children[1]);
       node = children[0];
     }

@@ -23,9 +23,8 @@ import { Connections } from './connections.js';
 import { Coordinator } from './coordinator.js';
 import type { CoordinatorAction, CoordinatorEvent } from './events.js';
 import { progressHealth } from './health.js';
-import { decaySegments } from './reducer/segments.js';
-import type { FromReducer, ReducerSetup } from './reducer/port.js';
-import { Reducers } from './reducers.js';
+import type { FromReducer } from './reducer/port.js';
+import { Reducers, reducerSetups } from './reducers.js';
 import type { OpenRun } from './run.js';
 import { SampleSource, type LeaseSamples } from './sample-source.js';
 
@@ -118,7 +117,7 @@ export class CoordinatorProcess {
     const { run, bind, http, log } = this.options;
     this.metricsLog = await MetricsLog.open(run.directory.metricsLog, run.progress.version);
     this.url = await this.socket.bind(bind);
-    this.reducers = await Reducers.start(this.reducerSetups(), {
+    this.reducers = await Reducers.start(reducerSetups(run, bind), {
       message: (reducer, message) => this.guard(() => this.hearReducer(reducer, message)),
       failed: (error) => this.fail(error),
     });
@@ -147,25 +146,6 @@ export class CoordinatorProcess {
       log.warn(`${this.url} is open to everybody who can reach it: connections are not authenticated`);
     }
     log.info({ url: this.url, term: run.term.term, version: run.progress.version }, 'coordinator listening');
-  }
-
-  private reducerSetups(): ReducerSetup[] {
-    const { run, bind } = this.options;
-    const { config, layout, vectors, term, progress } = run;
-    const segments = decaySegments(layout.tensors, layout.trainable);
-    return new ChunkGrid(layout.trainable, layout.total).slices(config.reducers).map((slice) => ({
-      bind: bind.replace(/:[^:]*$/, ':*'),
-      term: term.term,
-      trainable: layout.trainable,
-      total: layout.total,
-      slice,
-      segments,
-      microBatches: config.batch.microBatches,
-      wire: config.wire,
-      version: progress.version,
-      heartbeatMs: config.heartbeat.timeoutMs,
-      ...vectors,
-    }));
   }
 
   // ---- what happens
@@ -222,7 +202,13 @@ export class CoordinatorProcess {
         this.decide({ ...message, session });
         break;
       case 'computed':
-        this.decide({ type: 'computed', session, node: message, stats: decodeStats(message.payload) });
+        this.decide({
+          type: 'computed',
+          session,
+          node: message,
+          stats: decodeStats(message.payload),
+          seconds: message.seconds,
+        });
         break;
       case 'evaluated': {
         const [stats] = decodeStats(message.payload);

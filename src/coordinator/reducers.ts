@@ -1,14 +1,36 @@
 // The coordinator's reducer threads: started together, told the same things, heard as one.
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import { ChunkGrid } from '../protocol/chunks.js';
 import type { ReducerAddress } from '../protocol/messages.js';
 import { UserError, messageOf } from '../util/errors.js';
 import type { FromReducer, ReducerSetup, ToReducer } from './reducer/port.js';
+import { decaySegments } from './reducer/segments.js';
+import type { OpenRun } from './run.js';
 
 export interface ReducersHandlers {
   message(reducer: number, message: FromReducer): void;
   /** A reducer is gone: the run cannot go on. */
   failed(error: Error): void;
+}
+
+/** One setup per slice: at most as many reducers as the config wants, on ports of their own at the coordinator's host. */
+export function reducerSetups(run: OpenRun, bind: string): ReducerSetup[] {
+  const { config, layout, vectors, term, progress } = run;
+  const segments = decaySegments(layout.tensors, layout.trainable);
+  return new ChunkGrid(layout.trainable, layout.total).slices(config.reducers).map((slice) => ({
+    bind: bind.replace(/:[^:]*$/, ':*'),
+    term: term.term,
+    trainable: layout.trainable,
+    total: layout.total,
+    slice,
+    segments,
+    microBatches: config.batch.microBatches,
+    wire: config.wire,
+    version: progress.version,
+    heartbeatMs: config.heartbeat.timeoutMs,
+    ...vectors,
+  }));
 }
 
 export class Reducers {

@@ -9,10 +9,15 @@ export interface Session {
   /** Greeted, but not attached to the reducers yet; or computing. */
   state: 'joining' | 'ready';
   lastHeard: number; // ms
+  /** Micro-batches per second, lately; undefined before the first lease is computed. */
+  speed: number | undefined;
   /** Micro-batches finished, as its heartbeats say. */
   progress: number;
   phases: PhaseSeconds;
 }
+
+/** Weight of the newest lease in a worker's speed. */
+const SPEED_SMOOTHING = 0.3;
 
 export class Sessions {
   private readonly sessions = new Map<string, Session>();
@@ -26,6 +31,7 @@ export class Sessions {
       joinedAt: now,
       state: 'joining',
       lastHeard: now,
+      speed: undefined,
       progress: 0,
       phases,
     });
@@ -39,6 +45,23 @@ export class Sessions {
     const session = this.sessions.get(id);
     this.sessions.delete(id);
     return session;
+  }
+
+  /** Notes how long a worker computed on some micro-batches. */
+  computed(id: string, microBatches: number, seconds: number): void {
+    const session = this.sessions.get(id);
+    if (!session || seconds <= 0) return;
+    const speed = microBatches / seconds;
+    session.speed =
+      session.speed === undefined ? speed : session.speed + SPEED_SMOOTHING * (speed - session.speed);
+  }
+
+  /** A worker's speed as a part of all ready workers'; one whose speed is not known yet counts as average. */
+  share(id: string): number {
+    const known = this.ready().flatMap(({ speed }) => speed ?? []);
+    const average = known.length > 0 ? known.reduce((sum, speed) => sum + speed, 0) / known.length : 1;
+    const total = this.ready().reduce((sum, { speed }) => sum + (speed ?? average), 0);
+    return (this.sessions.get(id)?.speed ?? average) / total;
   }
 
   all(): Session[] {

@@ -45,6 +45,8 @@ export class Driver {
   readonly options: CoordinatorOptions;
   readonly tree: ReductionTree;
   now = 1000;
+  /** How long a worker computes a micro-batch; 1 where nothing is said. */
+  secondsPerBatch: Readonly<Record<string, number>> = {};
   /** Leases given out and not yet completed, recalled or lost, in order. */
   leases: HeldLease[] = [];
   private readonly all: CoordinatorAction[] = [];
@@ -86,7 +88,8 @@ export class Driver {
   computed({ session, node }: HeldLease, stats: BatchStats = STATS): void {
     const { start, end } = this.tree.range(node);
     const all = Array.from({ length: end - start }, () => stats);
-    this.say({ type: 'computed', session, node, stats: all });
+    const seconds = (end - start) * (this.secondsPerBatch[session] ?? 1);
+    this.say({ type: 'computed', session, node, stats: all, seconds });
   }
 
   /** All reducers have the node's micro-batches. */

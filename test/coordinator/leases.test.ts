@@ -11,17 +11,30 @@ test('one worker is leased the whole step', () => {
   assert.deepEqual(ranges(run), [[0, 8]]);
 });
 
-test('a worker gets no more than its share of what still waits, from the left', () => {
-  const run = new Driver({ microBatches: 16 });
-  run.say({ type: 'hello', session: 'b', name: 'b', host: 'here' });
-  run.join('a');
+test("a worker's first lease of a step is its part of the step, each further one of what waits", () => {
+  const run = new Driver({ microBatches: 24 });
+  run.join('a', 'b', 'c');
   run.finishStep();
-  run.join('b');
-  run.finishStep();
+  const [first] = run.leases;
+  run.computed(first!);
   assert.deepEqual(ranges(run), [
     [0, 8],
-    [8, 12],
+    [8, 16],
+    [16, 24],
   ]);
+});
+
+test('a slow worker is leased less than a fast one', () => {
+  const run = new Driver({ microBatches: 16 });
+  run.join('slow', 'fast');
+  run.secondsPerBatch = { slow: 3, fast: 1 };
+  for (let step = 0; step < 20; step++) run.finishStep();
+  const sizes = { slow: 0, fast: 0 };
+  for (const lease of run.leases) {
+    const [start, end] = run.rangeOf(lease)!;
+    sizes[lease.session as keyof typeof sizes] += end - start;
+  }
+  assert.deepEqual(sizes, { slow: 4, fast: 8 });
 });
 
 test('no lease covers more than 16 micro-batches', () => {
@@ -149,7 +162,7 @@ test('losses for another step, another round, from nobody or for no node change 
   run.computed({ session: 'a', node: { ...node, step: 6 } });
   run.computed({ session: 'a', node: { ...node, round: 1 } });
   run.computed({ session: 'nobody', node });
-  run.say({ type: 'computed', session: 'a', node: { ...node, level: 9 }, stats: [] });
+  run.say({ type: 'computed', session: 'a', node: { ...node, level: 9 }, stats: [], seconds: 1 });
   run.covered({ ...node, step: 4 });
   run.covered(node);
   run.roots();
@@ -161,7 +174,7 @@ test('losses for another step, another round, from nobody or for no node change 
 test('a worker whose losses are not those of its node is dismissed', () => {
   const run = new Driver();
   run.join('a');
-  run.say({ type: 'computed', session: 'a', node: run.leases[0]!.node, stats: [] });
+  run.say({ type: 'computed', session: 'a', node: run.leases[0]!.node, stats: [], seconds: 1 });
   assert.deepEqual(
     run.every('dismiss').map(({ session, final }) => ({ session, final })),
     [{ session: 'a', final: true }],
