@@ -12,8 +12,9 @@ import { PendingCheckpoint } from './pending-checkpoint.js';
 import { Sessions, type Session } from './sessions.js';
 import { completeStep, gradientNorm, sumStats } from './step-numbers.js';
 
-/** A lease is given to a second worker after this long; that of a node after 8 times what such a node took before. */
+/** A lease is given to a second worker after this long; that of a node after 8 times what such a node took of late. */
 const LEASE_DEADLINE_MS = 30_000;
+const DURATIONS_AVERAGED = 8;
 /** With nothing covered for this long while work waits and every worker is full, the last lease is recalled. */
 const STALL_MS = 2_000;
 /** Leases of one worker: one computed and on its way, one computing (or one computing, one ahead). */
@@ -36,7 +37,7 @@ export class Coordinator {
   private stepStartedAt = 0;
   private lastCoverageAt = 0;
   private lastTickAt: number | undefined;
-  private millisecondsPerBatch = 0;
+  private millisecondsPerBatch: number | undefined;
   private actions: CoordinatorAction[] = [];
   private now = 0;
 
@@ -221,17 +222,20 @@ export class Coordinator {
     const lease = this.book
       .of(session)
       .find((held) => held.node.level === node.level && held.node.index === node.index);
-    if (lease)
-      this.millisecondsPerBatch = Math.max(
-        this.millisecondsPerBatch,
-        (this.now - lease.issuedAt) / stats.length,
-      );
+    if (lease) this.noteDuration((this.now - lease.issuedAt) / stats.length);
     if (this.book.computed(session, node, stats)) this.sessions.computed(session, stats.length, seconds);
     else {
       const reason = `sent losses of ${stats.length} micro-batches for node ${node.level}.${node.index}`;
       this.actions.push({ type: 'dismiss', session, reason, final: true });
       this.end(session, 'failed', reason);
     }
+  }
+
+  /** A moving average in which no sample counts for much: who stood still for once must not put deadlines off. */
+  private noteDuration(millisecondsPerBatch: number): void {
+    const before = this.millisecondsPerBatch ?? millisecondsPerBatch;
+    const sample = Math.min(millisecondsPerBatch, 2 * before);
+    this.millisecondsPerBatch = before + (sample - before) / DURATIONS_AVERAGED;
   }
 
   private settleLeases(): void {
@@ -394,7 +398,7 @@ export class Coordinator {
     this.evaluation?.expire(this.now - LEASE_DEADLINE_MS);
     for (const lease of this.book?.leased ?? []) {
       const { start, end } = this.tree.range(lease.node);
-      const deadline = Math.max(LEASE_DEADLINE_MS, 8 * this.millisecondsPerBatch * (end - start));
+      const deadline = Math.max(LEASE_DEADLINE_MS, 8 * (this.millisecondsPerBatch ?? 0) * (end - start));
       if (lease.expired || this.now - lease.issuedAt < deadline) continue;
       this.book!.expire(lease);
       this.publishLeaseEnd(lease, 'expired');
@@ -403,16 +407,17 @@ export class Coordinator {
 
   /** The first waiting node could be what all others wait for, and nobody has room for it: make room. */
   private recallStalled(): void {
-    if (!this.book || this.now - this.lastCoverageAt < STALL_MS) return;
+    const { book } = this;
+    if (!book || this.now - this.lastCoverageAt < STALL_MS) return;
     const workers = this.sessions.ready();
-    if (workers.some(({ id }) => this.book!.of(id).length < MAX_LEASES)) return;
+    if (workers.some(({ id }) => this.canTake(id))) return;
     const start = (lease: Lease): number => this.tree.range(lease.node).start;
-    const leases = [...this.book.leased].sort((a, b) => start(a) - start(b));
-    const [first, last] = [leases[0], leases.at(-1)];
+    const leases = [...book.leased].sort((a, b) => start(a) - start(b));
     // What somebody computes left of all that waits is granted as soon as it comes: that is no stall.
-    if (!first || !last || start(first) < this.book.firstWaiting) return;
-    if (start(last) <= this.book.firstWaiting) return;
-    this.book.endLease(last);
+    if (leases.some((lease) => !lease.expired && start(lease) < book.firstWaiting)) return;
+    const last = leases.filter((lease) => lease.computed && start(lease) > book.firstWaiting).at(-1);
+    if (!last) return;
+    book.endLease(last);
     this.recall(last);
     this.publishLeaseEnd(last, 'recalled');
   }

@@ -25,16 +25,16 @@ export interface Scenario {
 
 export function randomScenario(seed: number): Scenario {
   const random = new Random(seed);
-  const trainable = random.between(1, 60);
+  const trainable = random.between(1, random.pick([8, 60]));
   const frozen = random.chance(0.5) ? 0 : random.between(1, 20);
   const steps = random.between(2, 6);
   return {
     seed,
     grid: new ChunkGrid(trainable, trainable + frozen, 4),
-    tree: new ReductionTree(random.chance(0.15) ? random.between(20, 50) : random.between(1, 12)),
+    tree: new ReductionTree(random.chance(0.25) ? random.between(20, 50) : random.between(1, 12)),
     wire: random.pick(['float32', 'bfloat16']),
     steps,
-    workers: random.between(1, 5),
+    workers: random.between(1, 8),
     reducers: random.between(1, 3),
     checkpointEvery: random.between(1, 3),
     evaluate: { every: random.between(1, 3), batches: random.below(4) },

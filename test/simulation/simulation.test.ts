@@ -2,6 +2,7 @@
 // different links overtake each other, and the coordinator dies: the trained bits are those of one undisturbed worker.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { messageOf } from '../../src/util/errors.js';
 import { bitsOf } from './arithmetic.js';
 import { Cluster } from './cluster.js';
 import { randomScenario, undisturbed, type Saved } from './scenario.js';
@@ -25,7 +26,8 @@ test('any run, whatever happens in it, trains the bits of one undisturbed worker
       if (scenario.troubledEvents === 0)
         assert.equal(cluster.leasesExpired, 0, 'no lease has to be repeated');
     } catch (error) {
-      throw new Error(`seed ${seed} fails; LOCKSTEP_SEED=${seed} runs it alone`, { cause: error });
+      const message = `seed ${seed} fails (LOCKSTEP_SEED=${seed} runs it alone): ${messageOf(error)}`;
+      throw new Error(message, { cause: error });
     }
   }
 });

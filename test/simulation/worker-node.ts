@@ -37,6 +37,8 @@ export class WorkerNode {
   private readonly underWay = new Set<string>();
   private readonly sum: GradientSum;
   private thread: Iterator<void, void> | undefined;
+  /** Probability that the compute thread uses its turn; 0: it hangs, while the process lives on. */
+  private speed: number;
   private computing: { slot: number } | undefined;
   private cancelledId = 0;
   private nextTaskId = 1;
@@ -52,6 +54,7 @@ export class WorkerNode {
     const vectors = (count: number, length: number): Float32Array[] =>
       Array.from({ length: count }, () => new Float32Array(length).fill(NaN));
     this.machine = new WorkerMachine(slices);
+    this.speed = around.random.chance(0.2) ? 0.02 : 1;
     this.parameters = vectors(PARAMETER_BUFFERS, grid.total);
     this.gradients = vectors(GRADIENT_BUFFERS, grid.trainable);
     this.sum = new GradientSum({ tree, elements: grid.trainable, wire, arithmetic });
@@ -59,12 +62,20 @@ export class WorkerNode {
 
   /** Whether the compute thread has something to do. */
   get isComputing(): boolean {
-    return this.thread !== undefined;
+    return this.thread !== undefined && this.speed > 0;
+  }
+
+  get isHung(): boolean {
+    return this.speed === 0;
+  }
+
+  hang(): void {
+    this.speed = 0;
   }
 
   /** The compute thread's turn. */
   compute(): void {
-    if (this.thread?.next().done) this.thread = undefined;
+    if (this.around.random.chance(this.speed) && this.thread?.next().done) this.thread = undefined;
   }
 
   lease(node: NodeId): void {
@@ -178,7 +189,7 @@ export class WorkerNode {
         : yield* this.computeNode(task.id, task.node, slot, buffer);
     this.computing = undefined;
     const { id } = task;
-    if (stats) this.later({ type: 'computed', id, stats, seconds: 1 });
+    if (stats) this.later({ type: 'computed', id, stats, seconds: 2 - this.speed });
     else this.later({ type: 'cancelled', id });
   }
 
