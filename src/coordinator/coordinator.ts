@@ -409,13 +409,8 @@ export class Coordinator {
   private recallStalled(): void {
     const { book } = this;
     if (!book || this.now - this.lastCoverageAt < STALL_MS) return;
-    const workers = this.sessions.ready();
-    if (workers.some(({ id }) => this.canTake(id))) return;
-    const start = (lease: Lease): number => this.tree.range(lease.node).start;
-    const leases = [...book.leased].sort((a, b) => start(a) - start(b));
-    // What somebody computes left of all that waits is granted as soon as it comes: that is no stall.
-    if (leases.some((lease) => !lease.expired && start(lease) < book.firstWaiting)) return;
-    const last = leases.filter((lease) => lease.computed && start(lease) > book.firstWaiting).at(-1);
+    if (this.sessions.ready().some(({ id }) => this.canTake(id))) return;
+    const last = book.stalled();
     if (!last) return;
     book.endLease(last);
     this.recall(last);

@@ -124,6 +124,17 @@ export class LeaseBook {
     return released;
   }
 
+  /**
+   * The rightmost computed lease, if what waits first is what its gradient may have to wait for. What somebody still
+   * computes further left is granted as soon as it comes: that is no stall.
+   */
+  stalled(): Lease | undefined {
+    const start = (lease: Lease): number => this.tree.range(lease.node).start;
+    const leases = [...this.leases.values()].sort((a, b) => start(a) - start(b));
+    if (leases.some((lease) => !lease.expired && start(lease) < this.firstWaiting)) return undefined;
+    return leases.filter((lease) => lease.computed && start(lease) > this.firstWaiting).at(-1);
+  }
+
   endLease(lease: Lease): void {
     this.leases.delete(leaseKey(lease.session, lease.node));
     if (!lease.expired) this.requeue(lease.node);
