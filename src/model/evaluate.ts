@@ -3,7 +3,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { assert } from '../util/errors.js';
 import type { Batch, Sample } from './batch.js';
-import { buildBatch, EVALUATION_STEP, type ObjectiveConfig, type TokenIds } from './objectives.js';
+import { buildEvaluationBatch, type ObjectiveConfig, type TokenIds } from './objectives.js';
 import type { Transformer } from './transformer.js';
 
 /** Where samples come from, by position. */
@@ -64,8 +64,8 @@ export async function evaluate(
   for (let microBatch = 0; microBatch < microBatchesOf(plan); microBatch++) {
     const indices = evaluationIndices(microBatch, plan);
     const samples = await Promise.all(indices.map((index) => source.read(index)));
-    const key = { seed: plan.seed, step: EVALUATION_STEP, microBatch };
-    const batch = buildBatch(samples, plan.objective, plan.tokens, key, plan.maxLength);
+    const key = { seed: plan.seed, microBatch };
+    const batch = buildEvaluationBatch(samples, plan.objective, plan.tokens, key, plan.maxLength);
     const { loss, correct } = lossOf(transformer, batch);
     for (const label of batch.labels) labelCounts[label]!++;
     sums = {

@@ -43,11 +43,8 @@ export interface BatchKey {
   readonly microBatch: number;
 }
 
-/**
- * The step in an evaluation's random key: no training step has this number, and every evaluation the same, so that
- * validations during training and afterwards hide the same tokens.
- */
-export const EVALUATION_STEP = 2 ** 32 - 1;
+/** The step in an evaluation's random key: no training step has this number. */
+const EVALUATION_STEP = 2 ** 32 - 1;
 
 /** Encoder input and decoder target of one sample. `lossPositions`: ascending, positions of `target`. */
 interface Example {
@@ -132,6 +129,21 @@ export function buildBatch(
     buildExample(sample, objective, tokens, new SampleRandom(field, index), maxLength),
   );
   return padExamples(examples, tokens);
+}
+
+/**
+ * The micro-batch `microBatch` of an evaluation: the same in every evaluation, during training and afterwards. A masked
+ * model is judged by the hidden tokens, also when all its predictions are trained: the others stand in its source.
+ */
+export function buildEvaluationBatch(
+  samples: readonly Sample[],
+  objective: ObjectiveConfig,
+  tokens: TokenIds,
+  { seed, microBatch }: Pick<BatchKey, 'seed' | 'microBatch'>,
+  maxLength: number,
+): Batch {
+  const judged: ObjectiveConfig = objective.kind === 'masked' ? { ...objective, loss: 'hidden' } : objective;
+  return buildBatch(samples, judged, tokens, { seed, step: EVALUATION_STEP, microBatch }, maxLength);
 }
 
 function buildExample(

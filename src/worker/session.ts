@@ -6,7 +6,6 @@ import type { Logger } from 'pino';
 import { loadAddon } from '../engine/native/load.js';
 import type { TrainingEvent } from '../metrics/events.js';
 import type { Batch } from '../model/batch.js';
-import { EVALUATION_STEP } from '../model/objectives.js';
 import { ChunkGrid } from '../protocol/chunks.js';
 import { ProtocolError } from '../protocol/frames.js';
 import {
@@ -211,12 +210,9 @@ class Session {
   private buildBatches(task: Task, microBatches: readonly (readonly SampleIds[])[]): Promise<Batch[]> {
     const { job } = this.welcome!;
     const first = task.kind === 'node' ? task.node.index * 2 ** task.node.level : task.index;
-    const step = task.kind === 'node' ? task.node.step : EVALUATION_STEP;
+    const step = task.kind === 'node' ? task.node.step : null;
     return Promise.all(
-      microBatches.map((samples, i) => {
-        const key = { seed: job.seed, step, microBatch: first + i };
-        return this.batchThreads.run({ job, samples, key });
-      }),
+      microBatches.map((samples, i) => this.batchThreads.run({ job, samples, step, microBatch: first + i })),
     );
   }
 
