@@ -181,21 +181,6 @@ test('a worker whose losses are not those of its node is dismissed', () => {
   );
 });
 
-test('a hung worker to the left of what waits does not keep the others from making room', () => {
-  const run = new Driver({ microBatches: 64 });
-  run.join('hung', 'a', 'gone');
-  const [left] = run.leases.filter(({ session }) => session === 'hung');
-  run.covered(left!.node); // by others, but for its losses
-  for (const lease of run.leases.filter(({ session }) => session === 'a')) run.computed(lease);
-  run.wait(31_000, 'hung', 'a', 'gone');
-  run.leave('gone');
-  for (const lease of run.leases.filter(({ session }) => session === 'a')) run.computed(lease);
-  const before = run.every('recall').length;
-  run.wait(3000, 'hung', 'a');
-  assert.ok(run.every('recall').length > before);
-  assert.equal(run.last('recall')!.session, 'a');
-});
-
 test('one lease that took very long does not put off the deadlines of those after it', () => {
   const run = new Driver({ microBatches: 1, heartbeat: { intervalMs: 1000, timeoutMs: 1e9 } });
   run.join('a');
