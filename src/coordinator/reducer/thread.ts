@@ -31,6 +31,8 @@ class ReducerThread {
   private readonly peers = new Map<string, PeerId>();
   private readonly sessions = new Map<PeerId, string>();
   private readonly open = new Set<string>();
+  /** Peers whose session is over: the coordinator says goodbye to them, and what they still send is dropped. */
+  private readonly ended = new Set<PeerId>();
   /** Peers that attached to a session which the coordinator has not told us of yet. */
   private readonly early = new Map<PeerId, Received<WorkerToReducer>>();
   private snapshot: Snapshot | undefined;
@@ -109,7 +111,7 @@ class ReducerThread {
       else if (session === message.session) {
         this.usage.gradientBytes += message.payload.length;
         this.handle({ type: 'message', session, message });
-      } else this.refuse(peer, 'the session is not known here');
+      } else if (!this.ended.has(peer)) this.refuse(peer, 'the session is not known here');
     } catch (error) {
       const reason = messageOf(error);
       if (session === undefined) this.refuse(peer, reason);
@@ -133,15 +135,17 @@ class ReducerThread {
   private disconnected(peer: PeerId): void {
     this.early.delete(peer);
     const session = this.sessions.get(peer);
-    if (session === undefined) return;
-    this.unbind(session);
-    this.tell({ type: 'lost', session });
+    if (session !== undefined) this.unbind(session);
+    this.ended.delete(peer);
+    if (session !== undefined) this.tell({ type: 'lost', session });
   }
 
   private unbind(session: string): void {
     const peer = this.peers.get(session);
     this.peers.delete(session);
-    if (peer !== undefined) this.sessions.delete(peer);
+    if (peer === undefined) return;
+    this.sessions.delete(peer);
+    this.ended.add(peer);
   }
 
   private refuse(peer: PeerId, reason: string): void {
