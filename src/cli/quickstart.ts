@@ -21,10 +21,10 @@ const VALIDATION_SHARE = 0.05;
 
 /** Sentences in the book's manner, of words that it uses often. */
 const SENTENCES = [
-  'The white <mask> swam away from the ship.',
-  'Captain Ahab stood upon the <mask> and looked at the sea.',
-  'They lowered the boats into the <mask>.',
-  'It was the <mask> of the whale that the old man saw.',
+  'The old <mask> stood upon the deck and looked at the sea.',
+  'There she blows! the white <mask>!',
+  'They lowered the <mask> into the water.',
+  'I have seen <mask> of the whales in the ocean.',
 ];
 
 export function register(program: Command): void {
