@@ -146,7 +146,7 @@ export class Coordinator {
       const difference = `${session.name} on ${session.host} computes other bits: ${fingerprint}; the run's workers have ${expected}`;
       if (this.options.hardware === 'strict') {
         const reason = `${difference}. Set "hardware: relaxed" to allow it`;
-        this.actions.push({ type: 'dismiss', session: id, reason, final: true });
+        this.actions.push({ type: 'dismiss', session: id, reason, outcome: 'refused' });
         this.end(id, 'refused', reason);
         return;
       }
@@ -226,7 +226,7 @@ export class Coordinator {
     if (this.book.computed(session, node, stats)) this.sessions.computed(session, stats.length, seconds);
     else {
       const reason = `sent losses of ${stats.length} micro-batches for node ${node.level}.${node.index}`;
-      this.actions.push({ type: 'dismiss', session, reason, final: true });
+      this.actions.push({ type: 'dismiss', session, reason, outcome: 'refused' });
       this.end(session, 'failed', reason);
     }
   }
@@ -372,7 +372,7 @@ export class Coordinator {
         type: 'dismiss',
         session: id,
         reason: `the run is ${this.finishing}`,
-        final: true,
+        outcome: 'finished',
       });
     }
     this.actions.push({ type: 'finish', reason: this.finishing, saved: !this.unsaved });
@@ -387,7 +387,7 @@ export class Coordinator {
     this.lastTickAt = this.now;
     for (const { id } of this.sessions.silentSince(this.now - timeoutMs)) {
       const reason = `silent for ${timeoutMs} ms`;
-      this.actions.push({ type: 'dismiss', session: id, reason, final: false });
+      this.actions.push({ type: 'dismiss', session: id, reason, outcome: 'lost' });
       this.end(id, 'silent', reason);
     }
     this.expireLeases();

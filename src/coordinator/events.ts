@@ -2,7 +2,7 @@
 import type { AdamWSpec } from '../engine/native/addon.js';
 import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
 import type { OptimizerConfig } from '../optim/config.js';
-import type { NodeId, PhaseSeconds } from '../protocol/messages.js';
+import type { NodeId, PhaseSeconds, SessionOutcome } from '../protocol/messages.js';
 import type { BatchStats } from '../protocol/stats.js';
 
 /** What decides a run's course; `config/schema.ts` says what each key means. */
@@ -82,8 +82,13 @@ export type CoordinatorAction =
   | { readonly type: 'evaluate'; readonly session: string; readonly version: number; readonly index: number }
   | { readonly type: 'recall'; readonly session: string; readonly node: NodeId }
   | { readonly type: 'heartbeat'; readonly session: string; readonly echo: number }
-  /** End the session everywhere; `final`: the worker shall not come back. */
-  | { readonly type: 'dismiss'; readonly session: string; readonly reason: string; readonly final: boolean }
+  /** End the session everywhere. */
+  | {
+      readonly type: 'dismiss';
+      readonly session: string;
+      readonly reason: string;
+      readonly outcome: SessionOutcome;
+    }
   | { readonly type: 'begin'; readonly step: number; readonly round: number }
   | { readonly type: 'commit'; readonly step: number; readonly update: AdamWSpec | null }
   /** Copy the parameters and moments of this version (it is the reducers' current one) and write them. */

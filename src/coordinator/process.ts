@@ -12,6 +12,7 @@ import {
   workerToCoordinator,
   type CoordinatorToWorker,
   type Received,
+  type SessionOutcome,
   type WorkerToCoordinator,
 } from '../protocol/messages.js';
 import type { SamplesShape } from '../protocol/samples.js';
@@ -160,12 +161,12 @@ export class CoordinatorProcess {
         message.session !== session ||
         message.term !== this.options.run.term.term
       ) {
-        this.connections.sendTo(peer, { type: 'bye', reason: 'the session is over', final: false });
+        this.connections.sendTo(peer, { type: 'bye', reason: 'the session is over', outcome: 'lost' });
       } else this.hearWorker(session, message);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       if (session === undefined) this.refuse(peer, error.message);
-      else this.dismiss(session, error.message, true);
+      else this.expel(session, error.message);
     }
   }
 
@@ -181,7 +182,7 @@ export class CoordinatorProcess {
 
   private refuse(peer: PeerId, reason: string): void {
     this.options.log.warn(`refused a connection: ${reason}`);
-    this.connections.sendTo(peer, { type: 'bye', reason, final: true });
+    this.connections.sendTo(peer, { type: 'bye', reason, outcome: 'refused' });
   }
 
   private hearWorker(
@@ -236,7 +237,7 @@ export class CoordinatorProcess {
         this.lose(message.session, 'disconnected', 'its connection to a reducer ended');
         break;
       case 'fault':
-        this.dismiss(message.session, message.reason, true);
+        this.expel(message.session, message.reason);
         break;
       case 'written':
         this.checkpoints.written(message.version, message.failure);
@@ -255,15 +256,20 @@ export class CoordinatorProcess {
     }
   }
 
-  /** The session ended on the worker's side, or broke the protocol. */
-  private dismiss(session: string, reason: string, final: boolean): void {
-    void this.connections.send(session, { message: { type: 'bye', reason, final } });
-    this.lose(session, 'failed', reason);
+  /** The worker broke the protocol. */
+  private expel(session: string, reason: string): void {
+    this.lose(session, 'failed', reason, 'refused');
   }
 
-  private lose(session: string | undefined, reason: LeaveReason, detail: string): void {
+  /** The session ended, whoever noticed; a worker that can still hear it is told. */
+  private lose(
+    session: string | undefined,
+    reason: LeaveReason,
+    detail: string,
+    outcome: SessionOutcome = 'lost',
+  ): void {
     if (session === undefined || this.ended) return;
-    void this.connections.send(session, { message: { type: 'bye', reason: detail, final: false } });
+    void this.connections.send(session, { message: { type: 'bye', reason: detail, outcome } });
     this.forget(session);
     this.decide({ type: 'gone', session, reason, detail });
   }
@@ -343,7 +349,7 @@ export class CoordinatorProcess {
         break;
       case 'dismiss':
         void this.connections.send(action.session, {
-          message: { type: 'bye', reason: action.reason, final: action.final },
+          message: { type: 'bye', reason: action.reason, outcome: action.outcome },
         });
         this.forget(action.session);
         break;

@@ -65,6 +65,10 @@ export const workerToCoordinator = z.discriminatedUnion('type', [
 ]);
 export type WorkerToCoordinator = z.infer<typeof workerToCoordinator>;
 
+/** How a session ends: `lost`, the worker may come back; `finished`, the run is over; `refused`, it is not wanted. */
+export const sessionOutcomes = ['lost', 'finished', 'refused'] as const;
+export type SessionOutcome = (typeof sessionOutcomes)[number];
+
 // ---- coordinator -> worker
 
 const reducerAddress = z.object({ url: text, firstChunk: count, endChunk: count });
@@ -93,8 +97,8 @@ export const coordinatorToWorker = z.discriminatedUnion('type', [
   /** The node is not needed any more. */
   z.object({ type: z.literal('recall'), ...inSession, ...nodeFields }),
   z.object({ type: z.literal('heartbeat'), ...inSession, sequence: count, echo: count }),
-  /** The session is over; `final`: do not come back. Also refuses a hello (empty session). */
-  z.object({ type: z.literal('bye'), reason: text, final: z.boolean() }),
+  /** The session is over, or (in answer to a hello) there is none. */
+  z.object({ type: z.literal('bye'), reason: text, outcome: z.enum(sessionOutcomes) }),
 ]);
 export type CoordinatorToWorker = z.infer<typeof coordinatorToWorker>;
 

@@ -18,7 +18,7 @@ const LAST_RETRY_MS = 5000;
 /**
  * Works for the coordinator at `url`: whenever the session is lost it comes back, with backoff and jitter. Returns
  * when the run is over or the signal says so.
- * @throws UserError NO_COORDINATOR when none answered for `patienceMs`
+ * @throws UserError NO_COORDINATOR when none answered for `patienceMs`; REFUSED when the coordinator does not want it
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   const { log, signal, patienceMs, url } = options;
@@ -43,8 +43,10 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     while (!signal.aborted) {
       const end = await runSession({ ...options, publish });
       isWorking = false;
-      log[end.final ? 'info' : 'warn'](`session ended: ${end.reason}`);
-      if (end.final) return;
+      if (end.outcome === 'refused')
+        throw new UserError('REFUSED', `${url} refused this worker: ${end.reason}`);
+      log[end.outcome === 'finished' ? 'info' : 'warn'](`session ended: ${end.reason}`);
+      if (end.outcome === 'finished') return;
       if (end.wasWelcome) {
         retryMs = FIRST_RETRY_MS;
         lostAt = performance.now();

@@ -16,6 +16,7 @@ import {
   type CoordinatorToWorker,
   type Received,
   type ReducerToWorker,
+  type SessionOutcome,
   type WorkerToCoordinator,
   type WorkerToReducer,
 } from '../protocol/messages.js';
@@ -43,8 +44,7 @@ export interface SessionOptions {
 
 export interface SessionEnd {
   readonly reason: string;
-  /** The coordinator does not want this worker back. */
-  readonly final: boolean;
+  readonly outcome: SessionOutcome;
   /** Whether work had begun. */
   readonly wasWelcome: boolean;
 }
@@ -150,7 +150,7 @@ class Session {
         break;
       }
       case 'bye':
-        this.end(message.reason, message.final);
+        this.end(message.reason, message.outcome);
         break;
       default:
         message satisfies never;
@@ -389,12 +389,12 @@ class Session {
   private leave(): void {
     if (this.welcome)
       this.tell({ type: 'leave', ...this.envelope(), reason: 'the worker was asked to stop' });
-    void this.control.flushed().then(() => this.end('the worker was asked to stop', true));
+    void this.control.flushed().then(() => this.end('the worker was asked to stop', 'finished'));
   }
 
-  private end(reason: string, final = false): void {
+  private end(reason: string, outcome: SessionOutcome = 'lost'): void {
     if (this.ended) return;
-    const end = { reason, final, wasWelcome: this.welcome !== undefined };
+    const end = { reason, outcome, wasWelcome: this.welcome !== undefined };
     this.close().then(() => this.resolve(end), this.reject);
   }
 

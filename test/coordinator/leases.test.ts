@@ -176,8 +176,8 @@ test('a worker whose losses are not those of its node is dismissed', () => {
   run.join('a');
   run.say({ type: 'computed', session: 'a', node: run.leases[0]!.node, stats: [], seconds: 1 });
   assert.deepEqual(
-    run.every('dismiss').map(({ session, final }) => ({ session, final })),
-    [{ session: 'a', final: true }],
+    run.every('dismiss').map(({ session, outcome }) => ({ session, outcome })),
+    [{ session: 'a', outcome: 'refused' }],
   );
 });
 

@@ -23,8 +23,8 @@ test('a strict run turns away a worker that computes other bits, for good', () =
   arrive(run, 'a', 'avx512');
   arrive(run, 'b', 'avx2');
   assert.deepEqual(
-    run.every('dismiss').map(({ session, final }) => ({ session, final })),
-    [{ session: 'b', final: true }],
+    run.every('dismiss').map(({ session, outcome }) => ({ session, outcome })),
+    [{ session: 'b', outcome: 'refused' }],
   );
   assert.match(run.last('dismiss')!.reason, /avx2.*avx512/);
   assert.deepEqual(
@@ -54,8 +54,8 @@ test('a worker that is silent for the timeout is gone, one that is heard is not'
   assert.equal(run.every('dismiss').length, 0);
   run.wait(500, 'lively');
   assert.deepEqual(
-    run.every('dismiss').map(({ session, final }) => ({ session, final })),
-    [{ session: 'quiet', final: false }],
+    run.every('dismiss').map(({ session, outcome }) => ({ session, outcome })),
+    [{ session: 'quiet', outcome: 'lost' }],
   );
   assert.deepEqual(
     run.machine.state.sessions.map(({ id }) => id),

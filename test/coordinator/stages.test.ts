@@ -139,8 +139,8 @@ test('a run ends after its last step, evaluated and saved', () => {
   published(run);
   assert.deepEqual(run.last('finish'), { type: 'finish', reason: 'completed', saved: true });
   assert.deepEqual(
-    run.every('dismiss').map(({ final }) => final),
-    [true],
+    run.every('dismiss').map(({ outcome }) => outcome),
+    ['finished'],
   );
 });
 

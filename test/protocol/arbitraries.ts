@@ -7,6 +7,7 @@ import type {
   WorkerToReducer,
 } from '../../src/protocol/messages.js';
 import type { Job } from '../../src/protocol/job.js';
+import { sessionOutcomes } from '../../src/protocol/messages.js';
 
 const count = fc.oneof(fc.nat({ max: 300 }), fc.maxSafeNat());
 const text = fc.string({ unit: 'binary', maxLength: 80 });
@@ -110,7 +111,7 @@ export const anyCoordinatorToWorker: fc.Arbitrary<CoordinatorToWorker> = fc.oneo
   message('evaluate', { ...session, version: count, index: count, ...samples }),
   message('recall', { ...session, ...node }),
   message('heartbeat', { ...session, sequence: count, echo: count }),
-  message('bye', { reason: text, final: fc.boolean() }),
+  message('bye', { reason: text, outcome: fc.constantFrom(...sessionOutcomes) }),
 );
 
 export const anyWorkerToReducer: fc.Arbitrary<WorkerToReducer> = fc.oneof(

@@ -110,7 +110,7 @@ test('random bytes are never a message', () => {
 });
 
 test('a message of another version of the protocol is named as such', () => {
-  const frames = encode({ type: 'bye', reason: '', final: true });
+  const frames = encode({ type: 'bye', reason: '', outcome: 'lost' });
   frames[0]![0]! ^= 3;
   assert.throws(() => decode(coordinatorToWorker, frames), /is the other side another version\?/);
 });
