@@ -10,6 +10,8 @@ export interface LocalWorkersOptions {
   /** Compute threads of each. */
   readonly threads: number;
   readonly logLevel: string;
+  /** Where the coordinator serves its metrics, if it does: worker i serves its own i ports further. */
+  readonly http: { readonly host: string; readonly port: number } | null;
   /** Told in one sentence of a crash. */
   readonly onCrash: (message: string) => void;
 }
@@ -54,15 +56,15 @@ export class LocalWorkers {
   }
 
   private start(index: number, crashes: number): void {
-    const { url, runId, threads, logLevel, onCrash } = this.options;
+    const { url, runId, threads, logLevel, http, onCrash } = this.options;
     const main = fileURLToPath(new URL('./main.js', import.meta.url));
     const name = `worker-${index + 1}`;
     const startedAt = performance.now();
-    const child = fork(
-      main,
-      ['worker', url, '--name', name, '--run', runId, '--threads', String(threads), '--log-level', logLevel],
-      { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
-    );
+    const args = ['worker', url, '--name', name, '--run', runId, '--threads', String(threads)];
+    if (http) args.push('--http', `${http.host}:${http.port === 0 ? 0 : http.port + index + 1}`);
+    const child = fork(main, [...args, '--log-level', logLevel], {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
     this.children.set(index, child);
     child.once('exit', (code, signal) => {
       this.children.delete(index);

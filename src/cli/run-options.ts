@@ -25,7 +25,10 @@ export function addRunOptions(command: Command, defaults: { readonly bind: strin
     .option('--run <dir>', 'where the run lives (default: runs/NAME)')
     .option('--set <key=value>', 'override a key of the config; repeatable', repeatable, [])
     .option('--bind <url>', 'where workers connect, tcp://HOST:PORT', defaults.bind)
-    .option('--http <address>', 'serve /metrics, /healthz and /readyz at HOST:PORT or PORT')
+    .option(
+      '--http <address>',
+      'serve /metrics, /healthz and /readyz at HOST:PORT or PORT (local workers: at the ports after it)',
+    )
     .option('--take-over', 'take the run from a coordinator on another host that you know has ended')
     .option('--log-level <level>', 'trace, debug, info, warn or error', 'warn');
 }

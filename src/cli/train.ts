@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { RunConfig } from '../config/schema.js';
+import { parseHttpAddress } from './address.js';
 import { LocalWorkers } from './local-workers.js';
 import { integerArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
@@ -40,7 +41,7 @@ export function register(program: Command): void {
 /** Runs local workers for a started coordinator until the end, and prints the result. */
 export async function trainLocally(
   started: StartedRun,
-  options: Pick<TrainOptions, 'workers' | 'logLevel'>,
+  options: Pick<TrainOptions, 'workers' | 'logLevel' | 'http'>,
   display: TrainingDisplay,
   output: Output,
   resume: string,
@@ -55,6 +56,7 @@ export async function trainLocally(
     runId: run.runId,
     threads: workerThreads(run.config, count),
     logLevel: options.logLevel,
+    http: options.http === undefined ? null : parseHttpAddress(options.http),
     onCrash: (message) => display.log(message),
   });
   try {

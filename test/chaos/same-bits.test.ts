@@ -10,6 +10,7 @@ import { prepare } from '../../src/data/prepare.js';
 import { Lockstep } from './processes.js';
 
 const STEPS = 12;
+const LAST = path.join('checkpoints', `step-${STEPS}`);
 
 // Six micro-batches (no power of two), dropout, and enough parameters for four chunks and as many reducers.
 const CONFIG = `
@@ -40,6 +41,7 @@ before(async () => {
     inputs: [path.join(folder, 'text.txt')],
     out: path.join(folder, 'data'),
     vocabularySize: 3000,
+    validationShare: 0.2,
   });
 });
 
@@ -47,17 +49,28 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 for (const wire of ['float32', 'bfloat16']) {
   describe(`with the ${wire} wire the last checkpoint is the same bits`, () => {
+    let reference: Run;
     let undisturbed = '';
 
     before(async () => {
-      const run = await newRun(wire);
-      assert.equal(await train(run, ['--workers', '1']).exit(), 0);
-      undisturbed = await hashes(run);
+      reference = await newRun(wire);
+      assert.equal(await train(reference, ['--workers', '1']).exit(), 0);
+      undisturbed = await hashes(reference);
     });
 
     async function assertSameBits(run: Run): Promise<void> {
       assert.equal(await hashes(run), undisturbed);
     }
+
+    test('and its validation loss is what eval finds', async () => {
+      const state = await readFile(path.join(reference.directory, LAST, 'state.json'), 'utf8');
+      const { validationLoss } = JSON.parse(state) as { validationLoss: number };
+      const evaluation = new Lockstep(['eval', reference.directory, '--batches', '3', '--json'], {
+        cwd: folder,
+      });
+      assert.equal(await evaluation.exit(), 0, evaluation.text());
+      assert.equal(evaluation.lines.find((line) => 'loss' in line)?.['loss'], validationLoss);
+    });
 
     test('for 3 workers', async () => {
       const run = await newRun(wire);
@@ -145,9 +158,7 @@ function isLease(fromStep: number, worker?: string): (line: Lockstep['lines'][nu
 
 async function hashes(run: Run): Promise<string> {
   const sums = ['model', 'optimizer'].map(async (name) => {
-    const bytes = await readFile(
-      path.join(run.directory, 'checkpoints', `step-${STEPS}`, `${name}.safetensors`),
-    );
+    const bytes = await readFile(path.join(run.directory, LAST, `${name}.safetensors`));
     return createHash('sha256').update(bytes).digest('hex');
   });
   return (await Promise.all(sums)).join(' ');

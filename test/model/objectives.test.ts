@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Batch } from '../../src/model/batch.js';
-import { buildBatch, type ObjectiveConfig, type TokenIds } from '../../src/model/objectives.js';
+import {
+  buildBatch,
+  buildEvaluationBatch,
+  type ObjectiveConfig,
+  type TokenIds,
+} from '../../src/model/objectives.js';
 
 const tokens: TokenIds = {
   padId: 0,
@@ -262,4 +267,14 @@ test('a source that is too long keeps its end token; a target that is too long i
   const masked = buildBatch([[text(10)]], token, tokens, key, 4);
   assert.equal(masked.targetLength, 3);
   assert.equal(sourceOf(masked, 0).length, 4);
+});
+
+test('an evaluation hides the same tokens every time, and counts only those of a masked model', () => {
+  const samples = [text(60), text(60, 9)].map((ids) => [ids]);
+  const trained: ObjectiveConfig = { ...token, loss: 'all' };
+  const batch = buildEvaluationBatch(samples, trained, tokens, { seed: 5, microBatch: 2 }, 64);
+  assert.equal(batch.labels.length, 18); // 15 % of 60, twice
+  assert.deepEqual(buildEvaluationBatch(samples, trained, tokens, { seed: 5, microBatch: 2 }, 64), batch);
+  const training = buildBatch(samples, trained, tokens, { seed: 5, step: 0, microBatch: 2 }, 64);
+  assert.notDeepEqual(training.source, batch.source);
 });
