@@ -1,4 +1,6 @@
 // The addon's entry: what build/lockstep.node exports. Types and meaning: src/engine/native/addon.ts.
+#include <sys/mman.h>
+
 #include <node_api.h>
 
 #include <cstdlib>
@@ -51,12 +53,19 @@ napi_value setIsa(const Arguments& a) {
   return text(a.env(), kernels().isa);
 }
 
+constexpr size_t HUGE_PAGE = size_t{2} << 20;
+
 // The memory belongs to the ArrayBuffer: the finalizer runs when it is collected, or when the environment ends.
 napi_value allocate(const Arguments& a) {
   const size_t bytes = static_cast<size_t>(a.count(0, "bytes"));
   napi_value result;
   void* memory = nullptr;
-  if (posix_memalign(&memory, 64, bytes ? bytes : 64) != 0) throw std::bad_alloc();
+  const bool isLarge = bytes >= HUGE_PAGE;
+  if (posix_memalign(&memory, isLarge ? HUGE_PAGE : 64, bytes ? bytes : 64) != 0) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+  // Kernels walk matrices by columns as well as rows: small pages would miss the TLB at every step.
+  if (isLarge) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
   std::memset(memory, 0, bytes);
   const auto release = [](napi_env, void* data, void*) { std::free(data); };
   if (napi_create_external_arraybuffer(a.env(), memory, bytes, release, nullptr, &result) != napi_ok) {
