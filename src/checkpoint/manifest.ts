@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { jsonText } from '../util/json.js';
 import { createFile, syncPath } from './files.js';
 
 export const MANIFEST = 'manifest.json';
@@ -57,7 +58,7 @@ function digestOf({ format, step, term, files }: Manifest): string {
 /** The text of manifest.json. */
 export function encodeManifest(step: number, term: number, files: readonly ManifestFile[]): string {
   const manifest: Manifest = { format: FORMAT, step, term, files };
-  return `${JSON.stringify({ ...manifest, digest: digestOf(manifest) }, null, 2)}\n`;
+  return jsonText({ ...manifest, digest: digestOf(manifest) });
 }
 
 /** Parses manifest.json's text. */

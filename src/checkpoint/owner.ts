@@ -4,6 +4,7 @@
 import { readFile, readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { processExists } from '../util/exists.js';
 
 export const ownerSchema = z.object({
   host: z.string(),
@@ -55,15 +56,6 @@ export async function thisOwner(): Promise<Owner> {
   };
 }
 
-function pidExists(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
 /** Whether `owner` still runs, as seen from the process `self`. */
 export async function liveness(owner: Owner, self: Owner): Promise<Liveness> {
   if (owner.bootId !== self.bootId) {
@@ -76,7 +68,7 @@ export async function liveness(owner: Owner, self: Owner): Promise<Liveness> {
   if (owner.bootId === '' && owner.host !== self.host) return 'unknown';
   if (owner.pidNamespace !== self.pidNamespace) return 'unknown';
   const stat = await processStat(owner.pid);
-  if (stat === null) return pidExists(owner.pid) ? 'alive' : 'dead';
+  if (stat === null) return processExists(owner.pid) ? 'alive' : 'dead';
   const ended = stat.state === 'Z' || stat.state === 'X';
   const reused = owner.startTime !== '' && owner.startTime !== stat.startTime;
   return ended || reused ? 'dead' : 'alive';

@@ -1,10 +1,11 @@
 // What lies where in a run's directory, the run's identity, and which model a path given by a user means.
 
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../util/errors.js';
+import { pathExists } from '../util/exists.js';
 import { publishFile } from './files.js';
 import { listCheckpoints } from './list.js';
 
@@ -55,19 +56,12 @@ export async function runIdentity(run: RunDirectory): Promise<{ readonly runId: 
   }
 }
 
-async function exists(file: string): Promise<boolean> {
-  return stat(file).then(
-    () => true,
-    () => false,
-  );
-}
-
 /**
  * The model directory that `given` means: itself when it holds model.safetensors (a checkpoint, or any Hugging Face
  * model), otherwise the newest checkpoint of the run it is. Throws UserError MODEL_NOT_FOUND.
  */
 export async function resolveModelDirectory(given: string): Promise<string> {
-  if (await exists(path.join(given, 'model.safetensors'))) return given;
+  if (await pathExists(path.join(given, 'model.safetensors'))) return given;
   const [newest] = await listCheckpoints(new RunDirectory(given).checkpoints);
   if (newest !== undefined) return newest.directory;
   const expected = 'a run with a finished checkpoint, or a directory with model.safetensors';

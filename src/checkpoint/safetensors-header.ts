@@ -2,6 +2,7 @@
 // JSON, then data. Everything in it is checked before anything is believed. No I/O here.
 
 import { UserError, messageOf } from '../util/errors.js';
+import { isObject } from '../util/json.js';
 import { duplicateKey } from './duplicate-key.js';
 
 const dtypeBytes = {
@@ -65,10 +66,6 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function decodeTensor(name: string, value: unknown, file: string): TensorInfo {
   const where = `tensor ${JSON.stringify(name)}`;
   if (!isObject(value)) throw invalid(file, `${where} is not an object`);
@@ -126,7 +123,7 @@ function checkCover(sorted: readonly TensorInfo[], dataBytes: number, file: stri
   }
 }
 
-function parseJson(json: Uint8Array, file: string): Record<string, unknown> {
+function parseJson(json: Uint8Array, file: string): Readonly<Record<string, unknown>> {
   if (json[0] !== 0x7b) throw invalid(file, 'its header does not start with "{"');
   let text: string;
   let value: unknown;

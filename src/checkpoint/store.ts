@@ -5,6 +5,7 @@ import { constants } from 'node:fs';
 import { copyFile, mkdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { UserError, assert, messageOf } from '../util/errors.js';
+import { jsonText } from '../util/json.js';
 import { createFile, syncPath } from './files.js';
 import { withHasher } from './hash.js';
 import type { TensorLayout } from './layout.js';
@@ -58,13 +59,9 @@ export interface LoadedCheckpoint {
   readonly state: CheckpointState;
 }
 
-function json(value: object): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
-}
-
-async function isTaken(error: NodeJS.ErrnoException): Promise<false> {
+function isTaken(error: NodeJS.ErrnoException): false {
   if (error.code !== 'EEXIST') throw error;
-  return Promise.resolve(false);
+  return false;
 }
 
 export class CheckpointStore {
@@ -158,9 +155,9 @@ export class CheckpointStore {
   /** Writes the small files, brings all to disk and computes their sums. */
   private async complete(directory: string, state: CheckpointState): Promise<ManifestFile[]> {
     const { config, generationConfig, tokenizerDirectory } = this.options;
-    await createFile(path.join(directory, 'config.json'), json(config));
-    await createFile(path.join(directory, 'generation_config.json'), json(generationConfig));
-    await createFile(path.join(directory, 'state.json'), json(state));
+    await createFile(path.join(directory, 'config.json'), jsonText(config));
+    await createFile(path.join(directory, 'generation_config.json'), jsonText(generationConfig));
+    await createFile(path.join(directory, 'state.json'), jsonText(state));
     for (const name of TOKENIZER_FILES) {
       const copy = path.join(directory, name);
       await copyFile(path.join(tokenizerDirectory, name), copy, constants.COPYFILE_EXCL);

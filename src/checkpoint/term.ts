@@ -5,6 +5,7 @@ import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../util/errors.js';
+import { jsonText } from '../util/json.js';
 import { publishFile } from './files.js';
 import { liveness, ownerSchema, thisOwner, type Owner } from './owner.js';
 
@@ -108,7 +109,7 @@ export async function acquireTerm(directory: string, options: AcquireOptions): P
     const terms = await readTerms(directory);
     const contested = await checkOwners(directory, terms, self, options);
     const term = (terms.taken.at(-1) ?? 0) + 1;
-    const text = `${JSON.stringify({ term, owner: self }, null, 2)}\n`;
+    const text = jsonText({ term, owner: self });
     if (!(await publishFile(fileOf(directory, term, 'json'), text))) continue;
     const released = fileOf(directory, term, 'released');
     return { term, contested, release: () => writeFile(released, '') };

@@ -1,8 +1,9 @@
 // Which changes of a config forbid to continue a run bit for bit.
 
 import { dependsOnSteps } from '../optim/schedule.js';
+import { isObject } from '../util/json.js';
 import type { RunConfig } from './schema.js';
-import { inWords, isMapping } from './values.js';
+import { inWords } from './values.js';
 
 /**
  * The keys in which `now` differs from the config that a run was `saved` with so that it cannot be continued, each
@@ -39,7 +40,7 @@ function whatCorrupts(objective: RunConfig['objective']): object {
 
 function flatten(value: object, prefix = '', into = new Map<string, unknown>()): Map<string, unknown> {
   for (const [key, item] of Object.entries(value)) {
-    if (isMapping(item)) flatten(item, `${prefix}${key}.`, into);
+    if (isObject(item)) flatten(item, `${prefix}${key}.`, into);
     else into.set(prefix + key, item);
   }
   return into;

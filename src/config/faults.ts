@@ -3,8 +3,9 @@
 
 import { distance } from 'fastest-levenshtein';
 import type { z } from 'zod';
+import { isObject } from '../util/json.js';
 import { allKeys, keysAt } from './json-schema.js';
-import { inWords, isMapping } from './values.js';
+import { inWords } from './values.js';
 
 type Issue = z.core.$ZodIssue;
 
@@ -60,7 +61,7 @@ export function nearest(word: string, known: readonly string[]): string | null {
 /** What stands at `path`, or what the schema put there by default. */
 function foundAt(value: unknown, path: readonly string[], checked: unknown): string {
   let found: unknown = value;
-  for (const part of path) found = isMapping(found) && Object.hasOwn(found, part) ? found[part] : undefined;
+  for (const part of path) found = isObject(found) && Object.hasOwn(found, part) ? found[part] : undefined;
   if (found !== undefined) return inWords(found);
   return checked === undefined ? 'nothing' : `${inWords(checked)}, the default`;
 }

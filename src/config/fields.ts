@@ -2,7 +2,7 @@
 // and, as its error message, what was expected. What was found is added by whoever reports the error.
 
 import { z } from 'zod';
-import { isMapping } from './values.js';
+import { isObject } from '../util/json.js';
 
 interface Range {
   readonly min?: number;
@@ -75,7 +75,7 @@ export function kinds<const T extends readonly [KindOption, ...KindOption[]]>(
       code === 'invalid_union' ? `one of ${words}` : `a mapping with kind: one of ${words}`,
   });
   const withKind = (value: unknown): unknown =>
-    isMapping(value) && !Object.hasOwn(value, 'kind') ? { kind: byDefault, ...value } : value;
+    isObject(value) && !Object.hasOwn(value, 'kind') ? { kind: byDefault, ...value } : value;
   return z.preprocess(withKind, union).prefault({ kind: byDefault }).describe(doc);
 }
 

@@ -1,8 +1,8 @@
 // The JSON Schema of a run's config, for editors (lockstep.schema.json) and for the names of known keys.
 
 import { z } from 'zod';
+import { isObject, jsonText } from '../util/json.js';
 import { runConfigSchema } from './schema.js';
-import { isMapping } from './values.js';
 
 /** The part of JSON Schema that zod writes for our schema. */
 export interface JsonSchema {
@@ -33,7 +33,7 @@ function withOptionalKinds(schema: JsonSchema): JsonSchema {
     key,
     withOptionalKinds(inner),
   ]);
-  const optional = isMapping(schema.default) ? schema.default['kind'] : undefined;
+  const optional = isObject(schema.default) ? schema.default['kind'] : undefined;
   return {
     ...schema,
     ...(schema.properties && {
@@ -55,7 +55,7 @@ function kindOf(schema: JsonSchema): unknown {
 
 /** The text of lockstep.schema.json. */
 export function jsonSchemaText(): string {
-  return `${JSON.stringify(jsonSchema(), null, 2)}\n`;
+  return jsonText(jsonSchema());
 }
 
 /**
@@ -66,7 +66,7 @@ export function keysAt(path: readonly string[], value?: unknown): string[] {
   let schemas = branches(jsonSchema(), value);
   let inner = value;
   for (const part of path) {
-    inner = isMapping(inner) ? inner[part] : undefined;
+    inner = isObject(inner) ? inner[part] : undefined;
     schemas = schemas.flatMap((schema) => branches(schema.properties?.[part] ?? {}, inner));
   }
   return [...new Set(schemas.flatMap((schema) => Object.keys(schema.properties ?? {})))];
@@ -86,7 +86,7 @@ export function allKeys(schema: JsonSchema = jsonSchema(), prefix = ''): string[
 /** The alternatives of a schema that `value` could be meant as. */
 function branches(schema: JsonSchema, value: unknown): readonly JsonSchema[] {
   if (schema.oneOf === undefined) return [schema];
-  const meant = isMapping(value) ? (value['kind'] ?? (schema.default as { kind?: unknown }).kind) : undefined;
+  const meant = isObject(value) ? (value['kind'] ?? (schema.default as { kind?: unknown }).kind) : undefined;
   const fitting = schema.oneOf.filter((option) => kindOf(option) === meant);
   return fitting.length > 0 ? fitting : schema.oneOf;
 }

@@ -5,10 +5,10 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { isMap, isNode, LineCounter, parseDocument, type Document } from 'yaml';
 import { messageOf, UserError } from '../util/errors.js';
+import { isObject } from '../util/json.js';
 import { describeIssues } from './faults.js';
 import { applyOverrides, parseOverride, type Override } from './overrides.js';
 import { runConfigSchema, type RunConfig } from './schema.js';
-import { isMapping } from './values.js';
 
 /**
  * Reads and checks `file`, with `overrides` ("key=value") put over it. The name defaults to the file's, and `data`
@@ -20,7 +20,7 @@ export function loadConfig(file: string, overrides: readonly string[] = []): Run
   const source = new ConfigSource(file, readText(file), parsedOverrides);
   const fromFile = source.toPlain();
   const value = applyOverrides(fromFile, parsedOverrides);
-  const named = isMapping(value) ? { name: defaultName(file), ...value } : value;
+  const named = isObject(value) ? { name: defaultName(file), ...value } : value;
   const config = check(named, (path) => source.locate(path));
   const base = parsedOverrides.some(({ path }) => path[0] === 'data') ? '.' : dirname(file);
   return { ...config, data: resolve(base, config.data) };

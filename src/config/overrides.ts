@@ -2,7 +2,7 @@
 
 import { parse, YAMLParseError } from 'yaml';
 import { messageOf, UserError } from '../util/errors.js';
-import { isMapping } from './values.js';
+import { isObject } from '../util/json.js';
 
 export interface Override {
   /** As the user typed it, for messages. */
@@ -38,7 +38,7 @@ export function applyOverrides(config: unknown, overrides: readonly Override[]):
 function withValueAt(target: unknown, path: readonly string[], value: unknown): unknown {
   const [key, ...rest] = path;
   if (key === undefined) return value;
-  const mapping = isMapping(target) ? target : {};
+  const mapping = isObject(target) ? target : {};
   return {
     ...mapping,
     [key]: withValueAt(Object.hasOwn(mapping, key) ? mapping[key] : undefined, rest, value),

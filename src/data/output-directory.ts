@@ -5,6 +5,7 @@ import { mkdir, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { hostname, homedir } from 'node:os';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { UserError } from '../util/errors.js';
+import { pathExists, processExists } from '../util/exists.js';
 import { allFiles, MANIFEST_FILE, readManifest } from './manifest.js';
 
 export interface OutputDirectory {
@@ -84,24 +85,14 @@ async function removeLeftovers(target: string, prefix: string): Promise<void> {
     const match = name.startsWith(prefix) ? /^(\d+)(-old)?$/.exec(name.slice(prefix.length)) : null;
     if (match === null || isAlive(Number(match[1]))) continue;
     const path = join(parent, name);
-    if (match[2] !== undefined && !(await exists(target))) await rename(path, target);
+    if (match[2] !== undefined && !(await pathExists(target))) await rename(path, target);
     else await rm(path, { recursive: true, force: true });
   }
 }
 
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null)) !== null;
-}
-
 /** Whether another process has this id. Our own id can only be that of a predecessor. */
 function isAlive(pid: number): boolean {
-  if (pid === process.pid) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
+  return pid !== process.pid && processExists(pid);
 }
 
 async function replace(working: string, target: string): Promise<void> {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Piscina } from 'piscina';
 import { UserError } from '../util/errors.js';
+import { jsonText } from '../util/json.js';
 import { everyNth, inOrder } from './in-order.js';
 import { LineTally, type MalformedPlace } from './malformed.js';
 import {
@@ -109,7 +110,7 @@ async function run(job: Job): Promise<PrepareSummary> {
   );
   const encoded = await encodeInputs(job, tokenizer, path);
   const manifest = manifestOf(plan, tokenizer, files, encoded);
-  await writeHashed(directory, MANIFEST_FILE, `${JSON.stringify(manifest, null, 2)}\n`);
+  await writeHashed(directory, MANIFEST_FILE, jsonText(manifest));
   const { train, validation } = manifest.splits;
   return {
     directory: plan.out,

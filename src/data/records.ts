@@ -1,6 +1,7 @@
 // What a piece of the input says: its texts or pairs, each in its part, and the lines that could not be read.
 
 import { isUtf8 } from 'node:buffer';
+import { isObject } from '../util/json.js';
 import { isHeldOut } from './held-out.js';
 import { MAX_LINE_BYTES, type Piece } from './pieces.js';
 
@@ -157,15 +158,14 @@ const parseJsonPair: LineParser = (line) => {
   return typeof object === 'string' ? object : checkPair(object.source, object.target);
 };
 
-function parseObject(line: string): Record<string, unknown> | string {
+function parseObject(line: string): Readonly<Record<string, unknown>> | string {
   let value: unknown;
   try {
     value = JSON.parse(line);
   } catch {
     return 'not JSON';
   }
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  return isObject ? (value as Record<string, unknown>) : `expected a JSON object, found ${kindOf(value)}`;
+  return isObject(value) ? value : `expected a JSON object, found ${kindOf(value)}`;
 }
 
 function checkPair(source: unknown, target: unknown): readonly string[] | string {

@@ -1,6 +1,7 @@
 // A new byte-level BPE tokenizer from counted words: its vocabulary, and the Hugging Face files that hold it.
 
 import { UserError } from '../util/errors.js';
+import { jsonText } from '../util/json.js';
 import { trainBpe } from './bpe.js';
 import { BYTE_CHARACTERS } from './byte-level.js';
 import { DEFAULT_SPECIAL_TOKENS, type SpecialTokenNames } from './tokenizer.js';
@@ -121,8 +122,4 @@ export function tokenizerConfigJson(tokens: SpecialTokenNames): string {
     // The model takes no token types, and how long a text may be is in its config.
     model_input_names: ['input_ids', 'attention_mask'],
   });
-}
-
-function jsonText(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
 }

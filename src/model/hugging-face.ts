@@ -2,6 +2,7 @@
 // post-norm model, PegasusConfig for the pre-norm one. Tensor names are those of parameters.ts; no conversion.
 
 import { UserError } from '../util/errors.js';
+import { isObject } from '../util/json.js';
 import type { Activation, ModelConfig, NormPlacement } from './config.js';
 
 const MODEL_TYPES = { post: 'marian', pre: 'pegasus' } as const;
@@ -121,16 +122,13 @@ function activationOf(fields: Fields): Activation {
 
 /** Reads typed values from an unknown object; each method throws a UserError that names the file and the key. */
 class Fields {
-  private readonly object: Record<string, unknown>;
+  private readonly object: Readonly<Record<string, unknown>>;
 
   constructor(
     json: unknown,
     private readonly where: string,
   ) {
-    if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-      this.invalid(`expected an object, got ${shown(json)}`);
-    }
-    this.object = json as Record<string, unknown>;
+    this.object = isObject(json) ? json : this.invalid(`expected an object, got ${shown(json)}`);
   }
 
   get(key: string): unknown {

@@ -1,6 +1,7 @@
 // One line of `lockstep score`'s input: what may stand there, and what is said when something else does.
 
 import { UserError } from '../util/errors.js';
+import { isObject } from '../util/json.js';
 
 export type ScoreRequest =
   | { readonly kind: 'text'; readonly source: string; readonly target: string }
@@ -63,17 +64,15 @@ export function checkIds(
   }
 }
 
-function parseObject(text: string, where: string, line: number): Record<string, unknown> {
+function parseObject(text: string, where: string, line: number): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     throw lineFault(where, line, `expected one JSON object, got ${excerpt(text)}`);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw lineFault(where, line, `${EXPECTED}, got ${excerpt(text)}`);
-  }
-  return value as Record<string, unknown>;
+  if (!isObject(value)) throw lineFault(where, line, `${EXPECTED}, got ${excerpt(text)}`);
+  return value;
 }
 
 function idList(key: string, value: unknown, where: string, line: number): number[] {
@@ -89,7 +88,7 @@ function wrongType(key: string, expected: string, got: unknown): string {
   return `expected "${key}" to be ${expected}, got ${found}`;
 }
 
-function keysOf(value: Record<string, unknown>): string {
+function keysOf(value: Readonly<Record<string, unknown>>): string {
   return excerpt(JSON.stringify(Object.keys(value)));
 }
 
