@@ -1,5 +1,5 @@
-// What a worker must know to compute any lease of a run: everything that changes a gradient's bits, and nothing
-// else. It travels in the coordinator's welcome, so a worker needs no files.
+// What a worker must know to compute any lease of a run: everything that changes a gradient's bits, and the pulse to
+// keep. It travels in the coordinator's welcome, so a worker needs no files.
 import { z } from 'zod';
 
 const size = z
@@ -60,3 +60,6 @@ export const jobSchema = z.object({
 });
 
 export type Job = z.infer<typeof jobSchema>;
+
+/** How gradients travel; with bfloat16 every gradient and every sum is rounded, wherever it stays. */
+export type WireFormat = Job['wire'];

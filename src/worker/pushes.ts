@@ -2,6 +2,7 @@
 // granted; a buffer is free again when every reducer has said that nothing more of it is wanted and all that was
 // sent has arrived, since until then the sockets may still read it.
 import type { NodeId } from '../protocol/messages.js';
+import { sameNodeId } from '../protocol/node-id.js';
 import type { WorkerAction } from './events.js';
 
 interface Push {
@@ -102,14 +103,8 @@ export class Pushes {
     this.tryFree(buffer);
   }
 
-  private find({ step, round, level, index }: NodeId): number {
-    return this.buffers.findIndex(
-      (push) =>
-        push?.node.step === step &&
-        push.node.round === round &&
-        push.node.level === level &&
-        push.node.index === index,
-    );
+  private find(node: NodeId): number {
+    return this.buffers.findIndex((push) => push && sameNodeId(push.node, node));
   }
 
   private tryFree(buffer: number): void {

@@ -2,6 +2,7 @@
 // when a lease needs a newer version; one micro-batch after another is computed; gradients leave chunk by chunk as
 // they become final and are granted. It knows no socket, thread or clock.
 import type { NodeId, PhaseSeconds } from '../protocol/messages.js';
+import { isEarlier, sameNodeId } from '../protocol/node-id.js';
 import { Pull, type PullTarget } from './pull.js';
 import { Pushes } from './pushes.js';
 import {
@@ -105,14 +106,14 @@ export class WorkerMachine {
   private dropOutdated(newest: Task): void {
     for (const task of this.queue) if (isOlder(task, newest)) this.drop(task);
     if (this.running && isOlder(this.running.task, newest)) this.cancelRunning();
-    if (newest.kind === 'node') this.pushes.withdrawWhere((node) => isOlderNode(node, newest.node));
+    if (newest.kind === 'node') this.pushes.withdrawWhere((node) => isEarlier(node, newest.node));
   }
 
   private recall(node: NodeId): void {
-    const matches = (task: Task): boolean => task.kind === 'node' && sameNode(task.node, node);
+    const matches = (task: Task): boolean => task.kind === 'node' && sameNodeId(task.node, node);
     for (const task of this.queue) if (matches(task)) this.drop(task);
     if (this.running && matches(this.running.task)) this.cancelRunning();
-    this.pushes.withdrawWhere((pushed) => sameNode(pushed, node));
+    this.pushes.withdrawWhere((pushed) => sameNodeId(pushed, node));
   }
 
   private drop(task: Task): void {
@@ -213,15 +214,7 @@ export class WorkerMachine {
 
 function isOlder(task: Task, newest: Task): boolean {
   if (task === newest) return false;
-  if (task.kind === 'node' && newest.kind === 'node') return isOlderNode(task.node, newest.node);
+  if (task.kind === 'node' && newest.kind === 'node') return isEarlier(task.node, newest.node);
   // A version is evaluated before the step that starts from it.
   return task.version < newest.version || (task.version === newest.version && newest.kind === 'node');
-}
-
-function isOlderNode(node: NodeId, newest: NodeId): boolean {
-  return node.step < newest.step || (node.step === newest.step && node.round < newest.round);
-}
-
-export function sameNode(a: NodeId, b: NodeId): boolean {
-  return a.step === b.step && a.round === b.round && a.level === b.level && a.index === b.index;
 }

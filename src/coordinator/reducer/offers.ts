@@ -1,7 +1,8 @@
 // Which chunks of which offered node may be sent now. The budget bounds the partial sums held for nodes that
 // came early; the leftmost uncovered node of a chunk is always granted, so a full budget can never deadlock.
 import type { NodeId } from '../../protocol/messages.js';
-import { nodeKey, type ReductionTree } from '../../protocol/tree.js';
+import { isEarlier, nodeIdKey } from '../../protocol/node-id.js';
+import type { ReductionTree } from '../../protocol/tree.js';
 import type { ChunkSum } from './chunk-sum.js';
 
 /** Chunks of one offer that may be under way at once. */
@@ -56,7 +57,7 @@ export class Offers {
   /** Offers that are not of this computation, have nothing under way, and can never be granted again. */
   takeStale(step: number, round: number): Offer[] {
     const stale = [...this.offers.values()].filter(
-      ({ node, outstanding }) => isBefore(node, step, round) && outstanding.size === 0,
+      ({ node, outstanding }) => isEarlier(node, { step, round }) && outstanding.size === 0,
     );
     for (const offer of stale) this.remove(offer.session, offer.node);
     return stale;
@@ -96,10 +97,6 @@ export class Offers {
   }
 }
 
-function isBefore(node: NodeId, step: number, round: number): boolean {
-  return node.step < step || (node.step === step && node.round < round);
-}
-
 function offerKey(session: string, node: NodeId): string {
-  return `${session}/${node.step}/${node.round}/${nodeKey(node)}`;
+  return `${session}/${nodeIdKey(node)}`;
 }

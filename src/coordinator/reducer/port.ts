@@ -1,5 +1,6 @@
 // What the coordinator's main thread and a reducer thread say to each other.
 import type { Slice } from '../../protocol/chunks.js';
+import type { WireFormat } from '../../protocol/job.js';
 import type { DecaySegment, ReducerAction, ReducerEvent } from './reducer.js';
 
 export interface ReducerSetup {
@@ -11,7 +12,7 @@ export interface ReducerSetup {
   readonly slice: Slice;
   readonly segments: readonly DecaySegment[];
   readonly microBatches: number;
-  readonly wire: 'float32' | 'bfloat16';
+  readonly wire: WireFormat;
   readonly version: number;
   readonly heartbeatMs: number;
   /** Float32 vectors of all elements (moments: of the trainable ones), shared by all reducers. */

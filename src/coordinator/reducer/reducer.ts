@@ -3,7 +3,9 @@
 // It knows no socket, thread or clock; its arithmetic is the addon's, or any equal to it.
 import type { AdamWSpec, Addon } from '../../engine/native/addon.js';
 import { BLOCK_ELEMENTS, type ChunkGrid, type Slice } from '../../protocol/chunks.js';
+import type { WireFormat } from '../../protocol/job.js';
 import type { NodeId, Received, ReducerToWorker, WorkerToReducer } from '../../protocol/messages.js';
+import { nodeIdOf } from '../../protocol/node-id.js';
 import { ReductionTree } from '../../protocol/tree.js';
 import { BufferPool } from './buffer-pool.js';
 import { ChunkSum } from './chunk-sum.js';
@@ -26,7 +28,7 @@ export interface ReducerOptions {
   readonly term: number;
   /** Micro-batches of a step. */
   readonly microBatches: number;
-  readonly wire: 'float32' | 'bfloat16';
+  readonly wire: WireFormat;
   /** Version of the parameters at the start. */
   readonly version: number;
   /** Whole vectors, of which only the slice is touched. */
@@ -223,7 +225,7 @@ export class Reducer {
     if (!this.tree.isCanonical(node)) return this.fault(session, 'offered a node that is not of the tree');
     if (this.offers.countOf(session) >= MAX_OFFERS)
       return this.fault(session, 'offered too many nodes at once');
-    this.offers.add(session, pick(node));
+    this.offers.add(session, nodeIdOf(node));
     this.finishStale();
     this.grant();
   }
@@ -330,7 +332,7 @@ export class Reducer {
       this.send(offer.session, {
         type: 'grant',
         ...this.envelope(offer.session),
-        ...pick(offer.node),
+        ...nodeIdOf(offer.node),
         chunks,
       });
     }
@@ -348,7 +350,7 @@ export class Reducer {
   }
 
   private sendDone(session: string, node: NodeId): void {
-    this.send(session, { type: 'done', ...this.envelope(session), ...pick(node) });
+    this.send(session, { type: 'done', ...this.envelope(session), ...nodeIdOf(node) });
   }
 
   private send(session: string, message: ReducerToWorker): void {
@@ -367,8 +369,4 @@ export class Reducer {
     for (const sum of this.sums) sum.clear();
     this.sums = [];
   }
-}
-
-function pick({ step, round, level, index }: NodeId): NodeId {
-  return { step, round, level, index };
 }

@@ -2,6 +2,7 @@
 // micro-batch but the last goes onto a stack of partial sums; the last one is added range by range as its
 // parameters' gradients become final, so that the node's sum can leave while the backward still runs.
 import type { Addon } from '../../engine/native/addon.js';
+import type { WireFormat } from '../../protocol/job.js';
 import { nodeKey, type ReductionTree, type TreeNode } from '../../protocol/tree.js';
 import { assert } from '../../util/errors.js';
 
@@ -12,7 +13,7 @@ export interface GradientSumOptions {
   /** Elements of a gradient. */
   readonly elements: number;
   /** With the 16-bit wire leaves and sums are rounded, whether or not they cross it. */
-  readonly wire: 'float32' | 'bfloat16';
+  readonly wire: WireFormat;
   readonly arithmetic: SumArithmetic;
 }
 
