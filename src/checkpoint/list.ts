@@ -2,7 +2,7 @@
 
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { inspectManifest, type Manifest } from './manifest.js';
+import { inspectManifest, totalBytes } from './manifest.js';
 import { stepOfName } from './names.js';
 import { newestFirst } from './retention.js';
 import { readState } from './state.js';
@@ -15,10 +15,6 @@ export interface CheckpointInfo {
   /** Of all its files. */
   readonly bytes: number;
   readonly validationLoss: number | null;
-}
-
-function totalBytes(manifest: Manifest): number {
-  return manifest.files.reduce((sum, file) => sum + file.bytes, 0);
 }
 
 /** Directories under `checkpoints` that are named like a checkpoint, whatever they hold. */
@@ -43,7 +39,7 @@ export async function describeCheckpoint(directory: string): Promise<CheckpointI
   // A damaged state.json is for the sums to find: here it only means that the loss is not known.
   const state = await readState(directory).catch(() => null);
   const validationLoss = state?.validationLoss ?? null;
-  return { directory, step, term, bytes: totalBytes(result.manifest), validationLoss };
+  return { directory, step, term, bytes: totalBytes(result.manifest.files), validationLoss };
 }
 
 /** The checkpoints under `checkpoints` whose manifest is valid, newest first. Sums are not computed. */

@@ -3,6 +3,7 @@
 import path from 'node:path';
 import { UserError, assert } from '../util/errors.js';
 import type { TensorLayout } from './layout.js';
+import { MODEL_FILE, OPTIMIZER_FILE } from './names.js';
 import { optimizerTensors } from './optimizer-layout.js';
 import { SafetensorsFile } from './safetensors.js';
 import { readState, type CheckpointState } from './state.js';
@@ -73,10 +74,7 @@ export async function loadCheckpoint(
   if (problems.length > 0) throw new UserError('CHECKPOINT_BAD', `${directory}: ${problems.join('; ')}`);
   const state = await readState(directory);
   check(state);
-  await readParts(path.join(directory, 'model.safetensors'), layout.tensors, [parameters]);
-  await readParts(path.join(directory, 'optimizer.safetensors'), optimizerTensors(layout), [
-    moment1,
-    moment2,
-  ]);
+  await readParts(path.join(directory, MODEL_FILE), layout.tensors, [parameters]);
+  await readParts(path.join(directory, OPTIMIZER_FILE), optimizerTensors(layout), [moment1, moment2]);
   return state;
 }

@@ -49,6 +49,10 @@ export type ManifestResult =
   | { readonly status: 'valid'; readonly manifest: Manifest }
   | { readonly status: 'torn' | 'bad'; readonly problem: string };
 
+export function totalBytes(files: readonly ManifestFile[]): number {
+  return files.reduce((sum, file) => sum + file.bytes, 0);
+}
+
 /** SHA-256 over the body, so that damage to the manifest itself is seen. */
 function digestOf({ format, step, term, files }: Manifest): string {
   const canonical = [format, step, term, files.map(({ name, bytes, sha256 }) => [name, bytes, sha256])];
@@ -117,12 +121,6 @@ export async function inspectManifest(directory: string): Promise<ManifestResult
   if (result.status !== 'valid') return result;
   const problem = await sizeProblem(directory, result.manifest.files);
   return problem === null ? result : { status: 'bad', problem };
-}
-
-/** The manifest of a directory that is a checkpoint (sizes fit; sums are not computed), else null. */
-export async function readManifest(directory: string): Promise<Manifest | null> {
-  const result = await inspectManifest(directory);
-  return result.status === 'valid' ? result.manifest : null;
 }
 
 /** Writes manifest.json, after which the directory is a checkpoint: every file must already be on disk. */

@@ -1,4 +1,10 @@
-// Names of checkpoint directories: step-N, or step-N-term-T when step-N is taken.
+// Names of checkpoint directories (step-N, or step-N-term-T when step-N is taken) and of the files in them.
+
+/** The parameters: what makes a checkpoint a Hugging Face model. */
+export const MODEL_FILE = 'model.safetensors';
+/** AdamW's moments. */
+export const OPTIMIZER_FILE = 'optimizer.safetensors';
+export const STATE_FILE = 'state.json';
 
 const PATTERN = /^step-(\d{1,15})(?:-term-\d{1,15})?$/;
 

@@ -8,6 +8,7 @@ import { UserError } from '../util/errors.js';
 import { pathExists } from '../util/exists.js';
 import { publishFile } from './files.js';
 import { listCheckpoints } from './list.js';
+import { MODEL_FILE } from './names.js';
 
 /** The paths of runs/NAME. Creates nothing. */
 export class RunDirectory {
@@ -61,7 +62,7 @@ export async function runIdentity(run: RunDirectory): Promise<{ readonly runId: 
  * model), otherwise the newest checkpoint of the run it is. Throws UserError MODEL_NOT_FOUND.
  */
 export async function resolveModelDirectory(given: string): Promise<string> {
-  if (await pathExists(path.join(given, 'model.safetensors'))) return given;
+  if (await pathExists(path.join(given, MODEL_FILE))) return given;
   const [newest] = await listCheckpoints(new RunDirectory(given).checkpoints);
   if (newest !== undefined) return newest.directory;
   const expected = 'a run with a finished checkpoint, or a directory with model.safetensors';

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { UserError, messageOf } from '../util/errors.js';
+import { STATE_FILE } from './names.js';
 
 const count = z.int().nonnegative();
 
@@ -52,6 +53,6 @@ export function parseState(text: string, file: string): CheckpointState {
 }
 
 export async function readState(directory: string): Promise<CheckpointState> {
-  const file = path.join(directory, 'state.json');
+  const file = path.join(directory, STATE_FILE);
   return parseState(await readFile(file, 'utf8'), file);
 }

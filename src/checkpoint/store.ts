@@ -11,16 +11,14 @@ import { withHasher } from './hash.js';
 import type { TensorLayout } from './layout.js';
 import { damagedCheckpoints, listCheckpoints, type CheckpointInfo } from './list.js';
 import { loadCheckpoint, type TrainingVectors } from './load.js';
-import { writeManifest, type ManifestFile } from './manifest.js';
-import { checkpointName, stepOfName } from './names.js';
+import { totalBytes, writeManifest, type ManifestFile } from './manifest.js';
+import { checkpointName, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, stepOfName } from './names.js';
 import { optimizerTensors } from './optimizer-layout.js';
 import { removeCheckpoint, removeTornCheckpoints } from './remove.js';
 import { toDelete, type RetentionPolicy } from './retention.js';
 import { createSafetensors } from './safetensors.js';
 import type { CheckpointState } from './state.js';
 
-const MODEL = 'model.safetensors';
-const OPTIMIZER = 'optimizer.safetensors';
 const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json'];
 
 export interface StoreOptions {
@@ -86,8 +84,8 @@ export class CheckpointStore {
     const directory = await this.createDirectory(step, term);
     try {
       const { layout } = this.options;
-      const modelPath = path.join(directory, MODEL);
-      const optimizerPath = path.join(directory, OPTIMIZER);
+      const modelPath = path.join(directory, MODEL_FILE);
+      const optimizerPath = path.join(directory, OPTIMIZER_FILE);
       const dataOffset = await createSafetensors(modelPath, layout.tensors);
       const moment1Offset = await createSafetensors(optimizerPath, optimizerTensors(layout));
       return {
@@ -140,7 +138,7 @@ export class CheckpointStore {
       directory: begun.directory,
       step: begun.step,
       term: begun.term,
-      bytes: files.reduce((sum, file) => sum + file.bytes, 0),
+      bytes: totalBytes(files),
       validationLoss: state.validationLoss,
     };
     await this.retain(info);
@@ -157,7 +155,7 @@ export class CheckpointStore {
     const { config, generationConfig, tokenizerDirectory } = this.options;
     await createFile(path.join(directory, 'config.json'), jsonText(config));
     await createFile(path.join(directory, 'generation_config.json'), jsonText(generationConfig));
-    await createFile(path.join(directory, 'state.json'), jsonText(state));
+    await createFile(path.join(directory, STATE_FILE), jsonText(state));
     for (const name of TOKENIZER_FILES) {
       const copy = path.join(directory, name);
       await copyFile(path.join(tokenizerDirectory, name), copy, constants.COPYFILE_EXCL);
@@ -166,13 +164,13 @@ export class CheckpointStore {
     const names = [
       'config.json',
       'generation_config.json',
-      MODEL,
-      OPTIMIZER,
-      'state.json',
+      MODEL_FILE,
+      OPTIMIZER_FILE,
+      STATE_FILE,
       ...TOKENIZER_FILES,
     ];
-    await syncPath(path.join(directory, MODEL));
-    await syncPath(path.join(directory, OPTIMIZER));
+    await syncPath(path.join(directory, MODEL_FILE));
+    await syncPath(path.join(directory, OPTIMIZER_FILE));
     return withHasher((hash) =>
       Promise.all(
         names.map(async (name) => {
@@ -199,11 +197,6 @@ export class CheckpointStore {
     }
   }
 
-  /** Loads one checkpoint; see loadCheckpoint for its errors. */
-  load(directory: string, into: TrainingVectors): Promise<CheckpointState> {
-    return loadCheckpoint(directory, this.options.layout, into);
-  }
-
   /**
    * Loads the newest checkpoint that is whole; null when the run has none at all. `onBad` is told of each newer one that is
    * damaged. `check` sees the state before tensors are read, and may throw (a config that cannot continue the run).
@@ -211,14 +204,14 @@ export class CheckpointStore {
    */
   async loadLatest(
     into: TrainingVectors,
-    onBad: (checkpoint: { readonly directory: string }, error: UserError) => void,
+    onBad: (directory: string, error: UserError) => void,
     check?: (state: CheckpointState) => void,
   ): Promise<LoadedCheckpoint | null> {
     const { directory, layout } = this.options;
     const damaged = await damagedCheckpoints(directory);
     const report = (bad: string, error: UserError) => {
       this.bad.add(bad);
-      onBad({ directory: bad }, error);
+      onBad(bad, error);
     };
     for (const info of await this.list()) {
       const newer = damaged.filter(({ step }) => step > info.step);

@@ -4,7 +4,8 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { messageOf } from '../util/errors.js';
 import { withHasher } from './hash.js';
-import { inspectManifest, type Manifest, type ManifestFile } from './manifest.js';
+import { inspectManifest, totalBytes, type Manifest, type ManifestFile } from './manifest.js';
+import { STATE_FILE } from './names.js';
 import { parseState } from './state.js';
 
 export interface Verdict {
@@ -37,10 +38,10 @@ function sumProblems(directory: string, files: readonly ManifestFile[]): Promise
 
 async function stateProblem(directory: string, manifest: Manifest): Promise<string | null> {
   try {
-    const { step } = parseState(await readFile(path.join(directory, 'state.json'), 'utf8'), 'state.json');
+    const { step } = parseState(await readFile(path.join(directory, STATE_FILE), 'utf8'), STATE_FILE);
     return step === manifest.step
       ? null
-      : `state.json is of step ${step}, the manifest of step ${manifest.step}`;
+      : `${STATE_FILE} is of step ${step}, the manifest of step ${manifest.step}`;
   } catch (error) {
     return messageOf(error);
   }
@@ -63,7 +64,7 @@ export async function verifyCheckpoint(directory: string): Promise<Verdict> {
     status: problems.length === 0 ? 'valid' : 'bad',
     step: manifest.step,
     term: manifest.term,
-    bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
+    bytes: totalBytes(manifest.files),
     problems,
   };
 }

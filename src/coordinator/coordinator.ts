@@ -1,7 +1,7 @@
 // The coordinator's decisions as a state machine: (state, event, now) -> actions. It decides who computes what,
 // when a step is committed and with which numbers, when to evaluate, to save and to end. It knows no socket,
 // disk, thread or clock: events come in, actions go out, time is an argument.
-import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
+import type { LeaseOutcome, LeaveReason, TrainingEvent } from '../metrics/events.js';
 import type { NodeId } from '../protocol/messages.js';
 import type { BatchStats } from '../protocol/stats.js';
 import { ReductionTree, type TreeNode } from '../protocol/tree.js';
@@ -423,10 +423,7 @@ export class Coordinator {
     this.actions.push({ type: 'event', event });
   }
 
-  private publishLeaseEnd(
-    lease: Lease,
-    outcome: 'covered' | 'lost' | 'expired' | 'recalled' | 'dropped',
-  ): void {
+  private publishLeaseEnd(lease: Lease, outcome: LeaseOutcome): void {
     this.publish({ kind: 'leaseEnded', outcome, seconds: (this.now - lease.issuedAt) / 1000 });
   }
 

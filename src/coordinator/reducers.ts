@@ -55,10 +55,6 @@ export class Reducers {
     );
   }
 
-  get count(): number {
-    return this.threads.length;
-  }
-
   tellAll(message: ToReducer): void {
     for (const thread of this.threads) thread.postMessage(message);
   }

@@ -70,7 +70,7 @@ export async function openRun({ config, directory, takeOver, log }: OpenRunOptio
     };
     const loaded = await store.loadLatest(
       into,
-      (info, error) => log.warn(`${info.directory} is damaged, using an older one: ${error.message}`),
+      (bad, error) => log.warn(`${bad} is damaged, using an older one: ${error.message}`),
       (state) => checkContinues(state, config, dataset, run),
     );
     for (const torn of await store.removeTorn()) log.warn(`removed ${torn}: it was never finished`);

@@ -5,7 +5,6 @@ export interface Session {
   readonly id: string;
   readonly name: string;
   readonly host: string;
-  readonly joinedAt: number; // ms
   /** Greeted, but not attached to the reducers yet; or computing. */
   state: 'joining' | 'ready';
   lastHeard: number; // ms
@@ -28,7 +27,6 @@ export class Sessions {
       id,
       name,
       host,
-      joinedAt: now,
       state: 'joining',
       lastHeard: now,
       speed: undefined,

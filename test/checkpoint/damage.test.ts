@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
+import { loadCheckpoint } from '../../src/checkpoint/load.js';
 import { verifyCheckpoint } from '../../src/checkpoint/verify.js';
 import {
   fails,
   filled,
   flipBit,
+  layout,
   stepsOf,
   storeIn,
   temporaryDirectory,
@@ -43,15 +45,18 @@ for (const [what, damage, named] of damages) {
     assert.match(verdict.problems.join(), named);
     const bad: string[] = [];
     const into = vectors();
-    const loaded = await store.loadLatest(into, (info, error) => {
+    const loaded = await store.loadLatest(into, (found, error) => {
       assert.equal(error.code, 'CHECKPOINT_BAD');
       assert.match(error.message, named);
-      bad.push(info.directory);
+      bad.push(found);
     });
     assert.deepEqual(bad, [directory]);
     assert.equal(loaded?.state.step, 1);
     assert.deepEqual(into, filled(1));
-    await assert.rejects(store.load(directory, vectors()), { code: 'CHECKPOINT_BAD', message: named });
+    await assert.rejects(loadCheckpoint(directory, layout, vectors()), {
+      code: 'CHECKPOINT_BAD',
+      message: named,
+    });
   });
 }
 
@@ -80,7 +85,7 @@ test('a checkpoint of the wrong size is named on the way to an older one, and al
   const second = await writeCheckpoint(store, 2);
   await truncate(path.join(second.directory, 'model.safetensors'), 100);
   const bad: string[] = [];
-  const onBad = ({ directory }: { directory: string }, error: Error) => {
+  const onBad = (directory: string, error: Error) => {
     bad.push(directory);
     assert.match(
       error.message,
