@@ -1,5 +1,10 @@
 // The samples of a lease, read by position from the data set: what a worker gets sent along with a node.
-import { sampleIndices } from '../data/sampling.js';
+import {
+  evaluationIndices,
+  evaluationMicroBatches,
+  sampleIndices,
+  type EvaluationSampling,
+} from '../data/sampling.js';
 import type { Dataset, Split } from '../data/dataset.js';
 import type { RunConfig } from '../config/schema.js';
 import { encodeSamples, type SampleIds, type SamplesShape } from '../protocol/samples.js';
@@ -23,7 +28,7 @@ export class SampleSource {
     this.train = dataset.split('train', config.window);
     this.validation = dataset.split('validation', config.window);
     this.sequences = dataset.kind === 'text' ? 1 : 2;
-    const available = Math.ceil(this.validation.samples / config.batch.samples);
+    const available = evaluationMicroBatches(this.evaluationPlan);
     this.evaluationBatches = Math.min(config.evaluate.batches, available);
   }
 
@@ -39,11 +44,13 @@ export class SampleSource {
     return this.read(this.train, indices);
   }
 
-  /** Samples of one evaluation micro-batch: the held-out samples in their order, the same for every version. */
+  /** Samples of one evaluation micro-batch. */
   async ofEvaluation(index: number): Promise<LeaseSamples> {
-    const first = index * this.config.batch.samples;
-    const count = Math.min(this.config.batch.samples, this.validation.samples - first);
-    return this.read(this.validation, [Array.from({ length: count }, (_, i) => first + i)]);
+    return this.read(this.validation, [evaluationIndices(index, this.evaluationPlan)]);
+  }
+
+  private get evaluationPlan(): EvaluationSampling {
+    return { size: this.validation.samples, samplesPerMicroBatch: this.config.batch.samples };
   }
 
   private async read(split: Split, indices: readonly (readonly number[])[]): Promise<LeaseSamples> {

@@ -9,7 +9,7 @@ import { Piscina } from 'piscina';
 import { UserError } from '../util/errors.js';
 import { jsonText } from '../util/json.js';
 import { everyNth, inOrder } from './in-order.js';
-import { LineTally, type MalformedPlace } from './malformed.js';
+import { LineTally, type MalformedPlace } from './line-tally.js';
 import {
   DATASET_FORMAT,
   DATASET_VERSION,

@@ -28,3 +28,18 @@ export function sampleIndices(seed: number, step: number, microBatch: number, pl
     return permute((first + j) % size, size, seed, epoch);
   });
 }
+
+/** Which samples an evaluation reads, and how many of them a micro-batch holds. */
+export type EvaluationSampling = Pick<SamplingPlan, 'samplesPerMicroBatch' | 'size'>;
+
+/** Micro-batches of an evaluation of `size` samples. */
+export function evaluationMicroBatches({ size, samplesPerMicroBatch }: EvaluationSampling): number {
+  return Math.ceil(size / samplesPerMicroBatch);
+}
+
+/** Indices of the samples of one of them: in their order, the same for every version; the last one may be short. */
+export function evaluationIndices(microBatch: number, plan: EvaluationSampling): number[] {
+  const first = microBatch * plan.samplesPerMicroBatch;
+  const count = Math.min(plan.samplesPerMicroBatch, plan.size - first);
+  return Array.from({ length: count }, (_, j) => first + j);
+}

@@ -51,6 +51,7 @@ export type DropoutAttrs = {
   microBatch: number;
   site: number;
 };
+export const NO_DROPOUT: DropoutAttrs = { rate: 0, seed: 0, step: 0, microBatch: 0, site: 0 };
 export type LinearAttrs = { activation: 'none' | Activation };
 export type AttentionAttrs = { heads: number; causal: boolean };
 export type NormAttrs = { epsilon: number; dropout: DropoutAttrs };

@@ -7,7 +7,7 @@ import type { Activation } from '../model/config.js';
 import { assert } from '../util/errors.js';
 import { expectFloat, expectInt, expectShape } from './expect.js';
 import { registerGradients } from './gradients.js';
-import { type Dropout, type DropoutAttrs, Kernel } from './kernels.js';
+import { type Dropout, type DropoutAttrs, Kernel, NO_DROPOUT } from './kernels.js';
 
 export type { Dropout } from './kernels.js';
 
@@ -25,7 +25,7 @@ function run<T extends tf.Tensor | tf.Tensor[]>(
 }
 
 function dropoutAttrs(op: string, dropout: Dropout): DropoutAttrs {
-  if (dropout === null) return { rate: 0, seed: 0, step: 0, microBatch: 0, site: 0 };
+  if (dropout === null) return NO_DROPOUT;
   const { rate, key } = dropout;
   assert(rate >= 0 && rate < 1, `${op}: expected a dropout rate in [0, 1), got ${rate}`);
   return { rate, seed: key.seed, step: key.step, microBatch: key.microBatch, site: key.site };
@@ -106,7 +106,7 @@ export function addDropoutNorm(
 export function layerNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor): tf.Tensor {
   expectFloat('layerNorm', { x, gamma, beta });
   expectNormParameters('layerNorm', x, gamma, beta);
-  const attrs = { epsilon: LAYER_NORM_EPSILON, dropout: dropoutAttrs('layerNorm', null) };
+  const attrs = { epsilon: LAYER_NORM_EPSILON, dropout: NO_DROPOUT };
   return run<tf.Tensor[]>(Kernel.layerNorm, { x, gamma, beta }, attrs)[0]!;
 }
 

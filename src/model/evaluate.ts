@@ -1,16 +1,12 @@
 // Loss, perplexity and accuracy on held-out samples, under the objective that a model was trained with.
 
-import * as tf from '@tensorflow/tfjs';
+import type { Split } from '../data/dataset.js';
+import { evaluationIndices, evaluationMicroBatches, type EvaluationSampling } from '../data/sampling.js';
 import { assert } from '../util/errors.js';
-import type { Batch, Sample } from './batch.js';
+import type { Batch } from './batch.js';
 import { buildEvaluationBatch, type ObjectiveConfig, type TokenIds } from './objectives.js';
+import { inScope } from './scope.js';
 import type { Transformer } from './transformer.js';
-
-/** Where samples come from, by position. */
-export interface SampleSource {
-  readonly samples: number;
-  read(index: number): Promise<Sample>;
-}
 
 export interface EvaluationPlan {
   /** Samples evaluated: the first of the source. */
@@ -37,36 +33,30 @@ export interface EvaluationSums {
 }
 
 /** Micro-batches of a plan. */
-export function microBatchesOf(plan: Pick<EvaluationPlan, 'samples' | 'samplesPerMicroBatch'>): number {
-  return Math.ceil(plan.samples / plan.samplesPerMicroBatch);
+export function microBatchesOf(plan: EvaluationPlan): number {
+  return evaluationMicroBatches(samplingOf(plan));
 }
 
-/** Indices of the samples of micro-batch `microBatch`: in their order, the last one may be short. */
-export function evaluationIndices(
-  microBatch: number,
-  plan: Pick<EvaluationPlan, 'samples' | 'samplesPerMicroBatch'>,
-): number[] {
-  const first = microBatch * plan.samplesPerMicroBatch;
-  const count = Math.min(plan.samplesPerMicroBatch, plan.samples - first);
-  return Array.from({ length: count }, (_, j) => first + j);
+function samplingOf({ samples, samplesPerMicroBatch }: EvaluationPlan): EvaluationSampling {
+  return { size: samples, samplesPerMicroBatch };
 }
 
 /** Evaluates every micro-batch of the plan, in order; `onProgress` sees the sums after each. */
 export async function evaluate(
   transformer: Transformer,
-  source: SampleSource,
+  split: Split,
   plan: EvaluationPlan,
   onProgress: (sums: EvaluationSums, microBatches: number) => void = () => {},
 ): Promise<EvaluationSums> {
   const labelCounts = new Float64Array(transformer.config.vocabularySize);
   let sums: EvaluationSums = { samples: 0, tokens: 0, loss: 0, correct: 0, labelCounts };
-  assert(plan.samples <= source.samples, `${plan.samples} samples of ${source.samples}`);
+  assert(plan.samples <= split.samples, `${plan.samples} samples of ${split.samples}`);
   for (let microBatch = 0; microBatch < microBatchesOf(plan); microBatch++) {
-    const indices = evaluationIndices(microBatch, plan);
-    const samples = await Promise.all(indices.map((index) => source.read(index)));
+    const indices = evaluationIndices(microBatch, samplingOf(plan));
+    const samples = await Promise.all(indices.map((index) => split.read(index)));
     const key = { seed: plan.seed, microBatch };
     const batch = buildEvaluationBatch(samples, plan.objective, plan.tokens, key, plan.maxLength);
-    const { loss, correct } = lossOf(transformer, batch);
+    const { loss, correct } = evaluationLoss(transformer, batch);
     for (const label of batch.labels) labelCounts[label]!++;
     sums = {
       samples: sums.samples + samples.length,
@@ -80,11 +70,12 @@ export async function evaluate(
   return sums;
 }
 
-function lossOf(transformer: Transformer, batch: Batch): { loss: number; correct: number } {
-  const { loss, correct } = transformer.loss(batch, { smoothing: 0, random: null });
-  const values = { loss: loss.dataSync()[0]!, correct: correct.dataSync()[0]! };
-  tf.dispose([loss, correct]);
-  return values;
+/** Summed cross-entropy (nats) and right predictions of a micro-batch, without dropout and label smoothing. */
+export function evaluationLoss(transformer: Transformer, batch: Batch): { loss: number; correct: number } {
+  return inScope(() => {
+    const { loss, correct } = transformer.loss(batch, { smoothing: 0, random: null });
+    return { loss: loss.dataSync()[0]!, correct: correct.dataSync()[0]! };
+  });
 }
 
 /** Cross-entropy per token, in nats, of tokens under their own frequencies: what no constant prediction beats. */

@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { permute } from '../../src/data/permutation.js';
-import { sampleIndices, type SamplingPlan } from '../../src/data/sampling.js';
+import {
+  evaluationIndices,
+  evaluationMicroBatches,
+  sampleIndices,
+  type SamplingPlan,
+} from '../../src/data/sampling.js';
 
 /** The samples of the first steps, in the order of their counter. */
 function firstSamples(plan: SamplingPlan, steps: number, seed: number): number[] {
@@ -47,4 +52,10 @@ test('a late step is found without the steps before it', () => {
   const counter = (4_000_000_000 * 8 + 5) * 3 + 2;
   const last = sampleIndices(11, 4_000_000_000, 5, plan)[2];
   assert.equal(last, permute(counter % 1000, 1000, 11, Math.floor(counter / 1000)));
+});
+
+test('evaluation takes the samples in their order, each once', () => {
+  const plan = { size: 7, samplesPerMicroBatch: 3 };
+  const all = Array.from({ length: evaluationMicroBatches(plan) }, (_, m) => evaluationIndices(m, plan));
+  assert.deepEqual(all, [[0, 1, 2], [3, 4, 5], [6]]);
 });

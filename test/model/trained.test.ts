@@ -1,12 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import {
-  evaluate,
-  entropyOf,
-  evaluationIndices,
-  microBatchesOf,
-  type EvaluationPlan,
-} from '../../src/model/evaluate.js';
+import { evaluate, entropyOf, type EvaluationPlan } from '../../src/model/evaluate.js';
 import { fill } from '../../src/model/fill.js';
 import { buildBatch, type ObjectiveConfig } from '../../src/model/objectives.js';
 import { TransformerTarget } from '../../src/model/transformer-target.js';
@@ -98,12 +92,6 @@ void test('evaluation is far below the unigram baseline, counts every token and 
   assert.ok(sums.correct / sums.tokens > 0.8);
   assert.ok(sums.loss / sums.tokens < entropyOf(sums.labelCounts) - 1);
   assert.deepEqual(await evaluate(model.transformer, source, plan), sums);
-});
-
-void test('evaluation takes the samples in their order, each once', () => {
-  const plan = { samples: 7, samplesPerMicroBatch: 3 };
-  const all = Array.from({ length: microBatchesOf(plan) }, (_, m) => evaluationIndices(m, plan));
-  assert.deepEqual(all, [[0, 1, 2], [3, 4, 5], [6]]);
 });
 
 void test('the entropy of counts is that of their frequencies', () => {

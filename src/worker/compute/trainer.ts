@@ -2,13 +2,13 @@
 import type { Engine } from '../../engine/engine.js';
 import { valueAndGradients } from '../../engine/reverse.js';
 import type { Batch } from '../../model/batch.js';
+import { evaluationLoss } from '../../model/evaluate.js';
 import { ModelParameters, parameterLayout, type ParameterLayout } from '../../model/parameters.js';
 import { Transformer } from '../../model/transformer.js';
 import { ChunkGrid, CHUNK_ELEMENTS } from '../../protocol/chunks.js';
 import type { Job } from '../../protocol/job.js';
 import type { BatchStats } from '../../protocol/stats.js';
 import { ReductionTree, type TreeNode } from '../../protocol/tree.js';
-import * as tf from '@tensorflow/tfjs';
 import { GradientSum } from './gradient-sum.js';
 
 export interface TrainerOptions {
@@ -107,11 +107,8 @@ export class Trainer {
 
   /** Plain cross-entropy: without dropout and label smoothing. */
   evaluate(batch: Batch, slot: number): BatchStats {
-    const [loss, correct] = tf.tidy(() => {
-      const result = this.models[slot]!.transformer.loss(batch, { smoothing: 0, random: null });
-      return [result.loss.dataSync()[0]!, result.correct.dataSync()[0]!];
-    });
-    return { loss: loss, correct: correct, tokens: batch.labels.length, sourceTokens: sourceTokens(batch) };
+    const { loss, correct } = evaluationLoss(this.models[slot]!.transformer, batch);
+    return { loss, correct, tokens: batch.labels.length, sourceTokens: sourceTokens(batch) };
   }
 }
 

@@ -1,11 +1,9 @@
 // The kernels of layer norm, alone and behind residual and dropout.
-import { Kernel, type NormAttrs } from '../../kernels.js';
+import { Kernel, NO_DROPOUT, type NormAttrs } from '../../kernels.js';
 import type { NativeBackend } from '../backend.js';
 import { type Inputs, register, rowsOf, widthOf } from './register.js';
 
 type GradientAttrs = Pick<NormAttrs, 'dropout'>;
-
-const NO_DROPOUT = { rate: 0, seed: 0, step: 0, microBatch: 0, site: 0 };
 
 function addDropoutNorm(backend: NativeBackend, inputs: Inputs, { epsilon, dropout }: NormAttrs) {
   const x = inputs.x!;
