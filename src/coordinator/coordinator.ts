@@ -95,7 +95,8 @@ export class Coordinator {
         this.admit(event.session, event.fingerprint);
         break;
       case 'heartbeat':
-        this.hear(event);
+        if (!this.touch(event.session)) break;
+        this.actions.push({ type: 'heartbeat', session: event.session, echo: event.sequence });
         break;
       case 'computed':
         this.noteComputed(event);
@@ -156,14 +157,6 @@ export class Coordinator {
     this.publish({ kind: 'workerJoined' });
     this.publishStates();
     this.log('info', `${session.name} on ${session.host} joined`);
-  }
-
-  private hear(event: CoordinatorEvent & { type: 'heartbeat' }): void {
-    const session = this.touch(event.session);
-    if (!session) return;
-    session.progress = event.progress;
-    session.phases = event.phases;
-    this.actions.push({ type: 'heartbeat', session: event.session, echo: event.sequence });
   }
 
   private touch(id: string): Session | undefined {

@@ -1,5 +1,4 @@
 // Who is here: one session per worker process's stay, and when it was last heard of.
-import type { PhaseSeconds } from '../protocol/messages.js';
 
 export interface Session {
   readonly id: string;
@@ -10,9 +9,6 @@ export interface Session {
   lastHeard: number; // ms
   /** Micro-batches per second, lately; undefined before the first lease is computed. */
   speed: number | undefined;
-  /** Micro-batches finished, as its heartbeats say. */
-  progress: number;
-  phases: PhaseSeconds;
 }
 
 /** Weight of the newest lease in a worker's speed. */
@@ -22,7 +18,6 @@ export class Sessions {
   private readonly sessions = new Map<string, Session>();
 
   add(id: string, name: string, host: string, now: number): void {
-    const phases = { compute: 0, push: 0, pull: 0, idle: 0 };
     this.sessions.set(id, {
       id,
       name,
@@ -30,8 +25,6 @@ export class Sessions {
       state: 'joining',
       lastHeard: now,
       speed: undefined,
-      progress: 0,
-      phases,
     });
   }
 

@@ -21,7 +21,7 @@ export function createCoordinatorMetrics(now: () => number = () => performance.n
     tokens,
     leases,
     workers,
-    phases(['reduce', 'update', 'idle']),
+    phases(['reduce', 'update']),
     transfer(['gradients_in', 'parameters_out']),
     checkpoints(now),
     processMetrics,

@@ -2,7 +2,6 @@
 
 import { computation } from './families/computation.js';
 import { heartbeats } from './families/heartbeats.js';
-import { leases } from './families/leases.js';
 import { phases } from './families/phases.js';
 import { processMetrics } from './families/process.js';
 import { transfer } from './families/transfer.js';
@@ -11,7 +10,6 @@ import { createMetrics, type Metrics } from './metrics.js';
 export function createWorkerMetrics(): Metrics {
   return createMetrics([
     computation,
-    leases,
     phases(['compute', 'push', 'pull', 'idle']),
     transfer(['gradients_out', 'parameters_in']),
     heartbeats,

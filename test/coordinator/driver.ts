@@ -126,8 +126,7 @@ export class Driver {
   }
 
   heartbeat(session: string): void {
-    const phases = { compute: 0, push: 0, pull: 0, idle: 0 };
-    this.say({ type: 'heartbeat', session, sequence: 1, progress: 0, phases });
+    this.say({ type: 'heartbeat', session, sequence: 1 });
   }
 
   rangeOf(lease: HeldLease | undefined): [number, number] | undefined {

@@ -78,9 +78,8 @@ export class Cluster {
   private tick(): void {
     this.nextTickAt = this.now + TICK_MS;
     const { coordinator } = this;
-    const phases = { compute: 0, push: 0, pull: 0, idle: 0 };
     for (const session of this.workers.keys()) {
-      const event = { type: 'heartbeat', session, sequence: 0, progress: 0, phases } as const;
+      const event = { type: 'heartbeat', session, sequence: 0 } as const;
       this.network.send(session, 'coordinator', () => coordinator.decide(event), ' control');
     }
     coordinator.decide({ type: 'tick' });
