@@ -1,7 +1,7 @@
 // `lockstep coordinator`: trains a run with whatever workers come; starts none itself.
 import type { Command } from 'commander';
 import { outputOf } from './output.js';
-import { addRunOptions, awaitOutcome, startRun, type RunOptions } from './run-options.js';
+import { addRunOptions, awaitOutcome, sameCommand, startRun, type RunOptions } from './run-options.js';
 import { createTrainingDisplay } from './training-display.js';
 
 export function register(program: Command): void {
@@ -18,7 +18,7 @@ export function register(program: Command): void {
     display.start(run, coordinator);
     output.note(`Workers: lockstep worker ${coordinator.url}`);
     try {
-      const outcome = await awaitOutcome(started, output, process.argv.slice(1).join(' '));
+      const outcome = await awaitOutcome(started, output, sameCommand());
       output.result(display.summary(outcome), display.summaryText(outcome));
     } finally {
       display.close();

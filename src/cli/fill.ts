@@ -57,7 +57,7 @@ export async function fillTexts(
   options: FillCommandOptions,
   output: Output,
 ): Promise<void> {
-  expectObjective(model, ['masked'], 'use `lockstep generate` or `lockstep translate`');
+  expectObjective(model, ['masked']);
   const tokenizer = await model.tokenizer();
   const fillOptions: FillOptions = {
     maskId: tokenizer.maskId,

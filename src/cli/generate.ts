@@ -98,7 +98,7 @@ async function generateAll(
   options: Options,
   output: Output,
 ): Promise<void> {
-  expectObjective(model, ['causal', 'seq2seq'], 'use `lockstep fill`');
+  expectObjective(model, ['causal', 'seq2seq']);
   const { maxLength } = model.config;
   if (options.maxNewTokens > maxLength) {
     const message = `--max-new-tokens is ${options.maxNewTokens}, expected at most ${maxLength} (the model's maxLength)`;

@@ -48,7 +48,7 @@ function createProgram(): Command {
       'Trains encoder-decoder Transformers data-parallel, with the same bits whatever happens on the way.',
     )
     .version(packageVersion(), '-V, --version', 'print the version')
-    .option('--json', 'print results as JSON on stdout, and nothing else there')
+    .option('--json', 'print results as JSON on stdout, one a line, and nothing else there')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .configureHelp({ showGlobalOptions: true })

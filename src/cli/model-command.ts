@@ -47,17 +47,16 @@ export async function withModel(
   }
 }
 
-/** Refuses a model that was trained for something else; `advice` says what to do instead. */
-export function expectObjective(
-  model: OpenModel,
-  kinds: readonly ObjectiveConfig['kind'][],
-  advice: string,
-): void {
+/** The command that uses a model of each objective. */
+const USED_BY = { masked: 'fill', causal: 'generate', seq2seq: 'translate' } as const;
+
+/** Refuses a model that was trained for something else, and names the command for it. */
+export function expectObjective(model: OpenModel, kinds: readonly ObjectiveConfig['kind'][]): void {
   const trained = model.run?.objective.kind;
   if (trained === undefined || kinds.includes(trained)) return;
   throw new UserError(
     'OBJECTIVE_UNSUITED',
-    `${model.directory} was trained with objective ${trained}, expected ${kinds.join(' or ')}: ${advice}`,
+    `${model.directory} was trained with objective ${trained}, expected ${kinds.join(' or ')}: use \`lockstep ${USED_BY[trained]}\``,
   );
 }
 

@@ -149,7 +149,10 @@ export function reportDataset(output: Output, summary: PrepareSummary): void {
   ];
   if (unigramNats !== null)
     lines.push(`unigram baseline of the validation part: ${unigramNats.toFixed(3)} nats per token`);
-  else lines.push('nothing is held out: the input is short for the share asked for (--validation)');
+  else
+    lines.push(
+      'nothing is held out, so nothing will be evaluated: the input is short for the share asked for; try --validation 0.2',
+    );
   if (input.malformed > 0)
     lines.push(`left out: ${input.malformed} malformed lines of ${formatCount(input.lines)}`);
   output.result(summary, lines.join('\n'));

@@ -6,6 +6,7 @@ import type { RunConfig } from '../config/schema.js';
 import type { CoordinatorProcess, Outcome } from '../coordinator/process.js';
 import type { OpenRun } from '../coordinator/run.js';
 import type { TrainingEvent } from '../metrics/events.js';
+import { UserError } from '../util/errors.js';
 import { repeatable } from './options.js';
 import { Interrupted, type Output } from './output.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
@@ -73,7 +74,19 @@ type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error';
 
 export function logLevel(text: string): Level {
   const levels: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error'];
-  return (levels.includes(text) ? text : 'info') as Level;
+  if (levels.includes(text)) return text as Level;
+  throw new UserError(
+    'LOG_LEVEL_INVALID',
+    `--log-level: expected one of ${levels.join(', ')}, got "${text}"`,
+  );
+}
+
+/** How this process was called, to be typed again. */
+export function sameCommand(): string {
+  const quoted = process.argv
+    .slice(2)
+    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`));
+  return ['npx lockstep', ...quoted].join(' ');
 }
 
 /**

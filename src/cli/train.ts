@@ -7,8 +7,15 @@ import { parseHttpAddress } from './address.js';
 import { LocalWorkers } from './local-workers.js';
 import { integerArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
-import { addRunOptions, awaitOutcome, startRun, type RunOptions, type StartedRun } from './run-options.js';
-import { createTrainingDisplay, type TrainingDisplay } from './training-display.js';
+import {
+  addRunOptions,
+  awaitOutcome,
+  sameCommand,
+  startRun,
+  type RunOptions,
+  type StartedRun,
+} from './run-options.js';
+import { createTrainingDisplay, isTrained, type TrainingDisplay } from './training-display.js';
 
 interface TrainOptions extends RunOptions {
   readonly workers: number | 'auto';
@@ -34,7 +41,7 @@ export function register(program: Command): void {
       const output = outputOf(command);
       const display = createTrainingDisplay(process.stderr);
       const started = await startRun(config, options, display.on);
-      await trainLocally(started, options, display, output, `lockstep train ${config}`);
+      await trainLocally(started, options, display, output, sameCommand());
     });
 }
 
@@ -47,9 +54,11 @@ export async function trainLocally(
   resume: string,
 ): Promise<void> {
   const { run, coordinator } = started;
-  const count = options.workers === 'auto' ? Math.max(1, availableParallelism()) : options.workers;
+  const wanted = options.workers === 'auto' ? Math.max(1, availableParallelism()) : options.workers;
+  // A run that has all its steps ends before a worker could connect.
+  const count = isTrained(run) ? 0 : wanted;
   display.start(run, coordinator);
-  if (count === 0) output.note(`Workers: lockstep worker ${coordinator.url}`);
+  if (wanted === 0) output.note(`Workers: lockstep worker ${coordinator.url}`);
   const workers = new LocalWorkers({
     count,
     url: coordinator.url,

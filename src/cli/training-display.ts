@@ -26,6 +26,11 @@ export interface TrainingDisplay {
 /** Weight of the newest step in the displayed throughput. */
 const SMOOTHING = 0.2;
 
+/** Whether the run had all its steps when it was opened. */
+export function isTrained({ config, progress }: OpenRun): boolean {
+  return progress.version >= config.steps;
+}
+
 export function createTrainingDisplay(stream: ProgressStream): TrainingDisplay {
   return new Display(stream);
 }
@@ -45,7 +50,11 @@ class Display implements TrainingDisplay {
     const { trainable } = run.layout;
     const { config, progress } = run;
     this.progress = createProgress(this.stream, { label: 'train', total: config.steps, unit: 'steps' });
-    const from = run.resumed ? `, going on from step ${progress.version}` : '';
+    const from = isTrained(run)
+      ? ', trained already (raise steps to go on)'
+      : run.resumed
+        ? `, going on from step ${progress.version}`
+        : '';
     this.log(
       `Training ${run.directory.path}: ${formatCount(trainable)} parameters, ${config.steps} steps${from}.`,
     );

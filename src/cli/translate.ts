@@ -62,7 +62,7 @@ async function translateAll(
   options: Options,
   output: Output,
 ): Promise<void> {
-  expectObjective(model, ['seq2seq'], 'use `lockstep generate` or `lockstep fill`');
+  expectObjective(model, ['seq2seq']);
   const width = options.greedy ? 1 : options.beam;
   if (options.nBest > width) {
     const message = `--n-best is ${options.nBest}, expected at most the width of the beam, ${width}`;
