@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { ChunkGrid } from '../protocol/chunks.js';
 import type { ReducerAddress } from '../protocol/messages.js';
 import { UserError, messageOf } from '../util/errors.js';
-import type { FromReducer, ReducerSetup, ToReducer } from './reducer/port.js';
+import type { FromReducer, ReducerFailed, ReducerSetup, ToReducer } from './reducer/port.js';
 import { decaySegments } from './reducer/segments.js';
 import type { OpenRun } from './run.js';
 
@@ -33,37 +33,44 @@ export function reducerSetups(run: OpenRun, bind: string): ReducerSetup[] {
   }));
 }
 
+interface Thread {
+  readonly worker: Worker;
+  readonly address: ReducerAddress;
+  /** Settles when the thread has ended, which it may have done long before anybody asks. */
+  readonly ended: Promise<void>;
+}
+
 export class Reducers {
-  private constructor(
-    private readonly threads: readonly Worker[],
-    /** Where workers find them, in the order of their slices. */
-    readonly addresses: readonly ReducerAddress[],
-  ) {}
+  private constructor(private readonly threads: readonly Thread[]) {}
 
   static async start(setups: readonly ReducerSetup[], handlers: ReducersHandlers): Promise<Reducers> {
     const started = setups.map(async (setup, index) => {
-      const thread = new Worker(new URL('./reducer/thread.js', import.meta.url), { workerData: setup });
-      const url = await listening(thread);
-      thread.on('message', (message: FromReducer) => handlers.message(index, message));
-      thread.on('error', (error) => handlers.failed(error));
-      return { thread, address: { url, ...setup.slice } };
+      const worker = new Worker(new URL('./reducer/thread.js', import.meta.url), { workerData: setup });
+      const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+      const url = await listening(worker);
+      worker.on('message', (message: FromReducer | ReducerFailed) => {
+        if (message.type === 'failed') handlers.failed(message.error);
+        else handlers.message(index, message);
+      });
+      worker.on('error', (error) => handlers.failed(error));
+      return { worker, address: { url, ...setup.slice }, ended };
     });
-    const reducers = await Promise.all(started);
-    return new Reducers(
-      reducers.map(({ thread }) => thread),
-      reducers.map(({ address }) => address),
-    );
+    return new Reducers(await Promise.all(started));
+  }
+
+  /** Where workers find them, in the order of their slices. */
+  get addresses(): ReducerAddress[] {
+    return this.threads.map(({ address }) => address);
   }
 
   tellAll(message: ToReducer): void {
-    for (const thread of this.threads) thread.postMessage(message);
+    for (const { worker } of this.threads) worker.postMessage(message);
   }
 
   /** Closes their sockets and waits for the threads to end by themselves. */
   async stop(): Promise<void> {
-    const ended = this.threads.map((thread) => once(thread, 'exit'));
     this.tellAll({ type: 'stop' });
-    await Promise.all(ended);
+    await Promise.all(this.threads.map(({ ended }) => ended));
   }
 }
 

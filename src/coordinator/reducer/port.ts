@@ -53,3 +53,9 @@ export type FromReducer =
       readonly reduceSeconds: number;
       readonly updateSeconds: number;
     };
+
+/** The thread has failed: it says why and ends by itself. */
+export interface ReducerFailed {
+  readonly type: 'failed';
+  readonly error: Error;
+}

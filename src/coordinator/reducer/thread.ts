@@ -12,7 +12,7 @@ import {
 } from '../../protocol/messages.js';
 import { RouterSocket, type PeerId } from '../../transport/router.js';
 import { assert, messageOf } from '../../util/errors.js';
-import type { FromReducer, ReducerSetup, SnapshotFiles, ToReducer } from './port.js';
+import type { FromReducer, ReducerFailed, ReducerSetup, SnapshotFiles, ToReducer } from './port.js';
 import { Reducer, type ReducerAction, type ReducerEvent } from './reducer.js';
 
 const USAGE_INTERVAL_MS = 500;
@@ -40,7 +40,7 @@ class ReducerThread {
 
   constructor(
     private readonly setup: ReducerSetup,
-    private readonly tell: (message: FromReducer) => void,
+    private readonly tell: (message: FromReducer | ReducerFailed) => void,
   ) {
     this.grid = new ChunkGrid(setup.trainable, setup.total);
     this.socket = new RouterSocket(setup.heartbeatMs);
@@ -57,6 +57,7 @@ class ReducerThread {
   async run(): Promise<void> {
     this.tell({ type: 'listening', url: await this.socket.bind(this.setup.bind) });
     const timer = setInterval(() => this.reportUsage(), USAGE_INTERVAL_MS);
+    process.once('uncaughtException', (error) => this.fail(error));
     try {
       await this.socket.receive({
         message: (peer, frames) => this.receive(peer, frames),
@@ -65,6 +66,12 @@ class ReducerThread {
     } finally {
       clearInterval(timer);
     }
+  }
+
+  /** A thread that dies with an open socket takes the whole process with it: the socket is closed first. */
+  private fail(error: Error): void {
+    this.tell({ type: 'failed', error });
+    this.socket.close();
   }
 
   command(message: ToReducer): void {

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Reducers } from '../../src/coordinator/reducers.js';
+import type { ReducerSetup } from '../../src/coordinator/reducer/port.js';
+
+const ELEMENTS = 8;
+
+function setup(): ReducerSetup {
+  const vector = (): SharedArrayBuffer => new SharedArrayBuffer(ELEMENTS * 4);
+  return {
+    bind: 'tcp://127.0.0.1:*',
+    term: 1,
+    trainable: ELEMENTS,
+    total: ELEMENTS,
+    slice: { firstChunk: 0, endChunk: 1 },
+    segments: [{ start: 0, end: ELEMENTS, decay: true }],
+    microBatches: 1,
+    wire: 'float32',
+    version: 0,
+    heartbeatMs: 1000,
+    parameters: vector(),
+    moment1: vector(),
+    moment2: vector(),
+  };
+}
+
+test('reducers that fail are told of, end without the process, and can be stopped when they have ended', async () => {
+  let reducers: Reducers | undefined;
+  const failure = await new Promise<Error>((resolve, reject) => {
+    Reducers.start([setup(), setup()], { message: () => undefined, failed: resolve }).then((started) => {
+      reducers = started;
+      assert.match(started.addresses[0]!.url, /^tcp:\/\/127\.0\.0\.1:\d+$/);
+      started.tellAll({ type: 'write', version: 3, files: null }); // of which there is no snapshot
+    }, reject);
+  });
+  assert.match(failure.message, /asked to write version 3 without a snapshot/);
+  await reducers!.stop();
+  await reducers!.stop();
+});
