@@ -21,10 +21,10 @@ const VALIDATION_SHARE = 0.05;
 
 /** Sentences in the book's manner, of words that it uses often. */
 const SENTENCES = [
-  'The old <mask> stood upon the deck and looked at the sea.',
-  'There she blows! the white <mask>!',
-  'They lowered the <mask> into the water.',
-  'I have seen <mask> of the whales in the ocean.',
+  'They lowered the <mask> into the sea.',
+  'The old <mask> stood upon the deck.',
+  'They sailed upon the <mask>.',
+  'the great white <mask>, the sea',
 ];
 
 export function register(program: Command): void {
@@ -65,6 +65,7 @@ async function trainOnBook(config: RunConfig, output: Output): Promise<string> {
   const display = createTrainingDisplay(process.stderr);
   const run = path.join(packageRoot, 'runs', config.name);
   const options = { run, set: [], bind: 'tcp://127.0.0.1:*', logLevel: 'warn' };
+  output.note('The loss counts every token, the validation loss only hidden ones, which are harder.');
   const started = await startConfiguredRun(config, options, display.on);
   await trainLocally(started, { workers: WORKERS, logLevel: 'warn' }, display, output, 'npm run quickstart');
   return run;

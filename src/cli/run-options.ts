@@ -1,4 +1,5 @@
 // What `train` and `coordinator` have in common: opening the run, the coordinator's process, Ctrl-C, the outcome.
+import { writeSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { Logger } from 'pino';
@@ -89,6 +90,13 @@ export function sameCommand(): string {
   return ['npx lockstep', ...quoted].join(' ');
 }
 
+/** Ends by the signal itself: process.exit would tear open sockets of other threads down in a way that aborts. */
+function stopNow(message: string): void {
+  writeSync(2, `${message}\n`);
+  process.removeAllListeners('SIGINT');
+  process.kill(process.pid, 'SIGINT');
+}
+
 /**
  * Waits for the end. Ctrl-C (or SIGTERM) once: finish the step, save; twice: stop now. Throws Interrupted with how to go on.
  */
@@ -99,9 +107,7 @@ export async function awaitOutcome(
 ): Promise<Outcome> {
   let interrupts = 0;
   const interrupt = (): void => {
-    if (++interrupts > 1) {
-      throw new Interrupted(`Stopped at once. The newest checkpoint stays: ${resume} goes on from it.`);
-    }
+    if (++interrupts > 1) stopNow(`Stopped at once. The newest checkpoint stays: ${resume} goes on from it.`);
     output.note('Finishing the step and saving a checkpoint; Ctrl-C again stops at once.');
     coordinator.stop();
   };

@@ -1,4 +1,5 @@
 // What a person sees of a training run: one line of progress, evaluations and checkpoints above it.
+import path from 'node:path';
 import type { CoordinatorProcess, Outcome } from '../coordinator/process.js';
 import type { OpenRun } from '../coordinator/run.js';
 import type { StepCommitted, TrainingEvent } from '../metrics/events.js';
@@ -56,7 +57,7 @@ class Display implements TrainingDisplay {
         ? `, going on from step ${progress.version}`
         : '';
     this.log(
-      `Training ${run.directory.path}: ${formatCount(trainable)} parameters, ${config.steps} steps${from}.`,
+      `Training ${path.relative(process.cwd(), run.directory.path) || '.'}: ${formatCount(trainable)} parameters, ${config.steps} steps${from}.`,
     );
     if (coordinator.httpUrl) this.log(`Metrics: ${coordinator.httpUrl}/metrics`);
     this.draw(progress.version);

@@ -246,7 +246,7 @@ export type RunConfig = DeepReadonly<z.output<typeof fields>>;
 
 /** What a key must be in the light of others, worded to follow "expected". */
 function checkAcrossKeys(config: RunConfig, context: z.RefinementCtx): void {
-  const { model, objective, optimizer, heartbeat } = config;
+  const { model, objective, heartbeat } = config;
   const expect = (holds: boolean, key: string, input: unknown, message: string): void => {
     if (!holds) context.addIssue({ code: 'custom', path: key.split('.'), input, message });
   };
@@ -278,13 +278,6 @@ function checkAcrossKeys(config: RunConfig, context: z.RefinementCtx): void {
       `at most window (${config.window})`,
     );
   }
-  const { warmupSteps } = optimizer.schedule;
-  expect(
-    warmupSteps <= config.steps,
-    'optimizer.schedule.warmupSteps',
-    warmupSteps,
-    `at most steps (${config.steps})`,
-  );
   expect(
     heartbeat.timeoutMs >= 2 * heartbeat.intervalMs,
     'heartbeat.timeoutMs',

@@ -59,19 +59,20 @@ interface AddedTokenShape {
   readonly normalized?: boolean;
 }
 
-/**
- * The added tokens of a tokenizer that treats each word by itself (byte-level BPE in GPT-2's manner), or null for one
- * that does not, or whose added tokens are not simply cut out.
- */
-function splittableTokens(json: unknown): Map<string, number> | null {
+/** Ids of the added tokens; null for one that takes in the space beside it, so that its text must be encoded whole. */
+type AddedTokens = ReadonlyMap<string, number | null>;
+
+/** The added tokens of a tokenizer that treats each word by itself (byte-level BPE in GPT-2's manner); null for any other. */
+function splittableTokens(json: unknown): AddedTokens | null {
   const { normalizer, pre_tokenizer: pre, model, added_tokens: added = [] } = json as TokenizerShape;
   const byWord = pre?.type === 'ByteLevel' && pre.add_prefix_space === false && pre.use_regex !== false;
   if (!byWord || model?.type !== 'BPE' || (normalizer ?? null) !== null) return null;
-  const simple = added.every((token) => !token.single_word && !token.lstrip && !token.rstrip);
   // The engine cuts those to be matched after normalisation in a second round.
   const sameRound = added.every((token) => token.normalized === added[0]!.normalized);
-  if (!simple || !sameRound) return null;
-  return new Map(added.filter(({ content }) => content !== '').map(({ content, id }) => [content, id]));
+  if (!sameRound) return null;
+  const isPlain = (token: AddedTokenShape): boolean => !token.single_word && !token.lstrip && !token.rstrip;
+  const named = added.filter(({ content }) => content !== '');
+  return new Map(named.map((token) => [token.content, isPlain(token) ? token.id : null]));
 }
 
 /** The ids of words met so far. */
@@ -83,7 +84,7 @@ class WordMemory {
 
   constructor(
     private readonly engine: Engine,
-    private readonly added: ReadonlyMap<string, number>,
+    private readonly added: AddedTokens,
   ) {
     this.split = tokenSplitter([...added.keys()]);
   }
@@ -104,7 +105,8 @@ class WordMemory {
     const missing: string[] = [];
     for (const [index, part] of this.split(text).entries()) {
       if (index % 2 === 1) {
-        words.push([this.added.get(part)!]);
+        const id = this.added.get(part)!;
+        words.push(id === null ? part : [id]); // never known as a word: the text is encoded whole
         continue;
       }
       for (const word of splitWords(part)) {

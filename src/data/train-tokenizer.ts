@@ -70,7 +70,7 @@ function tokenizerJson(
   vocabulary: readonly string[],
   merges: readonly (readonly [string, string])[],
 ): string {
-  const { end } = DEFAULT_SPECIAL_TOKENS;
+  const { end, mask } = DEFAULT_SPECIAL_TOKENS;
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
   const sequence = (id: string): object => ({ Sequence: { id, type_id: 0 } });
   const endToken = { SpecialToken: { id: end, type_id: 0 } };
@@ -82,7 +82,7 @@ function tokenizerJson(
       id,
       content,
       single_word: false,
-      lstrip: false,
+      lstrip: content === mask, // "The <mask> of": the space belongs to the word in the mask's place
       rstrip: false,
       normalized: false,
       special: true,

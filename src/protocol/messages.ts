@@ -56,9 +56,9 @@ export const workerToCoordinator = z.discriminatedUnion('type', [
     progress: count,
     phases: phaseSeconds,
   }),
-  /** A node's forward results; payload: float64 [loss, target tokens, correct] for each of its micro-batches. */
+  /** A node's forward results; payload: float64 [loss, target tokens, correct, source tokens] for each of its micro-batches. */
   z.object({ type: z.literal('computed'), ...inSession, ...nodeFields, seconds }),
-  /** An evaluation micro-batch's results; payload: float64 [loss, target tokens, correct]. */
+  /** An evaluation micro-batch's results; payload: float64 [loss, target tokens, correct, source tokens]. */
   z.object({ type: z.literal('evaluated'), ...inSession, version: count, index: count }),
   /** The worker leaves. */
   z.object({ type: z.literal('leave'), ...inSession, reason: text }),

@@ -40,13 +40,19 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   try {
     let retryMs = FIRST_RETRY_MS;
     let lostAt = performance.now();
+    let looking = false;
     while (!signal.aborted) {
       const end = await runSession({ ...options, publish });
       isWorking = false;
       if (end.outcome === 'refused')
         throw new UserError('REFUSED', `${url} refused this worker: ${end.reason}`);
-      log[end.outcome === 'finished' ? 'info' : 'warn'](`session ended: ${end.reason}`);
-      if (end.outcome === 'finished') return;
+      if (end.outcome === 'finished') {
+        log.info(`session ended: ${end.reason}`);
+        return;
+      }
+      if (end.wasWelcome) log.warn(`session ended: ${end.reason}; looking for the coordinator again`);
+      else if (!looking) log.warn(`no coordinator yet: ${end.reason}; looking for ${patienceMs / 1000} s`);
+      looking = !end.wasWelcome;
       if (end.wasWelcome) {
         retryMs = FIRST_RETRY_MS;
         lostAt = performance.now();

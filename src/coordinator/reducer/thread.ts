@@ -1,4 +1,5 @@
 // A reducer's thread: the sockets, the disk and the clock around the state machine in reducer.ts.
+import { ProtocolError } from '../../protocol/frames.js';
 import { parentPort, workerData } from 'node:worker_threads';
 import { writeSlice } from '../../checkpoint/files.js';
 import { loadAddon } from '../../engine/native/load.js';
@@ -120,9 +121,9 @@ class ReducerThread {
         this.handle({ type: 'message', session, message });
       } else if (!this.ended.has(peer)) this.refuse(peer, 'the session is not known here');
     } catch (error) {
-      const reason = messageOf(error);
-      if (session === undefined) this.refuse(peer, reason);
-      else this.tell({ type: 'fault', session, reason });
+      if (!(error instanceof ProtocolError)) throw error;
+      if (session === undefined) this.refuse(peer, error.message);
+      else this.tell({ type: 'fault', session, reason: error.message });
     }
   }
 
