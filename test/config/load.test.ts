@@ -151,9 +151,9 @@ test('a key of the default kind can be given without the kind', () => {
 });
 
 test('keys that contradict each other are refused, and a default is called one', () => {
-  assert.equal(
-    faultOf('data: x\nsteps: 4\n'),
-    'run.yaml: optimizer.schedule.warmupSteps: expected at most steps (4), got 100, the default',
+  assert.match(
+    faultOf('data: x\nmodel: { maxLength: 64 }\n'),
+    /window: expected at most 63.* got 128, the default$/,
   );
   assert.match(faultOf('data: x\nmodel: { maxLength: 128 }\nwindow: 128\n'), /window: expected at most 127/);
   assert.match(faultOf('data: x\nmodel: { width: 9, heads: 3 }\n'), /model.width: expected an even number/);
@@ -165,6 +165,10 @@ test('keys that contradict each other are refused, and a default is called one',
     faultOf('data: x\nwindow: 8\nobjective: { corruption: span, meanSpan: 9 }\n'),
     /objective.meanSpan: expected at most window \(8\), got 9$/,
   );
+});
+
+test('a run may be shorter than its warm-up', () => {
+  assert.equal(loadConfig(write('data: x\nsteps: 4\n')).optimizer.schedule.warmupSteps, 100);
 });
 
 test('window is not held against the longest sequence where samples are pairs', () => {
