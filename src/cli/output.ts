@@ -56,10 +56,33 @@ export function reportFailure(error: unknown): ExitCode {
     process.stderr.write(`error: ${error.message}\n`);
     return ExitCode.user;
   }
+  if (isRefusal(error)) {
+    process.stderr.write(`error: the system refused: ${error.message}\n`);
+    return ExitCode.user;
+  }
   process.stderr.write(
     `${stackOf(error)}\nThis is a fault of Lockstep, please report it with the lines above.\n`,
   );
   return ExitCode.fault;
+}
+
+/** What an operating system says of disks, paths and rights: whatever Lockstep does, somebody else must act. */
+const REFUSALS = new Set([
+  'EACCES',
+  'EDQUOT',
+  'EEXIST',
+  'EIO',
+  'EISDIR',
+  'ELOOP',
+  'ENAMETOOLONG',
+  'ENOSPC',
+  'ENOTDIR',
+  'EPERM',
+  'EROFS',
+]);
+
+function isRefusal(error: unknown): error is Error {
+  return error instanceof Error && REFUSALS.has((error as NodeJS.ErrnoException).code ?? '');
 }
 
 function stackOf(error: unknown): string {

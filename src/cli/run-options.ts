@@ -116,7 +116,10 @@ export async function awaitOutcome(
   try {
     const outcome = await coordinator.done;
     if (!outcome.saved) {
-      throw new Error(`the last checkpoint of ${run.directory.path} could not be written; the log says why`);
+      throw new UserError(
+        'CHECKPOINT_FAILED',
+        `the last checkpoint of ${run.directory.path} could not be written; the log says why`,
+      );
     }
     if (outcome.reason === 'stopped') {
       throw new Interrupted(`Stopped after step ${outcome.version}, saved. To go on: ${resume}`);

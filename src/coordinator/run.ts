@@ -163,12 +163,22 @@ function checkContinues(
   }
 }
 
+/** Elements that a typed array may have in every version of Node that is supported. */
+const MAX_ELEMENTS = 2 ** 32 - 1;
+
 function allocate({ total, trainable }: ParameterLayout): SharedVectors {
-  return {
-    parameters: new SharedArrayBuffer(total * 4),
-    moment1: new SharedArrayBuffer(trainable * 4),
-    moment2: new SharedArrayBuffer(trainable * 4),
-  };
+  try {
+    if (total > MAX_ELEMENTS) throw new RangeError(`at most ${MAX_ELEMENTS} are possible`);
+    return {
+      parameters: new SharedArrayBuffer(total * 4),
+      moment1: new SharedArrayBuffer(trainable * 4),
+      moment2: new SharedArrayBuffer(trainable * 4),
+    };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const message = `a model of ${total} parameters does not fit (${error.message}): make the config's model smaller`;
+    throw new UserError('MODEL_TOO_LARGE', message, { cause: error });
+  }
 }
 
 function createStore(

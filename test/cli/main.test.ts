@@ -104,3 +104,11 @@ test('what a library logs does not reach stdout', async () => {
   const { out, err } = await withOutput(`output.keepStdoutForResults(); console.log('chatter');`);
   assert.deepEqual({ out, err }, { out: '', err: 'chatter\n' });
 });
+
+test('what the operating system refuses is one sentence and exit code 2', async () => {
+  const { code, err } = await withOutput(`
+    import { mkdir } from 'node:fs/promises';
+    process.exitCode = output.reportFailure(await mkdir('/dev/null/run').catch((error) => error));`);
+  assert.equal(code, 2);
+  assert.equal(err, "error: the system refused: ENOTDIR: not a directory, mkdir '/dev/null/run'\n");
+});

@@ -1,0 +1,61 @@
+// What a user sees when a run is broken off, or cannot begin: a sentence and an exit code, from real processes.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { prepare } from '../../src/data/prepare.js';
+import { Lockstep } from './processes.js';
+
+const CONFIG = `
+data: ./data
+model: { width: 16, heads: 2, feedForward: 16, encoderLayers: 1, decoderLayers: 1, maxLength: 16 }
+window: 8
+batch: { microBatches: 2, samples: 2 }
+reducers: 3
+`;
+
+let folder = '';
+
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'lockstep-faults-'));
+  const words = Array.from({ length: 3000 }, (_, i) => `w${(i * i + 7 * i) % 701}`);
+  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
+  await writeFile(path.join(folder, 'run.yaml'), CONFIG);
+  await prepare({
+    inputs: [path.join(folder, 'text.txt')],
+    out: path.join(folder, 'data'),
+    vocabularySize: 400,
+  });
+});
+
+after(() => rm(folder, { recursive: true, force: true }));
+
+function coordinator(...args: string[]): Lockstep {
+  const bind = ['--bind', 'tcp://127.0.0.1:*', '--log-level', 'debug'];
+  return new Lockstep(['coordinator', 'run.yaml', ...bind, ...args], { cwd: folder });
+}
+
+test('Ctrl-C twice ends a coordinator by that signal, whatever its threads are doing', async () => {
+  const run = coordinator();
+  const { url } = await run.line('it listens', ({ msg }) => msg === 'coordinator listening');
+  const worker = new Lockstep(['worker', String(url), '--patience', '0'], { cwd: folder });
+  await run.line('a lease', ({ msg }) => msg === 'lease');
+  worker.kill('SIGSTOP'); // the step cannot be finished
+  run.kill('SIGINT');
+  await run.line('that it will end', ({ msg }) => msg.startsWith('Finishing the step'));
+  run.kill('SIGINT');
+  const ended = await run.exit();
+  worker.kill('SIGKILL');
+  await worker.exit();
+  assert.equal(ended, 'SIGINT', run.text());
+  assert.match(run.text(), /Stopped at once/);
+});
+
+test('a model that no memory can hold is refused with a sentence', async () => {
+  const huge = ['width=65536', 'feedForward=262144', 'encoderLayers=256'];
+  const run = coordinator(...huge.flatMap((setting) => ['--set', `model.${setting}`]));
+  assert.equal(await run.exit(), 2);
+  assert.match(run.text(), /error: a model of \d+ parameters does not fit/);
+  assert.doesNotMatch(run.text(), / {4}at /);
+});
