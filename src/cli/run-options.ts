@@ -122,7 +122,8 @@ export async function awaitOutcome(
       );
     }
     if (outcome.reason === 'stopped') {
-      throw new Interrupted(`Stopped after step ${outcome.version}, saved. To go on: ${resume}`);
+      const where = outcome.version === 0 ? 'before the first step' : `after step ${outcome.version}, saved`;
+      throw new Interrupted(`Stopped ${where}. To go on: ${resume}`);
     }
     return outcome;
   } finally {

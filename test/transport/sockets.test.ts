@@ -46,6 +46,19 @@ function connect(url: string): { dealer: DealerSocket; heard: Promise<string[]>;
   return { dealer, heard, lost };
 }
 
+test('a peer that sends a frame larger than any message is disconnected, and the frame is not delivered', async () => {
+  const { router, url, next, ended } = await serve();
+  const { dealer, lost } = connect(url);
+  dealer.send([Buffer.from('small')]);
+  assert.deepEqual((await next()).frames, ['small']);
+  dealer.send([Buffer.alloc(5 * 2 ** 20)]);
+  await lost;
+  assert.equal((await next()).frames, 'gone');
+  dealer.close();
+  router.close();
+  await ended;
+});
+
 test('messages arrive whole and in order, and answers reach who asked', async () => {
   const { router, url, next, ended } = await serve();
   const { dealer, heard } = connect(url);
