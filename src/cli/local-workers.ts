@@ -44,11 +44,6 @@ export class LocalWorkers {
     for (let index = 0; index < options.count; index++) this.start(index, 0);
   }
 
-  /** Process ids of the workers that run now, by index. */
-  get pids(): number[] {
-    return [...this.children.values()].map((child) => child.pid ?? 0);
-  }
-
   /** Waits for workers that end by themselves; after `graceMs` they are told to. */
   async stop(graceMs: number): Promise<void> {
     this.stopping = true;
