@@ -1,14 +1,10 @@
 // The addon's entry: what build/lockstep.node exports. Types and meaning: src/engine/native/addon.ts.
-#include <sys/mman.h>
-
 #include <node_api.h>
-
-#include <cstdlib>
-#include <cstring>
 
 #include "bindings.h"
 #include "call.h"
 #include "field.h"
+#include "memory.h"
 #include "pool.h"
 #include "product.h"
 #include "scratch.h"
@@ -53,28 +49,6 @@ napi_value setIsa(const Arguments& a) {
   return text(a.env(), kernels().isa);
 }
 
-constexpr size_t HUGE_PAGE = size_t{2} << 20;
-
-// The memory belongs to the ArrayBuffer: the finalizer runs when it is collected, or when the environment ends.
-napi_value allocate(const Arguments& a) {
-  const size_t bytes = static_cast<size_t>(a.count(0, "bytes"));
-  napi_value result;
-  void* memory = nullptr;
-  const bool isLarge = bytes >= HUGE_PAGE;
-  if (posix_memalign(&memory, isLarge ? HUGE_PAGE : 64, bytes ? bytes : 64) != 0) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-  // Kernels walk matrices by columns as well as rows: small pages would miss the TLB at every step.
-  if (isLarge) madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
-  std::memset(memory, 0, bytes);
-  const auto release = [](napi_env, void* data, void*) { std::free(data); };
-  if (napi_create_external_arraybuffer(a.env(), memory, bytes, release, nullptr, &result) != napi_ok) {
-    std::free(memory);
-    throw std::runtime_error("this runtime allows no external ArrayBuffer");
-  }
-  return result;
-}
-
 // ---- for tests: the functions that kernels are made of, over arrays
 
 napi_value exponential(const Arguments& a) {
@@ -113,12 +87,13 @@ napi_value product(const Arguments& a) {
 napi_value initialise(napi_env env, napi_value exports) {
   // Once per environment, main thread or worker: see pool.h.
   retainPool();
+  keepFreedMemory();
   napi_add_env_cleanup_hook(env, [](void*) { releasePool(); }, nullptr);
 
   define<info>(env, exports, "info", nullptr);
   define<setThreads>(env, exports, "setThreads", nullptr);
   define<setIsa>(env, exports, "setIsa", nullptr);
-  define<allocate>(env, exports, "allocate", nullptr);
+  bindMemory(env, exports);
   bindModelOperations(env, exports, fastOperations());
   bindVectorOperations(env, exports, fastOperations());
 

@@ -59,6 +59,21 @@ uint16_t* Arguments::halves(int index, const char* name, int64_t least) const {
   return static_cast<uint16_t*>(array(index, name, napi_uint16_array, "Uint16Array", least, false));
 }
 
+const uint8_t* Arguments::bytes(int index, const char* name, int64_t* length) const {
+  void* const data = array(index, name, napi_uint8_array, "Uint8Array", 0, false);
+  size_t bytes = 0;
+  napi_get_typedarray_info(env_, values_[index], nullptr, &bytes, nullptr, nullptr, nullptr);
+  *length = static_cast<int64_t>(bytes);
+  return static_cast<const uint8_t*>(data);
+}
+
+napi_value Arguments::bufferOf(int index, const char* name) const {
+  array(index, name, napi_uint8_array, "Uint8Array", 0, false);
+  napi_value buffer;
+  napi_get_typedarray_info(env_, values_[index], nullptr, nullptr, nullptr, &buffer, nullptr);
+  return buffer;
+}
+
 int64_t Arguments::length(int index, const char* name) const {
   floats(index, name, 0);
   size_t length = 0;

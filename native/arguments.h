@@ -33,6 +33,10 @@ class Arguments {
   float* floatsOrNull(int index, const char* name, int64_t least) const;
   int32_t* ints(int index, const char* name, int64_t least) const;
   uint16_t* halves(int index, const char* name, int64_t least) const;
+  // A Uint8Array, of any length.
+  const uint8_t* bytes(int index, const char* name, int64_t* length) const;
+  // The ArrayBuffer (or SharedArrayBuffer) under a Uint8Array.
+  napi_value bufferOf(int index, const char* name) const;
   // Elements in a float array, for sizes that are not passed on their own.
   int64_t length(int index, const char* name) const;
 

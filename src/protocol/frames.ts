@@ -1,6 +1,6 @@
 // The envelope of every message: a header frame (magic, checksums, JSON) and at most one payload frame of raw
 // numbers. What arrives is checked here before any field of it is looked at.
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../engine/native/memory.js';
 
 /** "LKS" and the protocol's version. */
 const MAGIC = 0x4c4b5301;

@@ -1,7 +1,7 @@
 // Copies of parameter chunks as they go out to workers. A queued message keeps pointing into its buffer, so the
 // live parameters are never sent: each version of a chunk is copied and summed (CRC-32) once for all who pull it,
 // and its buffer is used again only when every reader has acknowledged it.
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../engine/native/memory.js';
 import { assert } from '../../util/errors.js';
 import type { BufferPool } from './buffer-pool.js';
 

@@ -254,6 +254,13 @@ export interface Addon extends Kernels {
   setIsa(isa: AddonInfo['isa']): AddonInfo['isa'];
   /** A zeroed ArrayBuffer aligned to 64 bytes. */
   allocate(bytes: number): ArrayBuffer;
+  /**
+   * Detaches the ArrayBuffer under `bytes`, whose memory goes back to its maker without waiting for a garbage collection.
+   * Every view of it is empty afterwards. Shared memory is left alone.
+   */
+  release(bytes: Uint8Array): void;
+  /** CRC-32, as zlib computes it. */
+  crc32(bytes: Uint8Array): number;
   /** The same operations as plain single-threaded loops with float64 sums: what the fast ones are tested against. */
   readonly naive: Kernels;
   /** The functions kernels are made of, over whole arrays, for tests. */

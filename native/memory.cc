@@ -1,0 +1,71 @@
+// See memory.h.
+#include "memory.h"
+
+#include <malloc.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "call.h"
+#include "crc32.h"
+
+namespace lockstep {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+
+// The memory belongs to the ArrayBuffer: the finalizer runs when it is collected, or when the environment ends.
+napi_value allocate(const Arguments& a) {
+  const size_t bytes = static_cast<size_t>(a.count(0, "bytes"));
+  napi_value result;
+  void* memory = nullptr;
+  const bool isLarge = bytes >= kHugePage;
+  if (posix_memalign(&memory, isLarge ? kHugePage : 64, bytes ? bytes : 64) != 0) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+  // Kernels walk matrices by columns as well as rows: small pages would miss the TLB at every step.
+  if (isLarge) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+  std::memset(memory, 0, bytes);
+  const auto release = [](napi_env, void* data, void*) { std::free(data); };
+  if (napi_create_external_arraybuffer(a.env(), memory, bytes, release, nullptr, &result) != napi_ok) {
+    std::free(memory);
+    throw std::runtime_error("this runtime allows no external ArrayBuffer");
+  }
+  return result;
+}
+
+// Detaching ends the ArrayBuffer's hold on its memory, so the finalizer of whoever made it runs soon.
+napi_value release(const Arguments& a) {
+  const napi_value buffer = a.bufferOf(0, "bytes");
+  bool isDetachable = false;
+  napi_is_arraybuffer(a.env(), buffer, &isDetachable);  // shared memory is none, and stays
+  if (isDetachable) napi_detach_arraybuffer(a.env(), buffer);
+  return nullptr;
+}
+
+napi_value crc32(const Arguments& a) {
+  int64_t length = 0;
+  const uint8_t* const data = a.bytes(0, "bytes", &length);
+  napi_value result;
+  napi_create_uint32(a.env(), lockstep::crc32(data, length), &result);
+  return result;
+}
+
+}  // namespace
+
+void keepFreedMemory() {
+#ifdef __GLIBC__
+  constexpr int kBytes = 512 << 20;
+  mallopt(M_TRIM_THRESHOLD, kBytes);
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the largest that glibc takes: tensors may well be mapped
+#endif
+}
+
+void bindMemory(napi_env env, napi_value target) {
+  define<allocate>(env, target, "allocate", nullptr);
+  define<release>(env, target, "release", nullptr);
+  define<crc32>(env, target, "crc32", nullptr);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,16 @@
+// Memory that JavaScript and this process share: blocks for tensors, frames received from sockets, and checksums
+// of what crosses them.
+#pragma once
+
+#include <node_api.h>
+
+namespace lockstep {
+
+// Makes malloc keep what is freed. Received frames of a megabyte come and go by the hundred, and by default glibc gives
+// each back to the system and takes it again, page fault by page fault. For the whole process; may be called again.
+void keepFreedMemory();
+
+// allocate, release and crc32.
+void bindMemory(napi_env env, napi_value target);
+
+}  // namespace lockstep
