@@ -133,7 +133,7 @@ napi_value embeddingGradient(const Arguments& a) {
   a.operations().embeddingGradient(a.floats(0, "dOut", sizeOf(rows, width)), ids,
                                    a.floats(2, "dTable", sizeOf(vocabulary, width)), rows, vocabulary, width,
                                    static_cast<float>(a.number(6, "scale")), a.dropout(7),
-                                   a.flag(8, "accumulate"));
+                                   static_cast<int64_t>(a.number(8, "padding")), a.flag(9, "accumulate"));
   return nullptr;
 }
 

@@ -24,15 +24,17 @@ void embedding(const float* table, const float* positions, const int32_t* ids, f
 }
 
 // Rows are sorted by id (stably, by counting), so that each row of the table is one thread's and its terms are
-// added in the order of the tokens.
+// added in the order of the tokens. Those of `padding` are left out.
 void embeddingGradient(const float* dOut, const int32_t* ids, float* dTable, int64_t rows, int64_t vocabulary,
-                       int64_t width, float scale, const Dropout& dropout, bool accumulate) {
+                       int64_t width, float scale, const Dropout& dropout, int64_t padding, bool accumulate) {
   const DropoutField field = fieldOf(dropout);
   std::vector<int32_t> ends(static_cast<size_t>(vocabulary) + 1);  // at first: where an id's rows begin
   std::vector<int32_t> sorted(static_cast<size_t>(rows));
-  for (int64_t r = 0; r < rows; r++) ends[ids[r] + 1]++;
+  for (int64_t r = 0; r < rows; r++) ends[ids[r] + 1] += ids[r] != padding;
   for (int64_t id = 0; id < vocabulary; id++) ends[id + 1] += ends[id];
-  for (int64_t r = 0; r < rows; r++) sorted[ends[ids[r]]++] = static_cast<int32_t>(r);
+  for (int64_t r = 0; r < rows; r++) {
+    if (ids[r] != padding) sorted[ends[ids[r]]++] = static_cast<int32_t>(r);
+  }
   forPanelsOf(kTableRows, vocabulary, [&](int64_t from, int64_t count) {
     float* const buffer = scratch(Slot::kernel, width + dropoutScratch(width));
     for (int64_t id = from; id < from + count; id++) {

@@ -143,9 +143,10 @@ void embedding(const float* table, const float* positions, const int32_t* ids, f
 }
 
 void embeddingGradient(const float* dOut, const int32_t* ids, float* dTable, int64_t rows, int64_t vocabulary,
-                       int64_t width, float scale, const Dropout& dropout, bool accumulate) {
+                       int64_t width, float scale, const Dropout& dropout, int64_t padding, bool accumulate) {
   std::vector<double> total(vocabulary * width);
   for (int64_t r = 0; r < rows; r++) {
+    if (ids[r] == padding) continue;
     for (int64_t j = 0; j < width; j++) {
       const float dropped = dOut[r * width + j] * dropoutFactor(dropout, r * width + j);
       total[ids[r] * width + j] += double(dropped) * scale;

@@ -67,7 +67,7 @@ struct Operations {
                     int64_t length, int64_t first, int64_t width, float scale, const Dropout& dropout);
   void (*embeddingGradient)(const float* dOut, const int32_t* ids, float* dTable, int64_t rows,
                             int64_t vocabulary, int64_t width, float scale, const Dropout& dropout,
-                            bool accumulate);
+                            int64_t padding, bool accumulate);
 
   void (*crossEntropy)(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
                        const int32_t* labels, float* dLogits, float* result, int64_t rows, int64_t width,

@@ -23,11 +23,11 @@ const FLAGS = [
 ];
 
 // native/isa/*.cc is compiled once per instruction set, each time into a namespace of that name, and chosen at run
-// time. -Wno-psabi: wide vectors are never passed between these translation units. AVX-512's F brings fused
-// multiply-add along, which -ffp-contract=off keeps out.
+// time. -Wno-psabi: wide vectors are never passed between these translation units. Fused multiply-add is used by name
+// alone, in matrix products; -ffp-contract=off keeps it out of everything else.
 const ISAS = {
   sse2: [],
-  avx2: ['-mavx2'],
+  avx2: ['-mavx2', '-mfma'],
   avx512: ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mprefer-vector-width=512'],
 };
 const ISA_FLAGS = ['-Wno-psabi', '-fno-exceptions'];

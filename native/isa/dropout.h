@@ -2,10 +2,6 @@
 // form).
 #pragma once
 
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
-
 #include "isa/shuffle.h"
 
 namespace lockstep {

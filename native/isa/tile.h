@@ -1,6 +1,5 @@
-// The inner loop of our own matrix products: a tile of C stays in registers while the depth runs. Every element
-// is summed in ascending depth, one product and one addition at a time, so neither the tile's size (which suits
-// the number of registers) nor the instruction set changes a bit.
+// The inner loop of our own matrix products: a tile of C stays in registers while the depth runs. Every element is summed
+// in ascending depth, so the tile's size (which suits the number of registers) changes no bit.
 #pragma once
 
 #include "isa/lanes.h"
@@ -34,7 +33,7 @@ LANES_INLINE void tile(MatrixView a, const float* b, int64_t bStride, float* c, 
     for (int i = 0; i < ROWS; i++) {
       const Floats factor = all(a.data[i * a.rowStride + p * a.columnStride]);
 #pragma GCC unroll 8
-      for (int j = 0; j < VECTORS; j++) sums[i][j] += factor * row[j];
+      for (int j = 0; j < VECTORS; j++) sums[i][j] = multiplyAdd(factor, row[j], sums[i][j]);
     }
   }
 #pragma GCC unroll 8

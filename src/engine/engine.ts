@@ -33,6 +33,11 @@ export interface Engine {
   view(values: Float32Array, shape: readonly number[]): tf.Tensor;
   /** The memory of a float32 tensor, no copy: valid until the tensor is disposed, where dataSync() copies. */
   values(tensor: tf.Tensor): Float32Array;
+  /**
+   * Lets kernels write the gradient of each tensor straight to its memory, until the next call: the reverse walk then hands out
+   * tensors over that very memory, or over others where that was not possible.
+   */
+  setGradientSlots(slots: Iterable<readonly [tf.Tensor, Float32Array]>): void;
   /** Kernels for flat vectors: gradients, parameters and their wire formats. */
   readonly addon: Addon;
 }
@@ -55,6 +60,7 @@ export async function loadEngine(name: 'native', options: { threads: number }): 
     setThreads: (threads) => setThreads(addon, threads),
     view: (values, shape) => backend.view(values, shape),
     values: (tensor) => backend.floats(tensor),
+    setGradientSlots: (slots) => backend.setGradientSlots(slots),
     addon,
   };
 }

@@ -28,8 +28,8 @@ function first(dy: tf.Tensor | tf.Tensor[]): tf.Tensor {
 }
 
 function linearGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: Attrs): Gradients {
-  const [x, w, activationInput] = saved;
-  const inputs: Record<string, tf.Tensor> = { dy: first(dy), x: x!, w: w! };
+  const [x, w, b, activationInput] = saved;
+  const inputs: Record<string, tf.Tensor> = { dy: first(dy), x: x!, w: w!, b: b! };
   const { activation } = attrs as LinearAttrs;
   assert(
     (activation === 'none') === (activationInput === undefined),
@@ -41,8 +41,8 @@ function linearGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: 
 
 function addDropoutNormGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: Attrs): Gradients {
   const [dSum, dNormed] = dy as tf.Tensor[];
-  const [gamma, sum, stats] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
-  const inputs: Record<string, tf.Tensor> = { dy: dNormed!, sum, gamma, stats };
+  const [gamma, beta, sum, stats] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
+  const inputs: Record<string, tf.Tensor> = { dy: dNormed!, sum, gamma, beta, stats };
   if (isMissing(dNormed!)) inputs.dy = tf.zerosLike(sum);
   if (!isMissing(dSum!)) inputs.dSum = dSum!;
   const gradients = run<tf.Tensor[]>(Kernel.addDropoutNormGradient, inputs, {
@@ -65,9 +65,10 @@ export function registerGradients(): void {
   registerNorms();
   tf.registerGradient({
     kernelName: Kernel.embedding,
-    inputsToSave: ['ids'],
-    gradFunc: (dy, [ids], attrs) => {
-      const dTable = run<tf.Tensor>(Kernel.embeddingGradient, { dy: first(dy), ids: ids! }, attrs);
+    inputsToSave: ['table', 'ids'],
+    gradFunc: (dy, [table, ids], attrs) => {
+      const inputs = { dy: first(dy), table: table!, ids: ids! };
+      const dTable = run<tf.Tensor>(Kernel.embeddingGradient, inputs, attrs);
       return { table: () => dTable };
     },
   });
@@ -80,7 +81,7 @@ export function registerGradients(): void {
 }
 
 function registerLinear(): void {
-  const common = { inputsToSave: ['x', 'w'], gradFunc: linearGradient };
+  const common = { inputsToSave: ['x', 'w', 'b'], gradFunc: linearGradient };
   tf.registerGradient({ ...common, kernelName: Kernel.linear });
   tf.registerGradient({ ...common, kernelName: Kernel.linearRelu, outputsToSave: [true] });
   tf.registerGradient({ ...common, kernelName: Kernel.linearGelu, outputsToSave: [false, true] });
@@ -113,17 +114,17 @@ function registerAttention(): void {
 function registerNorms(): void {
   tf.registerGradient({
     kernelName: Kernel.addDropoutNorm,
-    inputsToSave: ['gamma'],
+    inputsToSave: ['gamma', 'beta'],
     outputsToSave: [true, false, true],
     gradFunc: addDropoutNormGradient,
   });
   tf.registerGradient({
     kernelName: Kernel.layerNorm,
-    inputsToSave: ['x', 'gamma'],
+    inputsToSave: ['x', 'gamma', 'beta'],
     outputsToSave: [false, true],
     gradFunc: (dy, saved) => {
-      const [x, gamma, stats] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
-      const inputs = { dy: first(dy), x, gamma, stats };
+      const [x, gamma, beta, stats] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
+      const inputs = { dy: first(dy), x, gamma, beta, stats };
       return named(['x', 'gamma', 'beta'], run<tf.Tensor[]>(Kernel.layerNormGradient, inputs, {}));
     },
   });

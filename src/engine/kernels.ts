@@ -1,5 +1,6 @@
 // The names and attributes of the fused kernels: what an engine (a tfjs backend) registers, and what the ops
-// run. Every backward pass is a kernel of its own, because tfjs registers gradients per kernel, not per backend.
+// run. Every backward pass is a kernel of its own, because tfjs registers gradients per kernel, not per backend. It is
+// given the parameters themselves too, also where it needs no value of them: an engine may know where their gradients belong.
 import type { Activation } from '../model/config.js';
 import type { RandomKey } from '../util/philox.js';
 
@@ -10,7 +11,7 @@ export const Kernel = {
   linearRelu: 'LockstepLinearRelu',
   /** {x, w, b} -> [y, z], y = gelu(z), z = x·wᵀ + b; its gradient needs z. */
   linearGelu: 'LockstepLinearGelu',
-  /** {dy, x, w, saved?} -> [dx, dw, db]; `saved` is y for relu and z for gelu. */
+  /** {dy, x, w, b, saved?} -> [dx, dw, db]; `saved` is y for relu and z for gelu. */
   linearGradient: 'LockstepLinearGradient',
   /** {qkv, lengths} -> [out, logSum]. */
   selfAttention: 'LockstepSelfAttention',
@@ -22,15 +23,15 @@ export const Kernel = {
   crossAttentionGradient: 'LockstepCrossAttentionGradient',
   /** {residual, x, gamma, beta} -> [sum, normed, stats]. */
   addDropoutNorm: 'LockstepAddDropoutNorm',
-  /** {dy, dSum?, sum, gamma, stats} -> [dResidual, dx, dGamma, dBeta]; without dropout dResidual shares dx's memory. */
+  /** {dy, dSum?, sum, gamma, beta, stats} -> [dResidual, dx, dGamma, dBeta]; without dropout dResidual shares dx's memory. */
   addDropoutNormGradient: 'LockstepAddDropoutNormGradient',
   /** {x, gamma, beta} -> [normed, stats]. */
   layerNorm: 'LockstepLayerNorm',
-  /** {dy, x, gamma, stats} -> [dx, dGamma, dBeta]. */
+  /** {dy, x, gamma, beta, stats} -> [dx, dGamma, dBeta]. */
   layerNormGradient: 'LockstepLayerNormGradient',
   /** {table, positions, ids} -> out. */
   embedding: 'LockstepEmbedding',
-  /** {dy, ids} -> dTable. */
+  /** {dy, table, ids} -> dTable. */
   embeddingGradient: 'LockstepEmbeddingGradient',
   /** {hidden, table, bias, lossRows, labels} -> [loss, correct, dLogits]. */
   crossEntropy: 'LockstepCrossEntropy',
@@ -55,5 +56,7 @@ export const NO_DROPOUT: DropoutAttrs = { rate: 0, seed: 0, step: 0, microBatch:
 export type LinearAttrs = { activation: 'none' | Activation };
 export type AttentionAttrs = { heads: number; causal: boolean };
 export type NormAttrs = { epsilon: number; dropout: DropoutAttrs };
-export type EmbeddingAttrs = { scale: number; first: number; vocabulary: number; dropout: DropoutAttrs };
+export type EmbeddingAttrs = { scale: number; first: number; padding: number; dropout: DropoutAttrs };
+/** As an embedding's `padding`: every id has a gradient. */
+export const NO_PADDING = -1;
 export type CrossEntropyAttrs = { smoothing: number };

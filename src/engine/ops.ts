@@ -7,7 +7,7 @@ import type { Activation } from '../model/config.js';
 import { assert } from '../util/errors.js';
 import { expectFloat, expectInt, expectShape } from './expect.js';
 import { registerGradients } from './gradients.js';
-import { type Dropout, type DropoutAttrs, Kernel, NO_DROPOUT } from './kernels.js';
+import { type Dropout, type DropoutAttrs, Kernel, NO_DROPOUT, NO_PADDING } from './kernels.js';
 
 export type { Dropout } from './kernels.js';
 
@@ -117,17 +117,25 @@ function expectNormParameters(op: string, x: tf.Tensor, gamma: tf.Tensor, beta: 
   expectShape(op, 'beta', beta, [width]);
 }
 
+export interface EmbeddingOptions {
+  readonly scale: number;
+  readonly first: number;
+  readonly padding: number | null;
+  readonly dropout: Dropout;
+}
+
 /**
  * dropout(table[ids] * scale + positions[first .. first + T)): table [V, d], positions [maxLength, d] (a constant),
- * ids int32 [B, T] -> [B, T, d]. Every id must lie in [0, V).
+ * ids int32 [B, T] -> [B, T, d]. Every id must lie in [0, V). Look-ups of the id `padding` have no gradient (null: all
+ * have one), as with PyTorch's padding_idx.
  */
 export function embedding(
   table: tf.Tensor,
   positions: tf.Tensor,
   ids: tf.Tensor,
-  options: { scale: number; first: number; dropout: Dropout },
+  options: EmbeddingOptions,
 ): tf.Tensor {
-  const { scale, first, dropout } = options;
+  const { scale, first, padding, dropout } = options;
   expectFloat('embedding', { table, positions });
   expectInt('embedding', { ids });
   expectShape('embedding', 'table', table, [-1, -1]);
@@ -138,7 +146,12 @@ export function embedding(
     Number.isInteger(first) && first >= 0 && end <= positions.shape[0],
     `embedding: expected positions within [0, ${positions.shape[0]}), got [${first}, ${end})`,
   );
-  const attrs = { scale, first, vocabulary: table.shape[0], dropout: dropoutAttrs('embedding', dropout) };
+  const attrs = {
+    scale,
+    first,
+    padding: padding ?? NO_PADDING,
+    dropout: dropoutAttrs('embedding', dropout),
+  };
   return run(Kernel.embedding, { table, positions, ids }, attrs);
 }
 

@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Activation } from '../model/config.js';
 import { RandomField } from '../util/philox.js';
 import type { Dropout } from './kernels.js';
-import { LAYER_NORM_EPSILON } from './ops.js';
+import { type EmbeddingOptions, LAYER_NORM_EPSILON } from './ops.js';
 
 export function linear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor, activation: 'none' | Activation): tf.Tensor {
   const [n, k] = w.shape as [number, number];
@@ -95,12 +95,21 @@ export function embedding(
   table: tf.Tensor,
   positions: tf.Tensor,
   ids: tf.Tensor,
-  options: { scale: number; first: number; dropout: Dropout },
+  { scale, first, padding, dropout }: EmbeddingOptions,
 ): tf.Tensor {
-  const { scale, first, dropout } = options;
   const [length, width] = [ids.shape[1]!, table.shape[1]!];
   const window = positions.slice([first, 0], [length, width]);
-  return applyDropout(tf.gather(table, ids.toInt()).mul(scale).add(window), dropout);
+  const rows = tf.gather(padding === null ? table : withoutRowGradient(table, padding), ids.toInt());
+  return applyDropout(rows.mul(scale).add(window), dropout);
+}
+
+/** The matrix itself, but what flows back through it is zero in one row. */
+function withoutRowGradient(matrix: tf.Tensor, row: number): tf.Tensor {
+  const kept = tf.range(0, matrix.shape[0]).notEqual(row).toFloat().expandDims(1); // [V, 1]
+  return tf.customGrad((x) => ({
+    value: (x as tf.Tensor).clone(),
+    gradFunc: (dy: tf.Tensor) => dy.mul(kept),
+  }))(matrix);
 }
 
 export function crossEntropy(

@@ -147,11 +147,7 @@ class ReverseWalk {
 
   private accumulate(id: number, gradient: tf.Tensor): void {
     const before = this.gradients.get(id);
-    const sum = before === undefined ? gradient : tf.add(before, gradient);
-    if (before !== undefined) {
-      before.dispose();
-      gradient.dispose();
-    }
+    const sum = before === undefined ? gradient : addTo(before, gradient);
     const pending = this.pending.get(id)! - 1;
     this.pending.set(id, pending);
     const index = this.parameterIndex.get(id);
@@ -163,6 +159,15 @@ class ReverseWalk {
     this.onGradient(index, sum);
     sum.dispose();
   }
+}
+
+/** The sum of two gradients, whose tensors end. A kernel that added to the first itself returns a tensor over the same data. */
+function addTo(before: tf.Tensor, gradient: tf.Tensor): tf.Tensor {
+  const isAdded = before.dataId === gradient.dataId;
+  const sum = isAdded ? gradient : tf.add(before, gradient);
+  before.dispose();
+  if (!isAdded) gradient.dispose();
+  return sum;
 }
 
 /** The inputs of a node, with their names, that depend on a parameter. Optional inputs may be null. */

@@ -36,7 +36,6 @@ import {
   type Stack,
 } from './parameters.js';
 import { sinusoidalPositions } from './positions.js';
-import { withholdRowGradient } from './withhold.js';
 
 // Shapes:
 //   B samples of a micro-batch   S, T tokens of the longest source and target   V vocabulary
@@ -95,7 +94,7 @@ export class Transformer {
   encode(source: tf.Tensor2D, lengths: tf.Tensor, random: DropoutKey | null): tf.Tensor3D {
     return tf.tidy(() => {
       const dropouts = new DropoutSites(random, this.config.dropout, RandomSite.dropout);
-      const path = this.enter(this.encoder, this.table, source, 0, dropouts);
+      const path = this.enter(this.encoder, source, 0, dropouts);
       for (const layer of this.encoder.layers) {
         const qkv = apply(layer.selfQkv, path.hidden); // [B, S, 3d]
         const context = selfAttention(qkv, lengths, this.config.heads, false); // [B, S, d]
@@ -118,7 +117,7 @@ export class Transformer {
   ): tf.Tensor3D {
     return tf.tidy(() => {
       const dropouts = new DropoutSites(random, this.config.dropout, this.firstDecoderSite());
-      const path = this.enter(this.decoder, this.decoderTable(), input, 0, dropouts);
+      const path = this.enter(this.decoder, input, 0, dropouts);
       const [batch, length] = input.shape;
       // A causal mask alone hides the padding from every position before it.
       const lengths = tf.fill([batch], length, 'int32'); // [B]
@@ -176,7 +175,7 @@ export class Transformer {
     assert(position === cache.length, `position ${cache.length} comes next, got ${position}`);
     const { width, heads, activation } = this.config;
     return tf.tidy(() => {
-      const path = this.enter(this.decoder, this.table, tokens, position, new DropoutSites(null, 0, 0));
+      const path = this.enter(this.decoder, tokens, position, new DropoutSites(null, 0, 0));
       const lengths = tf.fill([cache.rows], position + 1, 'int32'); // [B]
       this.decoder.layers.forEach((layer, index) => {
         const [q, kv] = tf.split(apply(layer.selfQkv, path.hidden), [width, 2 * width], 2); // [B, 1, d], [B, 1, 2d]
@@ -195,25 +194,14 @@ export class Transformer {
     this.computedPositions?.dispose();
   }
 
-  /**
-   * The embeddings as the decoder looks them up. PyTorch's nn.Embedding, hence Hugging Face's models, gives its
-   * padding row no gradient from look-ups. Padding never reaches the loss, so this matters only where the decoder
-   * starts from the padding token, as Marian's does: that row is trained by the output product alone.
-   */
-  private decoderTable(): tf.Tensor {
-    const { padId, startId } = this.config;
-    return startId === padId ? withholdRowGradient(this.table, padId) : this.table;
-  }
-
   /** ids [B, T], which stand at positions `first` and on -> the residual path of a stack. */
   private enter(
     stack: StackParameters,
-    table: tf.Tensor,
     ids: tf.Tensor2D,
     first: number,
     dropouts: DropoutSites,
   ): ResidualPath {
-    const { maxLength, width, norm } = this.config;
+    const { maxLength, width, norm, padId } = this.config;
     const length = first + ids.shape[1];
     if (length > maxLength) {
       throw new UserError(
@@ -223,7 +211,10 @@ export class Transformer {
     }
     const dropout: Dropout = dropouts.next();
     const scale = Math.sqrt(width);
-    const embedded = embedding(table, stack.positions, ids, { scale, first, dropout }); // [B, T, d]
+    // Like PyTorch's nn.Embedding, hence Hugging Face's models. Padding never reaches the loss, so this matters only where
+    // the decoder starts from the padding token, as Marian's does: that row is trained by the output product alone.
+    const options = { scale, first, padding: padId, dropout };
+    const embedded = embedding(this.table, stack.positions, ids, options); // [B, T, d]
     return new ResidualPath(embedded, stack.norms, norm, dropouts);
   }
 

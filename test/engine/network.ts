@@ -45,7 +45,7 @@ export function network(
 ): { loss: tf.Scalar; correct: tf.Scalar } {
   const p = Object.fromEntries(Object.keys(shapes).map((name, i) => [name, parameters[i]!])) as Named;
   const positions = randomTensor(30, [12, WIDTH]);
-  const options = { scale: 4, first: 0, dropout };
+  const options = { scale: 4, first: 0, padding: null, dropout };
   const source = ops.embedding(p.table, positions, randomIds(31, [BATCH, SOURCE], VOCABULARY), options);
   const target = ops.embedding(p.table, positions, randomIds(32, [BATCH, TARGET], VOCABULARY), options);
   const memory = ops.layerNorm(source, p.gamma, p.beta);

@@ -128,7 +128,7 @@ test('a wrong shape or type is named with its operation and argument', () => {
       () => ops.selfAttention(tf.zeros([2, 4, 12]), ids, 3, true),
       /a width that 3 heads divide, got 4/,
     );
-    const options = { scale: 1, first: 2, dropout: null };
+    const options = { scale: 1, first: 2, padding: null, dropout: null };
     assert.throws(
       () => ops.embedding(tf.zeros([9, 4]), tf.zeros([3, 4]), tf.zeros([1, 2], 'int32'), options),
       /positions within \[0, 3\), got \[2, 4\)/,

@@ -179,7 +179,7 @@ export interface Kernels {
     scale: number,
     dropout: DropoutSpec,
   ): void;
-  /** dTable[V,d] is written whole (rows not used are zero) unless `accumulate`; rows that share an id are added in row order. */
+  /** dTable[V,d] is written whole (rows not used are zero) unless `accumulate`; rows that share an id are added in row order, those of the id `padding` left out (-1: none). */
   embeddingGradient(
     dOut: Float32Array,
     ids: Int32Array,
@@ -189,6 +189,7 @@ export interface Kernels {
     width: number,
     scale: number,
     dropout: DropoutSpec,
+    padding: number,
     accumulate: boolean,
   ): void;
 

@@ -13,8 +13,15 @@ export interface Output {
   readonly values: Float32Array;
 }
 
+/** Where a parameter's gradient belongs, and the tensor data that stands for it once something was written there. */
+interface GradientSlot {
+  readonly values: Float32Array;
+  dataId: tf.DataId | null;
+}
+
 export class NativeBackend extends tf.MathBackendCPU {
   readonly allocator: CachingAllocator;
+  private gradientSlots = new Map<tf.DataId, GradientSlot>();
 
   constructor(readonly addon: Addon) {
     super();
@@ -63,6 +70,32 @@ export class NativeBackend extends tf.MathBackendCPU {
     const dataId = {};
     this.data.set(dataId, { values, dtype: 'float32', refCount: 1 });
     return { info: { dataId, shape: [...shape], dtype: 'float32' }, values };
+  }
+
+  /** From now on gradients of these parameters are written to (or added in) the caller's memory. */
+  setGradientSlots(slots: Iterable<readonly [tf.Tensor, Float32Array]>): void {
+    this.gradientSlots = new Map();
+    for (const [{ dataId }, values] of slots) this.gradientSlots.set(dataId, { values, dataId: null });
+  }
+
+  /**
+   * The output for a gradient of `parameter`: in its slot, when it has one. A second gradient of the same parameter shares the
+   * first one's tensor data, and `accumulate` says that it must be added there.
+   */
+  gradientOutput({ dataId, shape }: tf.TensorInfo): Output & { readonly accumulate: boolean } {
+    const slot = this.gradientSlots.get(dataId);
+    if (!slot) return { ...this.output(shape), accumulate: false };
+    const { values } = slot;
+    const accumulate = slot.dataId !== null && this.data.has(slot.dataId);
+    if (accumulate) this.incRef(slot.dataId!);
+    else slot.dataId = this.write(values, shape, 'float32');
+    return { info: { dataId: slot.dataId!, shape, dtype: 'float32' }, values, accumulate };
+  }
+
+  /** The same for a kernel that cannot add: only the first gradient goes to the slot, the reverse walk adds the others. */
+  firstGradientOutput(parameter: tf.TensorInfo): Output {
+    const slot = this.gradientSlots.get(parameter.dataId);
+    return slot?.dataId === null ? this.gradientOutput(parameter) : this.output(parameter.shape);
   }
 
   /** A second tensor over the same memory. */

@@ -35,10 +35,14 @@ export class GradientSum {
     this.stack = [];
   }
 
-  /** The next micro-batch's gradient follows, range by range. The last one's sum is written to `out`. */
-  beginLeaf(leaf: number, isLast: boolean, out: Float32Array): void {
+  /**
+   * The next micro-batch's gradient follows, range by range. The last one's sum is written to `out`. Returns the memory
+   * that it is gathered in: a range that was written there already need not be copied.
+   */
+  beginLeaf(leaf: number, isLast: boolean, out: Float32Array): Float32Array {
     const values = isLast ? out : (this.free.pop() ?? new Float32Array(this.options.elements));
     this.target = { leaf, isLast, values };
+    return values;
   }
 
   /** The gradient of elements [offset, offset + size) of this micro-batch; null: zeros. */
@@ -46,8 +50,8 @@ export class GradientSum {
     const { wire, arithmetic } = this.options;
     const { values, isLast } = this.target;
     const range = values.subarray(offset, offset + size);
-    if (gradient) range.set(gradient);
-    else range.fill(0);
+    if (!gradient) range.fill(0);
+    else if (!isSameMemory(gradient, range)) range.set(gradient);
     if (wire === 'bfloat16') arithmetic.roundToBfloat16(range, size);
     if (!isLast) return;
     for (let i = this.stack.length - 1; i >= 0; i--) {
@@ -73,4 +77,8 @@ export class GradientSum {
     }
     this.stack.push({ node, values });
   }
+}
+
+function isSameMemory(a: Float32Array, b: Float32Array): boolean {
+  return a.buffer === b.buffer && a.byteOffset === b.byteOffset;
 }

@@ -73,7 +73,8 @@ export class Trainer {
     for (let leaf = start; leaf < end; leaf++) {
       if (handlers.isCancelled()) return undefined;
       const isLast = leaf === end - 1;
-      this.sum.beginLeaf(leaf, isLast, this.options.gradients[buffer]!);
+      const memory = this.sum.beginLeaf(leaf, isLast, this.options.gradients[buffer]!);
+      this.directGradients(this.models[slot]!, memory);
       const finals = new ChunkCounter(this.grid, isLast ? (chunk) => handlers.chunk(chunk) : () => undefined);
       stats.push(
         this.computeLeaf(this.models[slot]!, batches[leaf - start]!, { step, microBatch: leaf }, finals),
@@ -82,6 +83,15 @@ export class Trainer {
       handlers.progress();
     }
     return stats;
+  }
+
+  /** Has kernels write the gradients of parameters where the sum wants them. */
+  private directGradients({ parameters }: Model, memory: Float32Array): void {
+    this.options.engine.setGradientSlots(
+      parameters.trainable.map(
+        ({ spec, tensor }) => [tensor, memory.subarray(spec.offset, spec.offset + spec.size)] as const,
+      ),
+    );
   }
 
   private computeLeaf(

@@ -68,7 +68,7 @@ test('an index outside its table is a RangeError that says which', () => {
       message: `ids: element 1 is ${bad}, expected 0 to 3`,
     });
     assert.throws(
-      () => addon.embeddingGradient(out, ids, table, 2, 4, 2, 1, none, false),
+      () => addon.embeddingGradient(out, ids, table, 2, 4, 2, 1, none, -1, false),
       /^RangeError: ids/,
     );
     const [bias, rows] = [new Float32Array(4), Int32Array.of(0, 1)];

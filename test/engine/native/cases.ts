@@ -130,8 +130,8 @@ function attentionCases({ b, tq, tk, h, d, causal, lengths }: AttentionSize): Ca
   };
   const size = `B${b} Tq${tq} Tk${tk} H${h} D${d}${causal ? ' causal' : ''}`;
   return [
-    { name: `attention ${size}`, matmul: false, run: forward },
-    { name: `attentionGradient ${size}`, matmul: false, run: gradient },
+    { name: `attention ${size}`, matmul: true, run: forward },
+    { name: `attentionGradient ${size}`, matmul: true, run: gradient },
   ];
 }
 
@@ -170,10 +170,10 @@ function normCases(rows: number, width: number, spec: DropoutSpec): Case[] {
 function embeddingCases(rows: number, length: number, width: number, spec: DropoutSpec): Case[] {
   const vocabulary = 300;
   const ids = integers(rows, 1, vocabulary / 3);
-  const gradient = (kernels: Kernels, accumulate: boolean): Float32Array[] => {
+  const gradient = (kernels: Kernels, accumulate: boolean, padding = -1): Float32Array[] => {
     const dTable = accumulate ? randoms(vocabulary * width, 5) : fresh(vocabulary * width);
     const dOut = randoms(rows * width, 4);
-    kernels.embeddingGradient(dOut, ids, dTable, rows, vocabulary, width, 16, spec, accumulate);
+    kernels.embeddingGradient(dOut, ids, dTable, rows, vocabulary, width, 16, spec, padding, accumulate);
     return [dTable];
   };
   const size = `${rows}×${width} rate ${spec.rate}`;
@@ -190,6 +190,7 @@ function embeddingCases(rows: number, length: number, width: number, spec: Dropo
     },
     { name: `embeddingGradient ${size}`, matmul: false, run: (k) => gradient(k, false) },
     { name: `embeddingGradient, added, ${size}`, matmul: false, run: (k) => gradient(k, true) },
+    { name: `embeddingGradient, padded, ${size}`, matmul: false, run: (k) => gradient(k, true, ids[0]) },
   ];
 }
 

@@ -51,9 +51,8 @@ describe('fast kernels', () => {
     }
   });
 
-  test('what is not a matrix product of oneDNN has the same bits on every instruction set', () => {
-    const own = cases().filter(({ matmul }) => !matmul || addon.info().matmul === 'portable');
-    for (const { name, run } of own) {
+  test('what is not a matrix product has the same bits on every instruction set', () => {
+    for (const { name, run } of cases().filter(({ matmul }) => !matmul)) {
       addon.setIsa(best);
       const expected = bitsOf(run(addon));
       for (const isa of ['avx2', 'sse2'] as const) {
@@ -74,7 +73,7 @@ describe('our own matrix product', () => {
   ] as const)
     // prettier-ignore
     for (const [transposeA, transposeB] of [[false, false], [false, true], [true, false], [true, true]] as const)
-      test(`${m}×${k}×${n} ${transposeA} ${transposeB} equals the naive one, bit for bit on every instruction set`, () => {
+      test(`${m}×${k}×${n} ${transposeA} ${transposeB} equals the naive one, with the same bits wherever multiply-add is fused`, () => {
         const [a, b] = [randoms(m * k, 1), randoms(k * n, 2)];
         const expected = new Float32Array(m * n);
         addon.naive.matmul(a, b, expected, m, k, n, transposeA, transposeB);
@@ -84,8 +83,8 @@ describe('our own matrix product', () => {
           addon.elementary.product(a, b, c, m, k, n, transposeA, transposeB);
           return c;
         });
-        assert.ok(difference(products[0]!, expected) < 2e-5);
-        for (const product of products) assert.ok(bitsOf([product]).equals(bitsOf([products[0]!])));
+        for (const product of products) assert.ok(difference(product, expected) < 2e-5);
+        assert.ok(bitsOf([products[1]!]).equals(bitsOf([products[2]!])));
       });
 });
 

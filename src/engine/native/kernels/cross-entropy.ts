@@ -42,10 +42,10 @@ function gradient(backend: NativeBackend, inputs: Inputs) {
   const table = inputs.table!;
   const [rows, vocabulary] = inputs.dLogits!.shape as [number, number];
   const dHidden = backend.output(hidden.shape);
-  const dTable = backend.output(table.shape);
+  const dTable = backend.gradientOutput(table);
   if (rows === 0) {
     dHidden.values.fill(0);
-    dTable.values.fill(0);
+    if (!dTable.accumulate) dTable.values.fill(0);
     return [dHidden.info, dTable.info];
   }
   backend.addon.crossEntropyGradient(
@@ -60,7 +60,7 @@ function gradient(backend: NativeBackend, inputs: Inputs) {
     table.shape[1]!,
     vocabulary,
     backend.floats(inputs.dy!)[0]!,
-    false,
+    dTable.accumulate,
   );
   return [dHidden.info, dTable.info];
 }

@@ -25,20 +25,21 @@ function embedding(backend: NativeBackend, inputs: Inputs, { scale, first, dropo
 function embeddingGradient(
   backend: NativeBackend,
   inputs: Inputs,
-  { scale, vocabulary, dropout }: EmbeddingAttrs,
+  { scale, padding, dropout }: EmbeddingAttrs,
 ) {
   const [batch, length, width] = inputs.dy!.shape as [number, number, number];
-  const dTable = backend.output([vocabulary, width]);
+  const dTable = backend.gradientOutput(inputs.table!);
   backend.addon.embeddingGradient(
     backend.floats(inputs.dy!),
     backend.integers(inputs.ids!),
     dTable.values,
     batch * length,
-    vocabulary,
+    inputs.table!.shape[0]!,
     width,
     scale,
     dropout,
-    false,
+    padding,
+    dTable.accumulate,
   );
   return dTable.info;
 }

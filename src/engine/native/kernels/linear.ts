@@ -50,8 +50,8 @@ function gradientOfProduct(backend: NativeBackend, inputs: Inputs, dz: Float32Ar
   const k = widthOf(x);
   const n = w.shape[0]!;
   const dx = backend.output(x.shape);
-  const dw = backend.output(w.shape);
-  const db = backend.output([n]);
+  const dw = backend.firstGradientOutput(w);
+  const db = backend.firstGradientOutput(inputs.b!);
   backend.addon.linearInputGradient(dz, backend.floats(w), dx.values, m, k, n);
   backend.addon.linearWeightGradient(dz, backend.floats(x), dw.values, db.values, m, k, n, false);
   return [dx.info, dw.info, db.info];

@@ -30,8 +30,8 @@ function addDropoutNorm(backend: NativeBackend, inputs: Inputs, { epsilon, dropo
 function addDropoutNormGradient(backend: NativeBackend, inputs: Inputs, { dropout }: GradientAttrs) {
   const sum = inputs.sum!;
   const dx = backend.output(sum.shape);
-  const dGamma = backend.output([widthOf(sum)]);
-  const dBeta = backend.output([widthOf(sum)]);
+  const dGamma = backend.firstGradientOutput(inputs.gamma!);
+  const dBeta = backend.firstGradientOutput(inputs.beta!);
   // Without dropout residual and x have the same gradient.
   const dResidual = dropout.rate > 0 ? backend.output(sum.shape) : null;
   backend.addon.addDropoutNormGradient(
@@ -78,8 +78,8 @@ function layerNorm(backend: NativeBackend, inputs: Inputs, { epsilon }: NormAttr
 function layerNormGradient(backend: NativeBackend, inputs: Inputs) {
   const x = inputs.x!;
   const dx = backend.output(x.shape);
-  const dGamma = backend.output([widthOf(x)]);
-  const dBeta = backend.output([widthOf(x)]);
+  const dGamma = backend.firstGradientOutput(inputs.gamma!);
+  const dBeta = backend.firstGradientOutput(inputs.beta!);
   backend.addon.addDropoutNormGradient(
     backend.floats(inputs.dy!),
     null,
