@@ -30,6 +30,9 @@ napi_value info(const Arguments& a) {
   set("oneDnnVersion", productVersion());
   set("matmulIsa", productIsa());
   set("compiler", "g++ " __VERSION__);
+  napi_value hasBfloat16;
+  napi_get_boolean(a.env(), multipliesBfloat16(), &hasBfloat16);
+  napi_set_named_property(a.env(), result, "bfloat16", hasBfloat16);
   return result;
 }
 

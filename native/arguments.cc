@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "product.h"
+
 namespace lockstep {
 
 int64_t sizeOf(int64_t a, int64_t b, int64_t c) {
@@ -127,6 +129,14 @@ std::string Arguments::text(int index, const char* name) const {
 
 Activation Arguments::activation(int index, const char* name) const {
   return static_cast<Activation>(asInteger(number(index, name), name, 2));
+}
+
+Precision Arguments::precision(int index, const char* name) const {
+  const auto precision = static_cast<Precision>(asInteger(number(index, name), name, 2));
+  if (precision == Precision::bfloat16 && !multipliesBfloat16()) {
+    throw ArgumentError(true, std::string(name) + ": nothing here multiplies bfloat16; emulate it");
+  }
+  return precision;
 }
 
 napi_value Arguments::property(int index, const char* owner, const char* name) const {

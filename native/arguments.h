@@ -48,6 +48,7 @@ class Arguments {
   bool flag(int index, const char* name) const;
   std::string text(int index, const char* name) const;
   Activation activation(int index, const char* name) const;
+  Precision precision(int index, const char* name) const;
   Dropout dropout(int index) const;
   AttentionShape attentionShape(int index) const;
   AdamW adamW(int index) const;

@@ -19,32 +19,22 @@ void checkIndices(const int32_t* values, int64_t count, int64_t limit, const cha
 
 napi_value linear(const Arguments& a) {
   const int64_t m = a.size(5, "m"), k = a.size(6, "k"), n = a.size(7, "n");
-  const Activation activation = a.activation(8, "activation");
   a.operations().linear(a.floats(0, "x", sizeOf(m, k)), a.floats(1, "w", sizeOf(n, k)),
                         a.floatsOrNull(2, "b", n), a.floats(3, "y", sizeOf(m, n)),
-                        a.floatsOrNull(4, "preActivation", sizeOf(m, n)), m, k, n, activation);
+                        a.floatsOrNull(4, "preActivation", sizeOf(m, n)), m, k, n, a.activation(8, "activation"),
+                        a.precision(9, "precision"));
   return nullptr;
 }
 
-napi_value activationGradient(const Arguments& a) {
-  const int64_t count = a.count(3, "count");
-  a.operations().activationGradient(a.floats(0, "dy", count), a.floats(1, "saved", count),
-                                    a.floats(2, "dz", count), count, a.activation(4, "activation"));
-  return nullptr;
-}
-
-napi_value linearInputGradient(const Arguments& a) {
-  const int64_t m = a.size(3, "m"), k = a.size(4, "k"), n = a.size(5, "n");
-  a.operations().linearInputGradient(a.floats(0, "dz", sizeOf(m, n)), a.floats(1, "w", sizeOf(n, k)),
-                                     a.floats(2, "dx", sizeOf(m, k)), m, k, n);
-  return nullptr;
-}
-
-napi_value linearWeightGradient(const Arguments& a) {
-  const int64_t m = a.size(4, "m"), k = a.size(5, "k"), n = a.size(6, "n");
-  a.operations().linearWeightGradient(a.floats(0, "dz", sizeOf(m, n)), a.floats(1, "x", sizeOf(m, k)),
-                                      a.floats(2, "dw", sizeOf(n, k)), a.floatsOrNull(3, "db", n), m, k, n,
-                                      a.flag(7, "accumulate"));
+napi_value linearGradient(const Arguments& a) {
+  const int64_t m = a.size(7, "m"), k = a.size(8, "k"), n = a.size(9, "n");
+  const Activation activation = a.activation(10, "activation");
+  const float* const saved =
+      activation == Activation::none ? nullptr : a.floats(3, "saved", sizeOf(m, n));
+  a.operations().linearGradient(a.floats(0, "dy", sizeOf(m, n)), a.floats(1, "x", sizeOf(m, k)),
+                                a.floats(2, "w", sizeOf(n, k)), saved, a.floats(4, "dx", sizeOf(m, k)),
+                                a.floats(5, "dw", sizeOf(n, k)), a.floatsOrNull(6, "db", n), m, k, n, activation,
+                                a.flag(11, "accumulate"), a.precision(12, "precision"));
   return nullptr;
 }
 
@@ -137,6 +127,12 @@ napi_value embeddingGradient(const Arguments& a) {
   return nullptr;
 }
 
+// Two bfloat16 in the place of a float.
+int64_t logitFloats(int64_t rows, int64_t vocabulary, Precision precision) {
+  const int64_t count = sizeOf(rows, vocabulary);
+  return precision == Precision::bfloat16 ? (count + 1) / 2 : count;
+}
+
 napi_value crossEntropy(const Arguments& a) {
   const int64_t rows = a.size(7, "rows"), width = a.size(8, "width"), vocabulary = a.size(9, "vocabulary");
   const int32_t* lossRows = a.ints(3, "lossRows", rows);
@@ -144,10 +140,11 @@ napi_value crossEntropy(const Arguments& a) {
   if (rows > 0 && width == 0) throw ArgumentError(true, "width: expected at least 1");
   if (rows > 0) checkIndices(lossRows, rows, a.length(0, "hidden") / width, "lossRows");
   checkIndices(labels, rows, vocabulary, "labels");
+  const Precision precision = a.precision(11, "precision");
   a.operations().crossEntropy(a.floats(0, "hidden", 0), a.floats(1, "table", sizeOf(vocabulary, width)),
                               a.floats(2, "bias", vocabulary), lossRows, labels,
-                              a.floatsOrNull(5, "dLogits", sizeOf(rows, vocabulary)), a.floats(6, "result", 2),
-                              rows, width, vocabulary, a.number(10, "smoothing"));
+                              a.floatsOrNull(5, "dLogits", logitFloats(rows, vocabulary, precision)),
+                              a.floats(6, "result", 2), rows, width, vocabulary, a.number(10, "smoothing"), precision);
   return nullptr;
 }
 
@@ -156,12 +153,14 @@ napi_value crossEntropyGradient(const Arguments& a) {
   const int64_t width = a.size(8, "width"), vocabulary = a.size(9, "vocabulary");
   const int32_t* lossRows = a.ints(3, "lossRows", rows);
   checkIndices(lossRows, rows, hiddenRows, "lossRows");
+  const Precision precision = a.precision(12, "precision");
   a.operations().crossEntropyGradient(
-      a.floats(0, "dLogits", sizeOf(rows, vocabulary)), a.floats(1, "hidden", sizeOf(hiddenRows, width)),
+      a.floats(0, "dLogits", logitFloats(rows, vocabulary, precision)),
+      a.floats(1, "hidden", sizeOf(hiddenRows, width)),
       a.floats(2, "table", sizeOf(vocabulary, width)), lossRows,
       a.floats(4, "dHidden", sizeOf(hiddenRows, width)), a.floats(5, "dTable", sizeOf(vocabulary, width)),
       hiddenRows, rows, width, vocabulary, static_cast<float>(a.number(10, "scale")),
-      a.flag(11, "accumulate"));
+      a.flag(11, "accumulate"), precision);
   return nullptr;
 }
 
@@ -169,9 +168,7 @@ napi_value crossEntropyGradient(const Arguments& a) {
 
 void bindModelOperations(napi_env env, napi_value target, const Operations& operations) {
   define<linear>(env, target, "linear", &operations);
-  define<activationGradient>(env, target, "activationGradient", &operations);
-  define<linearInputGradient>(env, target, "linearInputGradient", &operations);
-  define<linearWeightGradient>(env, target, "linearWeightGradient", &operations);
+  define<linearGradient>(env, target, "linearGradient", &operations);
   define<matmul>(env, target, "matmul", &operations);
   define<attention>(env, target, "attention", &operations);
   define<attentionGradient>(env, target, "attentionGradient", &operations);

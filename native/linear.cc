@@ -1,22 +1,24 @@
 // Linear layers: panels of the matrix products, with bias and activation applied while a panel is in cache. The
 // sizes of panels are fixed, so that bits depend on no number of threads; they were chosen by measurement.
+#include <vector>
+
+#include "formats.h"
 #include "operations.h"
-#include "pool.h"
-#include "product.h"
-#include "scratch.h"
-#include "select.h"
 
 namespace lockstep {
 namespace {
 
 constexpr int64_t kRows = 256;
-constexpr int64_t kElements = 16384;  // of an elementwise panel
 
-void linear(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m,
-            int64_t k, int64_t n, Activation activation) {
+template <typename Format>
+void linearOf(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m, int64_t k,
+              int64_t n, Activation activation) {
+  using Element = typename Format::Element;
+  const Element* const weights = operand<Format>(Slot::weights, w, n * k);
   forPanelsOf(kRows, m, [=](int64_t first, int64_t rows) {
     float* const panel = y + first * n;
-    multiply({x + first * k, k, 1}, {w, 1, k}, panel, n, rows, k, n, false);
+    const Element* const inputs = panelOperand<Format>(Slot::panel, x + first * k, rows * k);
+    multiply(Matrix<Element>{inputs, k, 1}, Matrix<Element>{weights, 1, k}, panel, n, rows, k, n, false);
     if (b || preActivation || activation != Activation::none) {
       kernels().biasActivation(panel, b, preActivation ? preActivation + first * n : nullptr, rows, n,
                                static_cast<int>(activation));
@@ -24,42 +26,68 @@ void linear(const float* x, const float* w, const float* b, float* y, float* pre
   });
 }
 
-void activationGradient(const float* dy, const float* saved, float* dz, int64_t count,
-                        Activation activation) {
-  forPanelsOf(kElements, count, [=](int64_t first, int64_t size) {
-    kernels().activationGradient(dy + first, saved + first, dz + first, size, static_cast<int>(activation));
-  });
+// dz = dy * activation'(saved), or dy itself.
+const float* throughActivation(const float* dy, const float* saved, float* dz, int64_t count, Activation activation) {
+  if (activation == Activation::none) return dy;
+  kernels().activationGradient(dy, saved, dz, count, static_cast<int>(activation));
+  return dz;
 }
 
-void linearInputGradient(const float* dz, const float* w, float* dx, int64_t m, int64_t k, int64_t n) {
-  forPanelsOf(kRows, m, [=](int64_t first, int64_t rows) {
-    multiply({dz + first * n, n, 1}, {w, k, 1}, dx + first * k, k, rows, n, k, false);
-  });
-}
-
-// Panels of the weight's rows, each over all tokens in one product. oneDNN 2.6 is fast with a transposed operand
-// only where that is dense, so with many tokens dz's columns are copied out first.
-void linearWeightGradient(const float* dz, const float* x, float* dw, float* db, int64_t m, int64_t k,
-                          int64_t n, bool accumulate) {
-  forPanelsOf(n >= 1024 ? 256 : 128, n, [=](int64_t first, int64_t rows) {
-    const float* columns = dz + first;
-    int64_t stride = n;
-    if (m >= 1024 && rows < n) {
-      float* const dense = scratch(Slot::panel, m * rows);
-      kernels().copyColumns(columns, n, m, rows, dense);
-      columns = dense;
-      stride = rows;
+// Panels of tokens first: while one is in cache it passes the activation, gives its part of the bias's gradient and its
+// rows of dx. What the weight's gradient needs of it, which goes across all tokens, is kept in the products' format.
+template <typename Format>
+void linearGradientOf(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw,
+                      float* db, int64_t m, int64_t k, int64_t n, Activation activation, bool accumulate) {
+  using Element = typename Format::Element;
+  const Element* const weights = operand<Format>(Slot::weights, w, n * k);
+  const bool isKept = Format::kConverts || activation != Activation::none;
+  Element* const kept = isKept ? elements<Format>(Slot::gradients, m * n) : nullptr;
+  std::vector<float> parts(db ? static_cast<size_t>((m + kRows - 1) / kRows * n) : 0);
+  forPanelsOf(kRows, m, [&, kept, weights](int64_t first, int64_t rows) {
+    const int64_t at = first * n;
+    const Element* operands;
+    const float* dz;
+    if constexpr (Format::kConverts) {
+      dz = throughActivation(dy + at, saved + at, scratch(Slot::panel, rows * n), rows * n, activation);
+      Format::convert(dz, kept + at, rows * n);
+      operands = kept + at;
+    } else {
+      operands = dz = throughActivation(dy + at, saved + at, kept + at, rows * n, activation);
     }
-    multiply({columns, 1, stride}, {x, k, 1}, dw + first * k, k, rows, m, k, accumulate);
-    if (db) kernels().columnSums(columns, stride, m, rows, db + first);
+    if (db) kernels().columnSums(dz, n, rows, n, parts.data() + first / kRows * n);
+    multiply(Matrix<Element>{operands, n, 1}, Matrix<Element>{weights, k, 1}, dx + first * k, k, rows, n, k, false);
+  });
+  if (db) kernels().columnSums(parts.data(), n, (m + kRows - 1) / kRows, n, db);
+  const Element* dzs;
+  if constexpr (Format::kConverts) {
+    dzs = kept;
+  } else {
+    dzs = isKept ? kept : dy;
+  }
+  weightGradient(dzs, operand<Format>(Slot::inputs, x, m * k), dw, m, k, n, accumulate);
+}
+
+void linear(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m, int64_t k,
+            int64_t n, Activation activation, Precision precision) {
+  withFormat(precision, [&](auto format) {
+    linearOf<decltype(format)>(x, w, b, y, preActivation, m, k, n, activation);
+  });
+}
+
+void linearGradient(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw,
+                    float* db, int64_t m, int64_t k, int64_t n, Activation activation, bool accumulate,
+                    Precision precision) {
+  withFormat(precision, [&](auto format) {
+    linearGradientOf<decltype(format)>(dy, x, w, saved, dx, dw, db, m, k, n, activation, accumulate);
   });
 }
 
 void matmul(const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n, bool transposeA,
             bool transposeB) {
-  const MatrixView right = {b, transposeB ? 1 : n, transposeB ? k : 1};
+  const Matrix<float> right = {b, transposeB ? 1 : n, transposeB ? k : 1};
   forPanelsOf(kRows, m, [=](int64_t first, int64_t rows) {
-    const MatrixView left = transposeA ? MatrixView{a + first, 1, m} : MatrixView{a + first * k, k, 1};
+    const Matrix<float> left =
+        transposeA ? Matrix<float>{a + first, 1, m} : Matrix<float>{a + first * k, k, 1};
     multiply(left, right, c + first * n, n, rows, k, n, false);
   });
 }
@@ -68,9 +96,7 @@ void matmul(const float* a, const float* b, float* c, int64_t m, int64_t k, int6
 
 void fillLinear(Operations& table) {
   table.linear = linear;
-  table.activationGradient = activationGradient;
-  table.linearInputGradient = linearInputGradient;
-  table.linearWeightGradient = linearWeightGradient;
+  table.linearGradient = linearGradient;
   table.matmul = matmul;
 }
 

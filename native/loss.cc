@@ -1,13 +1,10 @@
-// The tied output product with cross-entropy. Only the rows that carry loss have logits, 256 of them at a time, and
-// their gradient takes the logits' place.
+// The tied output product with cross-entropy. Only the rows that carry loss have logits, 256 of them at a time. Their
+// gradient takes the logits' place, or, where products take another format, is kept in that format alone.
 #include <cstring>
 #include <vector>
 
+#include "formats.h"
 #include "operations.h"
-#include "pool.h"
-#include "product.h"
-#include "scratch.h"
-#include "select.h"
 
 namespace lockstep {
 namespace {
@@ -23,25 +20,34 @@ void gather(const float* a, const int32_t* rows, int64_t count, int64_t width, f
   }
 }
 
-void crossEntropy(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
-                  const int32_t* labels, float* dLogits, float* result, int64_t rows, int64_t width,
-                  int64_t vocabulary, double smoothing) {
+template <typename Format>
+void crossEntropyOf(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
+                    const int32_t* labels, typename Format::Element* dLogits, float* result, int64_t rows,
+                    int64_t width, int64_t vocabulary, double smoothing) {
+  using Element = typename Format::Element;
   std::vector<LossRow> lossOf(static_cast<size_t>(rows));
+  const Element* const weights = operand<Format>(Slot::weights, table, vocabulary * width);
   for (int64_t block = 0; block < rows; block += kRows) {
     const int64_t count = rows - block < kRows ? rows - block : kRows;
-    // This thread's scratch, but the panels below that other threads take use it too: it stays until the next
-    // block. Nothing inside the panels asks for the same slot.
-    float* const gathered = scratch(Slot::panel, count * (width + (dLogits ? 0 : vocabulary)));
-    float* const logits = dLogits ? dLogits + block * vocabulary : gathered + count * width;
+    // Logits need a place of their own unless their gradient is kept as it is computed.
+    bool inPlace = false;
+    if constexpr (!Format::kConverts) inPlace = dLogits != nullptr;
+    // This thread's scratch, which the panels below read on other threads too: nothing in them asks for these slots.
+    float* const gathered = scratch(Slot::inputs, count * width);
+    float* logits = inPlace ? nullptr : scratch(Slot::gradients, count * vocabulary);
+    if constexpr (!Format::kConverts) logits = inPlace ? dLogits + block * vocabulary : logits;
     gather(hidden, lossRows + block, count, width, 1, gathered);
+    const Element* const inputs = panelOperand<Format>(Slot::kernel, gathered, count * width);
     forPanelsOf(kTableRows, vocabulary, [=](int64_t first, int64_t size) {
-      multiply({gathered, width, 1}, {table + first * width, 1, width}, logits + first, vocabulary, count, width,
-               size, false);
+      multiply(Matrix<Element>{inputs, width, 1}, Matrix<Element>{weights + first * width, 1, width}, logits + first,
+               vocabulary, count, width, size, false);
     });
     forPanelsOf(8, count, [&](int64_t first, int64_t size) {
       for (int64_t i = first; i < first + size; i++) {
-        lossOf[block + i] = kernels().crossEntropy(logits + i * vocabulary, bias, vocabulary, labels[block + i],
-                                                   smoothing, dLogits != nullptr);
+        float* const row = logits + i * vocabulary;
+        lossOf[block + i] =
+            kernels().crossEntropy(row, bias, vocabulary, labels[block + i], smoothing, dLogits != nullptr);
+        if (Format::kConverts && dLogits) Format::convert(row, dLogits + (block + i) * vocabulary, vocabulary);
       }
     });
   }
@@ -54,25 +60,49 @@ void crossEntropy(const float* hidden, const float* table, const float* bias, co
   result[1] = static_cast<float>(correct);
 }
 
-void crossEntropyGradient(const float* dLogits, const float* hidden, const float* table,
-                          const int32_t* lossRows, float* dHidden, float* dTable, int64_t hiddenRows,
-                          int64_t rows, int64_t width, int64_t vocabulary, float scale, bool accumulate) {
+template <typename Format>
+void crossEntropyGradientOf(const typename Format::Element* dLogits, const float* hidden, const float* table,
+                            const int32_t* lossRows, float* dHidden, float* dTable, int64_t hiddenRows, int64_t rows,
+                            int64_t width, int64_t vocabulary, float scale, bool accumulate) {
+  using Element = typename Format::Element;
   // A row may carry loss twice; its gradients are added in order. Hence one dense result first.
-  std::vector<float> dense(static_cast<size_t>(rows * width));
+  float* const dense = scratch(Slot::gradients, rows * width);
+  const Element* const weights = operand<Format>(Slot::weights, table, vocabulary * width);
   forPanelsOf(kHiddenRows, rows, [&](int64_t first, int64_t count) {
-    multiply({dLogits + first * vocabulary, vocabulary, 1}, {table, width, 1}, dense.data() + first * width,
-             width, count, vocabulary, width, false);
+    multiply(Matrix<Element>{dLogits + first * vocabulary, vocabulary, 1}, Matrix<Element>{weights, width, 1},
+             dense + first * width, width, count, vocabulary, width, false);
   });
   std::memset(dHidden, 0, static_cast<size_t>(hiddenRows * width) * sizeof(float));
   for (int64_t i = 0; i < rows; i++) {
-    float* const term = dense.data() + i * width;
+    float* const term = dense + i * width;
     float* const row = dHidden + lossRows[i] * width;
     kernels().scaled(term, scale, term, width);
     kernels().add(row, row, term, width, false);
   }
-  gather(hidden, lossRows, rows, width, scale, dense.data());
-  const Operations& operations = fastOperations();
-  operations.linearWeightGradient(dLogits, dense.data(), dTable, nullptr, rows, width, vocabulary, accumulate);
+  gather(hidden, lossRows, rows, width, scale, dense);
+  weightGradient(dLogits, operand<Format>(Slot::inputs, dense, rows * width), dTable, rows, width, vocabulary,
+                 accumulate);
+}
+
+void crossEntropy(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
+                  const int32_t* labels, float* dLogits, float* result, int64_t rows, int64_t width,
+                  int64_t vocabulary, double smoothing, Precision precision) {
+  withFormat(precision, [&](auto format) {
+    using Format = decltype(format);
+    auto* const kept = reinterpret_cast<typename Format::Element*>(dLogits);
+    crossEntropyOf<Format>(hidden, table, bias, lossRows, labels, kept, result, rows, width, vocabulary, smoothing);
+  });
+}
+
+void crossEntropyGradient(const float* dLogits, const float* hidden, const float* table, const int32_t* lossRows,
+                          float* dHidden, float* dTable, int64_t hiddenRows, int64_t rows, int64_t width,
+                          int64_t vocabulary, float scale, bool accumulate, Precision precision) {
+  withFormat(precision, [&](auto format) {
+    using Format = decltype(format);
+    const auto* const kept = reinterpret_cast<const typename Format::Element*>(dLogits);
+    crossEntropyGradientOf<Format>(kept, hidden, table, lossRows, dHidden, dTable, hiddenRows, rows, width,
+                                   vocabulary, scale, accumulate);
+  });
 }
 
 }  // namespace

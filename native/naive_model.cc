@@ -1,5 +1,5 @@
-// The model's operations as plain loops with float64 sums and libm: slow, obviously right, and what the fast
-// kernels are tested against. Not used in training.
+// Norms and embeddings as plain loops with float64 sums and libm: slow, obviously right, and what the fast kernels are
+// tested against, like everything in naive_*.cc. Not used in training.
 #include <cmath>
 #include <vector>
 
@@ -9,75 +9,12 @@
 namespace lockstep {
 namespace {
 
-double normalCdf(double x) { return 0.5 * std::erfc(-x * std::sqrt(0.5)); }
-
-double activated(double z, Activation activation) {
-  if (activation == Activation::relu) return z > 0 || std::isnan(z) ? z : 0;
-  if (activation == Activation::gelu) return z * normalCdf(z);
-  return z;
-}
-
 // What an element of a dropout's input is multiplied by.
 float dropoutFactor(const Dropout& dropout, int64_t index) {
   if (dropout.rate == 0) return 1;
   const uint32_t word = philoxWord(static_cast<uint64_t>(index), dropout.seed, dropout.site,
                                    dropout.microBatch, dropout.step);
   return word >= dropout.threshold() ? dropout.scale() : 0;
-}
-
-// c[i,j] = Σ_p a[i * ai + p * ap] * b[p * bp + j * bj], added to what c holds when `accumulate`.
-void product(const float* a, int64_t ai, int64_t ap, const float* b, int64_t bp, int64_t bj, float* c,
-             int64_t m, int64_t k, int64_t n, bool accumulate) {
-  for (int64_t i = 0; i < m; i++) {
-    for (int64_t j = 0; j < n; j++) {
-      double sum = accumulate ? c[i * n + j] : 0;
-      for (int64_t p = 0; p < k; p++) sum += double(a[i * ai + p * ap]) * b[p * bp + j * bj];
-      c[i * n + j] = static_cast<float>(sum);
-    }
-  }
-}
-
-void linear(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m,
-            int64_t k, int64_t n, Activation activation) {
-  product(x, k, 1, w, 1, k, y, m, k, n, false);
-  for (int64_t i = 0; i < m * n; i++) {
-    const float z = b ? y[i] + b[i % n] : y[i];
-    if (preActivation) preActivation[i] = z;
-    y[i] = static_cast<float>(activated(z, activation));
-  }
-}
-
-void activationGradient(const float* dy, const float* saved, float* dz, int64_t count,
-                        Activation activation) {
-  for (int64_t i = 0; i < count; i++) {
-    const double z = saved[i];
-    double slope = 1;
-    if (activation == Activation::relu) slope = z > 0 ? 1 : 0;
-    if (activation == Activation::gelu) {
-      slope = normalCdf(z) + z * std::exp(-0.5 * z * z) / std::sqrt(2 * M_PI);
-    }
-    dz[i] = static_cast<float>(dy[i] * slope);
-  }
-}
-
-void linearInputGradient(const float* dz, const float* w, float* dx, int64_t m, int64_t k, int64_t n) {
-  product(dz, n, 1, w, k, 1, dx, m, n, k, false);
-}
-
-void linearWeightGradient(const float* dz, const float* x, float* dw, float* db, int64_t m, int64_t k,
-                          int64_t n, bool accumulate) {
-  product(dz, 1, n, x, k, 1, dw, n, m, k, accumulate);
-  for (int64_t j = 0; db && j < n; j++) {
-    double sum = 0;
-    for (int64_t i = 0; i < m; i++) sum += dz[i * n + j];
-    db[j] = static_cast<float>(sum);
-  }
-}
-
-void matmul(const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n, bool transposeA,
-            bool transposeB) {
-  product(a, transposeA ? 1 : k, transposeA ? m : 1, b, transposeB ? 1 : n, transposeB ? k : 1, c, m, k, n,
-          false);
 }
 
 void addDropoutNorm(const float* residual, const float* x, const float* gamma, const float* beta, float* sum,
@@ -157,65 +94,13 @@ void embeddingGradient(const float* dOut, const int32_t* ids, float* dTable, int
   }
 }
 
-void crossEntropy(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
-                  const int32_t* labels, float* dLogits, float* result, int64_t rows, int64_t width,
-                  int64_t vocabulary, double smoothing) {
-  double loss = 0, correct = 0;
-  std::vector<float> logits(vocabulary);
-  for (int64_t r = 0; r < rows; r++) {
-    product(hidden + lossRows[r] * width, width, 1, table, 1, width, logits.data(), 1, width, vocabulary,
-            false);
-    double largest = -INFINITY, sum = 0, total = 0;
-    for (int64_t j = 0; j < vocabulary; j++) {
-      logits[j] += bias[j];
-      largest = std::fmax(largest, logits[j]);
-      total += logits[j];
-    }
-    for (int64_t j = 0; j < vocabulary; j++) sum += std::exp(logits[j] - largest);
-    const double logSum = largest + std::log(sum), even = smoothing / static_cast<double>(vocabulary);
-    loss += logSum - (1 - smoothing) * logits[labels[r]] - even * total;
-    if (logits[labels[r]] >= largest) correct++;
-    for (int64_t j = 0; dLogits && j < vocabulary; j++) {
-      const double target = even + (j == labels[r] ? 1 - smoothing : 0);
-      dLogits[r * vocabulary + j] = static_cast<float>(std::exp(logits[j] - logSum) - target);
-    }
-  }
-  result[0] = static_cast<float>(loss);
-  result[1] = static_cast<float>(correct);
-}
-
-void crossEntropyGradient(const float* dLogits, const float* hidden, const float* table,
-                          const int32_t* lossRows, float* dHidden, float* dTable, int64_t hiddenRows,
-                          int64_t rows, int64_t width, int64_t vocabulary, float scale, bool accumulate) {
-  for (int64_t i = 0; i < hiddenRows * width; i++) dHidden[i] = 0;
-  if (!accumulate) {
-    for (int64_t i = 0; i < vocabulary * width; i++) dTable[i] = 0;
-  }
-  std::vector<float> gathered(rows * width), row(width);
-  for (int64_t r = 0; r < rows; r++) {
-    product(dLogits + r * vocabulary, vocabulary, 1, table, width, 1, row.data(), 1, vocabulary, width, false);
-    for (int64_t j = 0; j < width; j++) {
-      dHidden[lossRows[r] * width + j] += row[j] * scale;
-      gathered[r * width + j] = hidden[lossRows[r] * width + j] * scale;
-    }
-  }
-  product(dLogits, 1, vocabulary, gathered.data(), width, 1, dTable, vocabulary, rows, width, true);
-}
-
 }  // namespace
 
 void fillNaiveModel(Operations& table) {
-  table.linear = linear;
-  table.activationGradient = activationGradient;
-  table.linearInputGradient = linearInputGradient;
-  table.linearWeightGradient = linearWeightGradient;
-  table.matmul = matmul;
   table.addDropoutNorm = addDropoutNorm;
   table.addDropoutNormGradient = addDropoutNormGradient;
   table.embedding = embedding;
   table.embeddingGradient = embeddingGradient;
-  table.crossEntropy = crossEntropy;
-  table.crossEntropyGradient = crossEntropyGradient;
 }
 
 }  // namespace lockstep

@@ -1,25 +1,11 @@
 // Flat-vector operations as plain loops, and the table of all naive operations. See naive_model.cc.
 #include <cmath>
-#include <cstring>
 
+#include "naive.h"
 #include "operations.h"
 
 namespace lockstep {
 namespace {
-
-uint16_t toBfloat16(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  if (std::isnan(value)) return static_cast<uint16_t>((bits >> 16) | 0x40);
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-float fromBfloat16(uint16_t half) {
-  const uint32_t bits = static_cast<uint32_t>(half) << 16;
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
 
 void add(float* out, const float* a, const float* b, int64_t count, bool bfloat16) {
   for (int64_t i = 0; i < count; i++) {
@@ -75,6 +61,7 @@ const Operations& naiveOperations() {
   static const Operations table = [] {
     Operations made;
     fillNaiveModel(made);
+    fillNaiveProducts(made);
     fillNaiveAttention(made);
     fillNaiveVectors(made);
     return made;

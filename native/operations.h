@@ -9,6 +9,9 @@ namespace lockstep {
 
 enum class Activation { none = 0, relu = 1, gelu = 2 };
 
+// What matrix products take: float32, bfloat16 (summed in float32), or bfloat16 emulated where no instruction has it.
+enum class Precision { float32 = 0, bfloat16 = 1, emulated = 2 };
+
 // Which random field decides what is dropped; see philox.h. `rate` 0 means no dropout.
 struct Dropout {
   double rate;
@@ -41,12 +44,10 @@ struct AdamW {
 
 struct Operations {
   void (*linear)(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m,
-                 int64_t k, int64_t n, Activation activation);
-  void (*activationGradient)(const float* dy, const float* saved, float* dz, int64_t count,
-                             Activation activation);
-  void (*linearInputGradient)(const float* dz, const float* w, float* dx, int64_t m, int64_t k, int64_t n);
-  void (*linearWeightGradient)(const float* dz, const float* x, float* dw, float* db, int64_t m, int64_t k,
-                               int64_t n, bool accumulate);
+                 int64_t k, int64_t n, Activation activation, Precision precision);
+  void (*linearGradient)(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw,
+                         float* db, int64_t m, int64_t k, int64_t n, Activation activation, bool accumulate,
+                         Precision precision);
   void (*matmul)(const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n, bool transposeA,
                  bool transposeB);
 
@@ -69,13 +70,14 @@ struct Operations {
                             int64_t vocabulary, int64_t width, float scale, const Dropout& dropout,
                             int64_t padding, bool accumulate);
 
+  // `dLogits` has room for rows × vocabulary elements of the format that products take.
   void (*crossEntropy)(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
                        const int32_t* labels, float* dLogits, float* result, int64_t rows, int64_t width,
-                       int64_t vocabulary, double smoothing);
+                       int64_t vocabulary, double smoothing, Precision precision);
   void (*crossEntropyGradient)(const float* dLogits, const float* hidden, const float* table,
                                const int32_t* lossRows, float* dHidden, float* dTable, int64_t hiddenRows,
                                int64_t rows, int64_t width, int64_t vocabulary, float scale,
-                               bool accumulate);
+                               bool accumulate, Precision precision);
 
   void (*add)(float* out, const float* a, const float* b, int64_t count, bool bfloat16);
   void (*roundToBfloat16)(float* values, int64_t count);
@@ -95,6 +97,7 @@ void fillLoss(Operations& table);
 void fillVectors(Operations& table);
 // Plain loops on one thread, what those are tested against (naive_*.cc):
 void fillNaiveModel(Operations& table);
+void fillNaiveProducts(Operations& table);
 void fillNaiveAttention(Operations& table);
 void fillNaiveVectors(Operations& table);
 

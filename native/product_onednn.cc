@@ -20,7 +20,7 @@
 namespace lockstep {
 namespace {
 
-using Shape = std::array<int64_t, 9>;  // m, k, n, strides of a, b and c, accumulate
+using Shape = std::array<int64_t, 10>;  // m, k, n, strides of a, b and c, accumulate, bfloat16
 using Desc = dnnl::memory::desc;
 
 struct Primitive {
@@ -33,15 +33,16 @@ const dnnl::engine& engine() {
   return *made;
 }
 
-Desc descOf(int64_t rows, int64_t columns, int64_t rowStride, int64_t columnStride) {
-  return Desc({rows, columns}, dnnl::memory::data_type::f32, {rowStride, columnStride});
+Desc descOf(int64_t rows, int64_t columns, dnnl::memory::data_type type, int64_t rowStride, int64_t columnStride) {
+  return Desc({rows, columns}, type, {rowStride, columnStride});
 }
 
 std::shared_ptr<const Primitive> create(const Shape& s) {
   const auto made = std::make_shared<Primitive>();
-  made->a = descOf(s[0], s[1], s[3], s[4]);
-  made->b = descOf(s[1], s[2], s[5], s[6]);
-  made->c = descOf(s[0], s[2], s[7], 1);
+  const auto type = s[9] ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
+  made->a = descOf(s[0], s[1], type, s[3], s[4]);
+  made->b = descOf(s[1], s[2], type, s[5], s[6]);
+  made->c = descOf(s[0], s[2], dnnl::memory::data_type::f32, s[7], 1);
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   if (s[8]) {
@@ -85,20 +86,19 @@ dnnl::stream& streamOfThisThread() {
   return stream;
 }
 
-}  // namespace
-
-void multiply(MatrixView a, MatrixView b, float* c, int64_t cStride, int64_t m, int64_t k, int64_t n,
-              bool accumulate) {
+template <typename Element>
+void multiplyElements(Matrix<Element> a, Matrix<Element> b, float* c, int64_t cStride, int64_t m, int64_t k, int64_t n,
+                      bool accumulate) {
   if (m == 0 || n == 0) return;
   if (k == 0) {
     for (int64_t i = 0; !accumulate && i < m * n; i++) c[i / n * cStride + i % n] = 0;
     return;
   }
   dnnl::stream& stream = streamOfThisThread();
-  const auto primitive = primitiveFor(
-      {m, k, n, a.rowStride, a.columnStride, b.rowStride, b.columnStride, cStride, accumulate ? 1 : 0});
-  const auto memory = [](const Desc& desc, const float* data) {
-    return dnnl::memory(desc, engine(), const_cast<float*>(data));
+  const auto primitive = primitiveFor({m, k, n, a.rowStride, a.columnStride, b.rowStride, b.columnStride, cStride,
+                                       accumulate, sizeof(Element) < sizeof(float)});
+  const auto memory = [](const Desc& desc, const void* data) {
+    return dnnl::memory(desc, engine(), const_cast<void*>(data));
   };
   float* const pad = scratch(Slot::library, static_cast<int64_t>(primitive->scratchpad.get_size() / 4) + 16);
   primitive->run.execute(stream, {{DNNL_ARG_SRC, memory(primitive->a, a.data)},
@@ -106,6 +106,23 @@ void multiply(MatrixView a, MatrixView b, float* c, int64_t cStride, int64_t m, 
                                   {DNNL_ARG_DST, memory(primitive->c, c)},
                                   {DNNL_ARG_SCRATCHPAD, memory(primitive->scratchpad, pad)}});
   stream.wait();
+}
+
+}  // namespace
+
+void multiply(Matrix<float> a, Matrix<float> b, float* c, int64_t cStride, int64_t m, int64_t k, int64_t n,
+              bool accumulate) {
+  multiplyElements(a, b, c, cStride, m, k, n, accumulate);
+}
+
+void multiply(Matrix<uint16_t> a, Matrix<uint16_t> b, float* c, int64_t cStride, int64_t m, int64_t k, int64_t n,
+              bool accumulate) {
+  multiplyElements(a, b, c, cStride, m, k, n, accumulate);
+}
+
+bool multipliesBfloat16() {
+  constexpr int kWanted = static_cast<int>(dnnl::cpu_isa::avx512_core_bf16);
+  return (static_cast<int>(dnnl::get_effective_cpu_isa()) & kWanted) == kWanted;
 }
 
 const char* productLibrary() { return "onednn"; }

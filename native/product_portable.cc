@@ -17,6 +17,9 @@ void multiply(MatrixView a, MatrixView b, float* c, int64_t cStride, int64_t m, 
   }
 }
 
+void multiply(Matrix<uint16_t>, Matrix<uint16_t>, float*, int64_t, int64_t, int64_t, int64_t, bool) {}
+bool multipliesBfloat16() { return false; }
+
 const char* productLibrary() { return "portable"; }
 const char* productVersion() { return ""; }
 const char* productIsa() { return kernels().isa; }

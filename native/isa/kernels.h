@@ -15,10 +15,12 @@ static constexpr int64_t kLanes = 16;
 static inline int64_t wholeLanes(int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
 // A matrix anywhere in memory: element (r, c) is data[r * rowStride + c * columnStride].
-struct MatrixView {
-  const float* data;
+template <typename Element>
+struct Matrix {
+  const Element* data;
   int64_t rowStride, columnStride;
 };
+typedef Matrix<float> MatrixView;
 
 // A random field that decides what is dropped. Element i is dropped iff its Philox word is <= lastDropped.
 struct DropoutField {
@@ -78,8 +80,6 @@ struct Kernels {
   void (*activationGradient)(const float* dy, const float* saved, float* dz, int64_t count, int activation);
   // out[c] = Σ a[r, c] over rows, in blocks of 64 rows whose sums are added in order.
   void (*columnSums)(const float* a, int64_t rowStride, int64_t rows, int64_t columns, float* out);
-  // Copies rows × columns out of a matrix with a row stride into a dense one.
-  void (*copyColumns)(const float* a, int64_t rowStride, int64_t rows, int64_t columns, float* out);
 
   // ---- attention
   void (*attention)(const AttentionHead& head, float* out, float* logSum, float* scratch);

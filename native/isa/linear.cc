@@ -61,12 +61,6 @@ void columnSums(const float* a, int64_t rowStride, int64_t rows, int64_t columns
   });
 }
 
-void copyColumns(const float* a, int64_t rowStride, int64_t rows, int64_t columns, float* out) {
-  for (int64_t r = 0; r < rows; r++) {
-    copyFloats(out + r * columns, a + r * rowStride, columns);
-  }
-}
-
 void exponentials(const float* x, float* out, int64_t count) {
   forLanes(count, [=](int64_t i, int64_t n) { storeSome(out + i, exponential(loadSome(x + i, n)), n); });
 }
@@ -81,7 +75,6 @@ void fillLinear(Kernels& table) {
   table.biasActivation = biasActivation;
   table.activationGradient = activationGradient;
   table.columnSums = columnSums;
-  table.copyColumns = copyColumns;
   table.exponential = exponentials;
   table.normalCdf = normalCdf;
 }

@@ -22,8 +22,17 @@ export function configDifferences(saved: RunConfig, now: RunConfig): string[] {
 
 /** The part of a config that the trained weights depend on. */
 function whatDecidesBits(config: RunConfig): object {
-  const { seed, model, objective, window, batch, labelSmoothing, optimizer, steps, wire } = config;
-  const decides = { seed, model, objective: whatCorrupts(objective), batch, labelSmoothing, optimizer, wire };
+  const { seed, model, objective, window, batch, labelSmoothing, optimizer, steps, wire, precision } = config;
+  const decides = {
+    seed,
+    model,
+    objective: whatCorrupts(objective),
+    batch,
+    labelSmoothing,
+    optimizer,
+    wire,
+    precision,
+  };
   return {
     ...decides,
     ...(objective.kind === 'seq2seq' ? {} : { window }),

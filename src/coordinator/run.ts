@@ -129,6 +129,8 @@ function jobOf(config: RunConfig, dataset: Dataset): Job {
     microBatches: config.batch.microBatches,
     labelSmoothing: config.labelSmoothing,
     wire: config.wire,
+    precision: config.precision,
+    emulate: config.emulate,
     heartbeat: config.heartbeat,
   };
 }

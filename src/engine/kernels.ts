@@ -33,7 +33,7 @@ export const Kernel = {
   embedding: 'LockstepEmbedding',
   /** {dy, table, ids} -> dTable. */
   embeddingGradient: 'LockstepEmbeddingGradient',
-  /** {hidden, table, bias, lossRows, labels} -> [loss, correct, dLogits]. */
+  /** {hidden, table, bias, lossRows, labels} -> [loss, correct, dLogits]; dLogits in a form of the engine's own. */
   crossEntropy: 'LockstepCrossEntropy',
   /** The same without dLogits, for evaluation: [loss, correct]. It has no gradient. */
   crossEntropyValue: 'LockstepCrossEntropyValue',

@@ -55,6 +55,9 @@ export const jobSchema = z.object({
   /** Micro-batches of a step: the leaves of the tree. */
   microBatches: size.max(65_536),
   labelSmoothing: share,
+  precision: z.enum(['float32', 'bfloat16']),
+  /** Workers without bfloat16 instructions compute it in float32; otherwise they are refused. */
+  emulate: z.boolean(),
   wire: z.enum(['float32', 'bfloat16']),
   heartbeat: z.object({ intervalMs: size, timeoutMs: size }),
 });

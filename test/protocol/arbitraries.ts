@@ -77,6 +77,8 @@ const job: fc.Arbitrary<Job> = record<Job>({
   }),
   microBatches: fc.integer({ min: 1, max: 65_536 }),
   labelSmoothing: share,
+  precision: fc.constantFrom('float32', 'bfloat16'),
+  emulate: fc.boolean(),
   wire: fc.constantFrom('float32', 'bfloat16'),
   heartbeat: record<Job['heartbeat']>({ intervalMs: size, timeoutMs: size }),
 });

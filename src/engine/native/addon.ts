@@ -8,6 +8,10 @@
 export const ActivationCode = { none: 0, relu: 1, gelu: 2 } as const;
 export type ActivationCode = (typeof ActivationCode)[keyof typeof ActivationCode];
 
+/** What matrix products take: float32, bfloat16 summed in float32, or the same emulated where no instruction has it. */
+export const PrecisionCode = { float32: 0, bfloat16: 1, emulated: 2 } as const;
+export type PrecisionCode = (typeof PrecisionCode)[keyof typeof PrecisionCode];
+
 export interface AddonInfo {
   /** The instruction set that the vector kernels dispatch to on this machine. */
   readonly isa: 'sse2' | 'avx2' | 'avx512';
@@ -16,6 +20,8 @@ export interface AddonInfo {
   readonly oneDnnVersion: string;
   /** What the matrix product dispatches to (oneDNN's dnnl_cpu_isa_t, or our instruction set). */
   readonly matmulIsa: string;
+  /** Whether matrix products can take bfloat16 without emulation. */
+  readonly bfloat16: boolean;
   readonly compiler: string;
 }
 
@@ -71,34 +77,26 @@ export interface Kernels {
     k: number,
     n: number,
     activation: ActivationCode,
+    precision: PrecisionCode,
   ): void;
-  /** dz = dy * activation'(…), elementwise; `saved` is y for relu, the pre-activation for gelu. dz may be dy. */
-  activationGradient(
+  /**
+   * With dz = dy * activation'(…): dx[M,K] = dz · w, dw[N,K] = dzᵀ · x (added to dw when `accumulate`), db[N] = column sums
+   * of dz (or null). `saved` is y for relu, the pre-activation for gelu, null without activation.
+   */
+  linearGradient(
     dy: Float32Array,
-    saved: Float32Array,
-    dz: Float32Array,
-    count: number,
-    activation: ActivationCode,
-  ): void;
-  /** dx[M,K] = dz[M,N] · w[N,K]. */
-  linearInputGradient(
-    dz: Float32Array,
-    w: Float32Array,
-    dx: Float32Array,
-    m: number,
-    k: number,
-    n: number,
-  ): void;
-  /** dw[N,K] = dzᵀ · x (added to dw when `accumulate`), db[N] = column sums of dz (db may be null). */
-  linearWeightGradient(
-    dz: Float32Array,
     x: Float32Array,
+    w: Float32Array,
+    saved: Float32Array | null,
+    dx: Float32Array,
     dw: Float32Array,
     db: Float32Array | null,
     m: number,
     k: number,
     n: number,
+    activation: ActivationCode,
     accumulate: boolean,
+    precision: PrecisionCode,
   ): void;
   /** c = a · b, plain: a is [M,K] (or [K,M] when transposeA), b is [K,N] (or [N,K] when transposeB). */
   matmul(
@@ -196,7 +194,7 @@ export interface Kernels {
   // ---- tied output product and cross-entropy over the rows that carry loss
   /**
    * logits[R,V] = hidden[rows] · tableᵀ + bias; loss = Σ cross-entropy with label smoothing (as PyTorch defines it).
-   * Keeps d loss / d logits in `dLogits` [R,V] (null: not wanted). Writes [loss, number of rows whose label has the largest logit] to `result`.
+   * Keeps d loss / d logits in `dLogits` [R,V] (null: not wanted), as bfloat16 two to an element where products take that. Writes [loss, number of rows whose label has the largest logit] to `result`.
    */
   crossEntropy(
     hidden: Float32Array,
@@ -210,8 +208,9 @@ export interface Kernels {
     width: number,
     vocabulary: number,
     smoothing: number,
+    precision: PrecisionCode,
   ): void;
-  /** dHidden [hiddenRows,d] is written whole (rows without loss are zero), both times `scale`; dTable as in linearWeightGradient. */
+  /** dHidden [hiddenRows,d] is written whole (rows without loss are zero), both times `scale`; dTable is added to when `accumulate`. */
   crossEntropyGradient(
     dLogits: Float32Array,
     hidden: Float32Array,
@@ -225,6 +224,7 @@ export interface Kernels {
     vocabulary: number,
     scale: number,
     accumulate: boolean,
+    precision: PrecisionCode,
   ): void;
 
   // ---- flat vectors: gradients, parameters and their wire formats

@@ -2,7 +2,7 @@
 // of our own kernels in memory that is used again.
 import * as tf from '@tensorflow/tfjs';
 import { assert } from '../../util/errors.js';
-import type { Addon } from './addon.js';
+import { type Addon, PrecisionCode } from './addon.js';
 import { type AllocatorStatistics, CachingAllocator } from './allocator.js';
 
 type Values = Parameters<tf.MathBackendCPU['write']>[0];
@@ -21,6 +21,8 @@ interface GradientSlot {
 
 export class NativeBackend extends tf.MathBackendCPU {
   readonly allocator: CachingAllocator;
+  /** What the matrix products of our own kernels take; tfjs's plain ones always take float32. */
+  precision: PrecisionCode = PrecisionCode.float32;
   private gradientSlots = new Map<tf.DataId, GradientSlot>();
 
   constructor(readonly addon: Addon) {

@@ -12,7 +12,8 @@ const tell = (message: FromCompute): void => port.postMessage(message);
 const setup = workerData as ComputeSetup;
 const control = new Int32Array(setup.control);
 
-const engine = await loadEngine('native', { threads: setup.threads });
+const { precision, emulate } = setup.job;
+const engine = await loadEngine('native', { threads: setup.threads, precision, emulate });
 const trainer = new Trainer({
   engine,
   job: setup.job,

@@ -28,7 +28,7 @@ test('allocated memory is zeroed and of the length asked for', () => {
 test('an array that is too short is a RangeError that names it', () => {
   const short = new Float32Array(5);
   assert.throws(
-    () => addon.linear(short, short, null, short, null, 2, 3, 1, 0),
+    () => addon.linear(short, short, null, short, null, 2, 3, 1, 0, 0),
     { name: 'RangeError', message: 'x: expected at least 6 elements, got 5' }, // prettier-ignore
   );
   assert.throws(() => addon.sumOfSquares(short, 6), { name: 'RangeError', message: /^values:/ });
@@ -74,11 +74,11 @@ test('an index outside its table is a RangeError that says which', () => {
     const [bias, rows] = [new Float32Array(4), Int32Array.of(0, 1)];
     const result = new Float32Array(2);
     assert.throws(
-      () => addon.crossEntropy(table, table, bias, ids, rows, null, result, 2, 2, 4, 0),
+      () => addon.crossEntropy(table, table, bias, ids, rows, null, result, 2, 2, 4, 0, 0),
       /^RangeError: lossRows/,
     );
     assert.throws(
-      () => addon.crossEntropy(table, table, bias, rows, ids, null, result, 2, 2, 4, 0),
+      () => addon.crossEntropy(table, table, bias, rows, ids, null, result, 2, 2, 4, 0, 0),
       /^RangeError: labels/,
     );
   }

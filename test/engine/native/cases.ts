@@ -1,14 +1,17 @@
 // Calls of every kernel over odd shapes (no rows, one row, rows that end inside a panel, widths that end inside a
 // vector), with inputs that are pure functions of the case. The tests run them on different kernels and compare.
 
-import { ActivationCode } from '../../../src/engine/native/addon.js';
+import { ActivationCode, PrecisionCode } from '../../../src/engine/native/addon.js';
 import type { AttentionShape, DropoutSpec, Kernels } from '../../../src/engine/native/addon.js';
+import { loadAddon } from '../../../src/engine/native/load.js';
 import { RandomField } from '../../../src/util/philox.js';
 
 export interface Case {
   readonly name: string;
   /** Whether a product by the matmul library is part of it (bits may then differ between its instruction sets). */
   readonly matmul: boolean;
+  /** How far the naive kernel's results may be, relative to the largest value; default 2e-5. */
+  readonly tolerance?: number;
   readonly run: (kernels: Kernels) => Float32Array[];
 }
 
@@ -31,41 +34,53 @@ function fresh(count: number): Float32Array {
 const noDropout: DropoutSpec = { rate: 0, seed: 0, step: 0, microBatch: 0, site: 0 };
 const dropout: DropoutSpec = { rate: 0.3, seed: 2 ** 40 + 5, step: 9, microBatch: 3, site: 17 };
 
+/** float32 and bfloat16, direct where this machine has it. */
+const PRECISIONS = (Object.keys(PrecisionCode) as (keyof typeof PrecisionCode)[]).filter(
+  (name) => name !== 'bfloat16' || loadAddon().info().bfloat16,
+);
+
+/**
+ * Where an operand of bfloat16 is computed, not given, it may be rounded to the neighbour of what the naive kernel rounds
+ * it to: 2^-8 relative for one term of a sum.
+ */
+const ROUNDED_TWICE = 4e-3;
+
 function linearCases([m, k, n]: readonly [number, number, number]): Case[] {
   const size = `${m}×${k}×${n}`;
   const x = randoms(m * k, 1);
   const w = randoms(n * k, 2);
   const b = randoms(n, 3);
-  const dz = randoms(m * n, 4);
-  const forward = Object.entries(ActivationCode).map(([name, code]): Case => ({
-    name: `linear ${name} ${size}`,
-    matmul: true,
-    run: (kernels) => {
-      const y = fresh(m * n);
-      const pre = fresh(m * n);
-      kernels.linear(x, w, code === ActivationCode.none ? null : b, y, pre, m, k, n, code);
-      return [y, pre];
-    },
-  }));
-  const inputGradient: Case = {
-    name: `linearInputGradient ${size}`,
-    matmul: true,
-    run: (kernels) => {
-      const dx = fresh(m * k);
-      kernels.linearInputGradient(dz, w, dx, m, k, n);
-      return [dx];
-    },
-  };
-  const weightGradient = [false, true].map((accumulate): Case => ({
-    name: `linearWeightGradient${accumulate ? ', added,' : ''} ${size}`,
-    matmul: true,
-    run: (kernels) => {
-      const dw = accumulate ? randoms(n * k, 5) : fresh(n * k);
-      const db = fresh(n);
-      kernels.linearWeightGradient(dz, x, dw, db, m, k, n, accumulate);
-      return [dw, db];
-    },
-  }));
+  const activations = Object.entries(ActivationCode);
+  const forward = activations.map(([name, code]) =>
+    PRECISIONS.map((precision): Case => ({
+      name: `linear ${name} ${size} ${precision}`,
+      matmul: true,
+      run: (kernels) => {
+        const y = fresh(m * n);
+        const pre = fresh(m * n);
+        const bias = code === ActivationCode.none ? null : b;
+        kernels.linear(x, w, bias, y, pre, m, k, n, code, PrecisionCode[precision]);
+        return [y, pre];
+      },
+    })),
+  );
+  const gradient = activations.map(([name, code]) =>
+    PRECISIONS.map((precision): Case => ({
+      name: `linearGradient ${name} ${size} ${precision}`,
+      matmul: true,
+      ...(precision === 'float32' || code !== ActivationCode.gelu ? {} : { tolerance: ROUNDED_TWICE }),
+      run: (kernels) => {
+        const isAdded = code === ActivationCode.relu;
+        const [dy, saved] = [randoms(m * n, 4), randoms(m * n, 6, 3)];
+        const [dx, dw, db] = [fresh(m * k), isAdded ? randoms(n * k, 5) : fresh(n * k), fresh(n)];
+        kernels.linearGradient(
+          ...([dy, x, w, code === ActivationCode.none ? null : saved, dx, dw, db] as const),
+          ...([m, k, n, code, isAdded, PrecisionCode[precision]] as const),
+        );
+        return [dx, dw, db];
+      },
+    })),
+  );
   const plain = [0, 1, 2, 3].map((bits): Case => ({
     name: `matmul ${bits.toString(2).padStart(2, '0')} ${size}`,
     matmul: true,
@@ -75,18 +90,30 @@ function linearCases([m, k, n]: readonly [number, number, number]): Case[] {
       return [c];
     },
   }));
-  return [...forward, inputGradient, ...weightGradient, ...plain];
+  return [...forward.flat(), ...gradient.flat(), ...plain];
+}
+
+/** The gradient through an activation alone: of a layer that multiplies one input by 1. */
+export function activationGradient(
+  kernels: Kernels,
+  dy: Float32Array,
+  saved: Float32Array,
+  activation: ActivationCode,
+): Float32Array {
+  const count = dy.length;
+  const [dx, dw] = [fresh(count), new Float32Array(1)];
+  kernels.linearGradient(
+    ...([dy, new Float32Array(count), Float32Array.of(1), saved, dx, dw, null] as const),
+    ...([count, 1, 1, activation, false, PrecisionCode.float32] as const),
+  );
+  return dx;
 }
 
 function activationCase(count: number, activation: ActivationCode): Case {
   return {
-    name: `activationGradient ${activation} of ${count}`,
+    name: `activation ${activation} of ${count}, its gradient`,
     matmul: false,
-    run: (kernels) => {
-      const dz = fresh(count);
-      kernels.activationGradient(randoms(count, 1), randoms(count, 2, 5), dz, count, activation);
-      return [dz];
-    },
+    run: (kernels) => [activationGradient(kernels, randoms(count, 1), randoms(count, 2, 5), activation)],
   };
 }
 
@@ -199,33 +226,41 @@ function lossCases(rows: number, width: number, vocabulary: number, smoothing: n
   const hidden = randoms(hiddenRows * width, 1, 3);
   const table = randoms(vocabulary * width, 2);
   const lossRows = Int32Array.from({ length: rows }, (_, i) => (i * 7) % hiddenRows);
-  const forward = (kernels: Kernels, dLogits: Float32Array | null): Float32Array => {
-    const result = fresh(2);
-    const [bias, labels] = [randoms(vocabulary, 3), integers(rows, 4, vocabulary)];
-    kernels.crossEntropy(
-      ...([hidden, table, bias, lossRows, labels, dLogits, result] as const),
-      ...([rows, width, vocabulary, smoothing] as const),
-    );
-    return result;
-  };
   const size = `R${rows} d${width} V${vocabulary} smoothing ${smoothing}`;
-  return [
-    { name: `crossEntropy without gradient ${size}`, matmul: true, run: (k) => [forward(k, null)] },
-    {
-      name: `crossEntropy and its gradient ${size}`,
+  return PRECISIONS.flatMap((precision) => {
+    const code = PrecisionCode[precision];
+    const forward = (kernels: Kernels, dLogits: Float32Array | null): Float32Array => {
+      const result = fresh(2);
+      const [bias, labels] = [randoms(vocabulary, 3), integers(rows, 4, vocabulary)];
+      kernels.crossEntropy(
+        ...([hidden, table, bias, lossRows, labels, dLogits, result] as const),
+        ...([rows, width, vocabulary, smoothing, code] as const),
+      );
+      return result;
+    };
+    const value: Case = {
+      name: `crossEntropy without gradient ${size} ${precision}`,
       matmul: true,
+      run: (kernels) => [forward(kernels, null)],
+    };
+    const gradient: Case = {
+      name: `crossEntropy and its gradient ${size} ${precision}`,
+      matmul: true,
+      ...(precision === 'float32' ? {} : { tolerance: ROUNDED_TWICE }),
       run: (kernels) => {
         const dLogits = fresh(rows * vocabulary);
         const result = forward(kernels, dLogits);
         const [dHidden, dTable] = [fresh(hiddenRows * width), randoms(vocabulary * width, 5)];
         kernels.crossEntropyGradient(
           ...([dLogits, hidden, table, lossRows, dHidden, dTable] as const),
-          ...([hiddenRows, rows, width, vocabulary, 0.5, smoothing > 0] as const),
+          ...([hiddenRows, rows, width, vocabulary, 0.5, smoothing > 0, code] as const),
         );
-        return smoothing > 0 ? [result, dLogits, dHidden, dTable] : [result, dLogits, dHidden];
+        const kept = precision === 'bfloat16' ? [] : [dLogits]; // packed two by two
+        return smoothing > 0 ? [result, ...kept, dHidden, dTable] : [result, ...kept, dHidden];
       },
-    },
-  ];
+    };
+    return [value, gradient];
+  });
 }
 
 function vectorCases(count: number): Case[] {

@@ -1,5 +1,6 @@
 // The kernels of the tied output product with cross-entropy, over the R rows that carry loss.
 import { type CrossEntropyAttrs, Kernel } from '../../kernels.js';
+import { PrecisionCode } from '../addon.js';
 import type { NativeBackend, Output } from '../backend.js';
 import { type Inputs, register, rowsOf } from './register.js';
 
@@ -32,6 +33,7 @@ function forward(
       width,
       vocabulary,
       smoothing,
+      backend.precision,
     );
   }
   return [scalar(backend, result[0]!), scalar(backend, result[1]!)];
@@ -40,7 +42,7 @@ function forward(
 function gradient(backend: NativeBackend, inputs: Inputs) {
   const hidden = inputs.hidden!;
   const table = inputs.table!;
-  const [rows, vocabulary] = inputs.dLogits!.shape as [number, number];
+  const rows = inputs.lossRows!.shape[0]!;
   const dHidden = backend.output(hidden.shape);
   const dTable = backend.gradientOutput(table);
   if (rows === 0) {
@@ -58,16 +60,23 @@ function gradient(backend: NativeBackend, inputs: Inputs) {
     rowsOf(hidden),
     rows,
     table.shape[1]!,
-    vocabulary,
+    table.shape[0]!,
     backend.floats(inputs.dy!)[0]!,
     dTable.accumulate,
+    backend.precision,
   );
   return [dHidden.info, dTable.info];
 }
 
+/** Room for the logits' gradient in the format that products take; only the gradient's kernel reads it. */
+function keptLogits(backend: NativeBackend, rows: number, vocabulary: number): Output {
+  const count = rows * vocabulary;
+  return backend.output([backend.precision === PrecisionCode.bfloat16 ? Math.ceil(count / 2) : count]);
+}
+
 export function registerCrossEntropy(): void {
   register<CrossEntropyAttrs>(Kernel.crossEntropy, (backend, inputs, attrs) => {
-    const dLogits = backend.output([inputs.lossRows!.shape[0]!, inputs.table!.shape[0]!]);
+    const dLogits = keptLogits(backend, inputs.lossRows!.shape[0]!, inputs.table!.shape[0]!);
     return [...forward(backend, inputs, attrs, dLogits), dLogits.info];
   });
   register<CrossEntropyAttrs>(Kernel.crossEntropyValue, (backend, inputs, attrs) =>

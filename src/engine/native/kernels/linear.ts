@@ -28,32 +28,32 @@ function forward(
     k,
     n,
     ActivationCode[activation],
+    backend.precision,
   );
   return z === null ? [y] : [y, z];
 }
 
 function gradient(backend: NativeBackend, inputs: Inputs, { activation }: LinearAttrs) {
-  const dy = backend.floats(inputs.dy!);
-  if (activation === 'none') return gradientOfProduct(backend, inputs, dy);
-  return backend.withScratch(dy.length, (dz) => {
-    const saved = backend.floats(inputs.saved!);
-    backend.addon.activationGradient(dy, saved, dz, dy.length, ActivationCode[activation]);
-    return gradientOfProduct(backend, inputs, dz);
-  });
-}
-
-/** dz [M, N] -> dx, dw, db. */
-function gradientOfProduct(backend: NativeBackend, inputs: Inputs, dz: Float32Array) {
   const x = inputs.x!;
   const w = inputs.w!;
-  const m = rowsOf(x);
-  const k = widthOf(x);
-  const n = w.shape[0]!;
   const dx = backend.output(x.shape);
   const dw = backend.firstGradientOutput(w);
   const db = backend.firstGradientOutput(inputs.b!);
-  backend.addon.linearInputGradient(dz, backend.floats(w), dx.values, m, k, n);
-  backend.addon.linearWeightGradient(dz, backend.floats(x), dw.values, db.values, m, k, n, false);
+  backend.addon.linearGradient(
+    backend.floats(inputs.dy!),
+    backend.floats(x),
+    backend.floats(w),
+    activation === 'none' ? null : backend.floats(inputs.saved!),
+    dx.values,
+    dw.values,
+    db.values,
+    rowsOf(x),
+    widthOf(x),
+    w.shape[0]!,
+    ActivationCode[activation],
+    false,
+    backend.precision,
+  );
   return [dx.info, dw.info, db.info];
 }
 

@@ -1,0 +1,140 @@
+// Linear layers and the loss as plain loops. See naive_model.cc.
+#include <cmath>
+#include <vector>
+
+#include "naive.h"
+#include "operations.h"
+
+namespace lockstep {
+namespace {
+
+double normalCdf(double x) { return 0.5 * std::erfc(-x * std::sqrt(0.5)); }
+
+double activated(double z, Activation activation) {
+  if (activation == Activation::relu) return z > 0 || std::isnan(z) ? z : 0;
+  if (activation == Activation::gelu) return z * normalCdf(z);
+  return z;
+}
+
+// c[i,j] = Σ_p a[i * ai + p * ap] * b[p * bp + j * bj], added to what c holds when `accumulate`.
+void product(const float* a, int64_t ai, int64_t ap, const float* b, int64_t bp, int64_t bj, float* c, int64_t m,
+             int64_t k, int64_t n, bool accumulate, Precision precision) {
+  for (int64_t i = 0; i < m; i++) {
+    for (int64_t j = 0; j < n; j++) {
+      double sum = accumulate ? c[i * n + j] : 0;
+      for (int64_t p = 0; p < k; p++) {
+        sum += double(asOperand(a[i * ai + p * ap], precision)) * asOperand(b[p * bp + j * bj], precision);
+      }
+      c[i * n + j] = static_cast<float>(sum);
+    }
+  }
+}
+
+void linear(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m, int64_t k,
+            int64_t n, Activation activation, Precision precision) {
+  product(x, k, 1, w, 1, k, y, m, k, n, false, precision);
+  for (int64_t i = 0; i < m * n; i++) {
+    const float z = b ? y[i] + b[i % n] : y[i];
+    if (preActivation) preActivation[i] = z;
+    y[i] = static_cast<float>(activated(z, activation));
+  }
+}
+
+double slope(double z, Activation activation) {
+  if (activation == Activation::relu) return z > 0 ? 1 : 0;
+  if (activation == Activation::gelu) return normalCdf(z) + z * std::exp(-0.5 * z * z) / std::sqrt(2 * M_PI);
+  return 1;
+}
+
+void linearGradient(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw,
+                    float* db, int64_t m, int64_t k, int64_t n, Activation activation, bool accumulate,
+                    Precision precision) {
+  std::vector<float> dz(m * n);
+  for (int64_t i = 0; i < m * n; i++) {
+    dz[i] = activation == Activation::none ? dy[i] : static_cast<float>(dy[i] * slope(saved[i], activation));
+  }
+  product(dz.data(), n, 1, w, k, 1, dx, m, n, k, false, precision);
+  product(dz.data(), 1, n, x, k, 1, dw, n, m, k, accumulate, precision);
+  for (int64_t j = 0; db && j < n; j++) {
+    double sum = 0;
+    for (int64_t i = 0; i < m; i++) sum += dz[i * n + j];
+    db[j] = static_cast<float>(sum);
+  }
+}
+
+void matmul(const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n, bool transposeA,
+            bool transposeB) {
+  product(a, transposeA ? 1 : k, transposeA ? m : 1, b, transposeB ? 1 : n, transposeB ? k : 1, c, m, k, n, false,
+          Precision::float32);
+}
+
+// With bfloat16 dLogits is kept as such.
+void keep(float* dLogits, int64_t index, float value, Precision precision) {
+  if (precision == Precision::bfloat16) {
+    reinterpret_cast<uint16_t*>(dLogits)[index] = toBfloat16(value);
+  } else {
+    dLogits[index] = asOperand(value, precision);
+  }
+}
+
+void crossEntropy(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
+                  const int32_t* labels, float* dLogits, float* result, int64_t rows, int64_t width,
+                  int64_t vocabulary, double smoothing, Precision precision) {
+  double loss = 0, correct = 0;
+  std::vector<float> logits(vocabulary);
+  for (int64_t r = 0; r < rows; r++) {
+    product(hidden + lossRows[r] * width, width, 1, table, 1, width, logits.data(), 1, width, vocabulary, false,
+            precision);
+    double largest = -INFINITY, sum = 0, total = 0;
+    for (int64_t j = 0; j < vocabulary; j++) {
+      logits[j] += bias[j];
+      largest = std::fmax(largest, logits[j]);
+      total += logits[j];
+    }
+    for (int64_t j = 0; j < vocabulary; j++) sum += std::exp(logits[j] - largest);
+    const double logSum = largest + std::log(sum), even = smoothing / static_cast<double>(vocabulary);
+    loss += logSum - (1 - smoothing) * logits[labels[r]] - even * total;
+    if (logits[labels[r]] >= largest) correct++;
+    for (int64_t j = 0; dLogits && j < vocabulary; j++) {
+      const double target = even + (j == labels[r] ? 1 - smoothing : 0);
+      keep(dLogits, r * vocabulary + j, static_cast<float>(std::exp(logits[j] - logSum) - target), precision);
+    }
+  }
+  result[0] = static_cast<float>(loss);
+  result[1] = static_cast<float>(correct);
+}
+
+void crossEntropyGradient(const float* dLogits, const float* hidden, const float* table, const int32_t* lossRows,
+                          float* dHidden, float* dTable, int64_t hiddenRows, int64_t rows, int64_t width,
+                          int64_t vocabulary, float scale, bool accumulate, Precision precision) {
+  for (int64_t i = 0; i < hiddenRows * width; i++) dHidden[i] = 0;
+  if (!accumulate) {
+    for (int64_t i = 0; i < vocabulary * width; i++) dTable[i] = 0;
+  }
+  std::vector<float> gathered(rows * width), row(width), kept(rows * vocabulary);
+  for (int64_t i = 0; i < rows * vocabulary; i++) {
+    kept[i] = precision == Precision::bfloat16 ? fromBfloat16(reinterpret_cast<const uint16_t*>(dLogits)[i])
+                                               : dLogits[i];
+  }
+  for (int64_t r = 0; r < rows; r++) {
+    product(kept.data() + r * vocabulary, vocabulary, 1, table, width, 1, row.data(), 1, vocabulary, width, false,
+            precision);
+    for (int64_t j = 0; j < width; j++) {
+      dHidden[lossRows[r] * width + j] += row[j] * scale;
+      gathered[r * width + j] = hidden[lossRows[r] * width + j] * scale;
+    }
+  }
+  product(kept.data(), 1, vocabulary, gathered.data(), width, 1, dTable, vocabulary, rows, width, true, precision);
+}
+
+}  // namespace
+
+void fillNaiveProducts(Operations& table) {
+  table.linear = linear;
+  table.linearGradient = linearGradient;
+  table.matmul = matmul;
+  table.crossEntropy = crossEntropy;
+  table.crossEntropyGradient = crossEntropyGradient;
+}
+
+}  // namespace lockstep
