@@ -131,10 +131,12 @@ Activation Arguments::activation(int index, const char* name) const {
   return static_cast<Activation>(asInteger(number(index, name), name, 2));
 }
 
-Precision Arguments::precision(int index, const char* name) const {
-  const auto precision = static_cast<Precision>(asInteger(number(index, name), name, 2));
+Precision Arguments::precision(int index, const char* name) const { return asPrecision(number(index, name), name); }
+
+Precision Arguments::asPrecision(double value, const std::string& name) const {
+  const auto precision = static_cast<Precision>(asInteger(value, name, 2));
   if (precision == Precision::bfloat16 && !multipliesBfloat16()) {
-    throw ArgumentError(true, std::string(name) + ": nothing here multiplies bfloat16; emulate it");
+    throw ArgumentError(true, name + ": nothing here multiplies bfloat16; emulate it");
   }
   return precision;
 }
@@ -192,6 +194,7 @@ AttentionShape Arguments::attentionShape(int index) const {
   if (shape.qStride < width || shape.kvStride < width) {
     throw ArgumentError(true, "shape: a row stride is smaller than heads * headWidth");
   }
+  shape.precision = asPrecision(propertyNumber(index, "shape", "precision"), "shape.precision");
   if (napi_get_value_bool(env_, property(index, "shape", "causal"), &shape.causal) != napi_ok) {
     throw ArgumentError(false, "shape.causal: expected a boolean");
   }

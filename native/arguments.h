@@ -60,6 +60,7 @@ class Arguments {
   double asNumber(napi_value value, const std::string& name) const;
   double propertyNumber(int index, const char* owner, const char* name) const;
   int64_t propertySize(int index, const char* owner, const char* name) const;
+  Precision asPrecision(double value, const std::string& name) const;
   int64_t asInteger(double value, const std::string& name, double limit) const;
 
   static constexpr size_t kMostArguments = 14;

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <vector>
 
+#include "naive.h"
 #include "operations.h"
 
 namespace lockstep {
@@ -24,9 +25,9 @@ struct Head {
   }
 };
 
-double dot(const float* a, const float* b, int64_t count) {
+double dot(const float* a, const float* b, int64_t count, Precision precision) {
   double sum = 0;
-  for (int64_t i = 0; i < count; i++) sum += double(a[i]) * b[i];
+  for (int64_t i = 0; i < count; i++) sum += double(asOperand(a[i], precision)) * asOperand(b[i], precision);
   return sum;
 }
 
@@ -41,14 +42,15 @@ void attention(const float* query, const float* memory, const int32_t* lengths, 
         const int64_t visible = s.visible(i, lengths[b]);
         double largest = -INFINITY, sum = 0;
         for (int64_t j = 0; j < visible; j++) {
-          scores[j] = scale * dot(head.q + i * s.qStride, head.k + j * s.kvStride, s.headWidth);
+          scores[j] = scale * dot(head.q + i * s.qStride, head.k + j * s.kvStride, s.headWidth, s.precision);
           largest = std::fmax(largest, scores[j]);
         }
         for (int64_t j = 0; j < visible; j++) sum += std::exp(scores[j] - largest);
         for (int64_t d = 0; d < s.headWidth; d++) {
           double value = 0;
           for (int64_t j = 0; j < visible; j++) {
-            value += std::exp(scores[j] - largest) / sum * head.v[j * s.kvStride + d];
+            const float weight = asOperand(static_cast<float>(std::exp(scores[j] - largest)), s.precision);
+            value += weight / sum * asOperand(head.v[j * s.kvStride + d], s.precision);
           }
           out[head.outAt + i * s.heads * s.headWidth + d] = static_cast<float>(value);
         }
@@ -70,17 +72,18 @@ void attentionGradient(const float* query, const float* memory, const int32_t* l
       for (int64_t i = 0; i < s.queries; i++) {
         const float* o = out + head.outAt + i * width;
         const float* dO = dOut + head.outAt + i * width;
-        const double along = dot(o, dO, s.headWidth);
+        const double along = dot(o, dO, s.headWidth, Precision::float32);
         std::vector<double> dq(s.headWidth);
         for (int64_t j = 0; j < s.visible(i, lengths[b]); j++) {
           const float* q = head.q + i * s.qStride;
           const float* k = head.k + j * s.kvStride;
-          const double p = std::exp(scale * dot(q, k, s.headWidth) - logSum[head.logSumAt + i]);
-          const double dScore = p * (dot(dO, head.v + j * s.kvStride, s.headWidth) - along) * scale;
+          const double p = std::exp(scale * dot(q, k, s.headWidth, s.precision) - logSum[head.logSumAt + i]);
+          const double dScore = p * (dot(dO, head.v + j * s.kvStride, s.headWidth, s.precision) - along) * scale;
           for (int64_t d = 0; d < s.headWidth; d++) {
-            dq[d] += dScore * k[d];
-            dk[j * s.headWidth + d] += dScore * q[d];
-            dv[j * s.headWidth + d] += p * dO[d];
+            const double factor = asOperand(static_cast<float>(dScore), s.precision);
+            dq[d] += factor * asOperand(k[d], s.precision);
+            dk[j * s.headWidth + d] += factor * asOperand(q[d], s.precision);
+            dv[j * s.headWidth + d] += double(asOperand(static_cast<float>(p), s.precision)) * asOperand(dO[d], s.precision);
           }
         }
         for (int64_t d = 0; d < s.headWidth; d++) {

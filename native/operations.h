@@ -29,6 +29,7 @@ struct AttentionShape {
   int64_t batch, queries, keys, heads, headWidth;
   int64_t qOffset, qStride, kOffset, vOffset, kvStride;
   bool causal;
+  Precision precision;
 
   // Query i of a sample with `length` keys sees keys [0, visible(i, length)).
   int64_t visible(int64_t query, int64_t length) const {

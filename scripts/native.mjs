@@ -24,11 +24,12 @@ const FLAGS = [
 
 // native/isa/*.cc is compiled once per instruction set, each time into a namespace of that name, and chosen at run
 // time. -Wno-psabi: wide vectors are never passed between these translation units. Fused multiply-add is used by name
-// alone, in matrix products; -ffp-contract=off keeps it out of everything else.
+// alone, in matrix products; -ffp-contract=off keeps it out of everything else. AVX512_BF16, which not every AVX-512 machine
+// has, is used by name as well, where a call asks for bfloat16.
 const ISAS = {
   sse2: [],
   avx2: ['-mavx2', '-mfma'],
-  avx512: ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mprefer-vector-width=512'],
+  avx512: ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mavx512bf16', '-mprefer-vector-width=512'],
 };
 const ISA_FLAGS = ['-Wno-psabi', '-fno-exceptions'];
 

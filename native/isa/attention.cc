@@ -26,20 +26,27 @@ LANES_INLINE float exponentials(float* scores, int64_t keys, int64_t end, float 
   return sumLanes(sum);
 }
 
-void attention(const AttentionHead& head, float* out, float* logSum, float* scratch) {
+template <typename Layout>
+void attentionOf(const AttentionHead& head, float* out, float* logSum, float* scratch) {
+  typedef typename Layout::Unit Unit;
   const int64_t keyStride = wholeLanes(head.keys), width = wholeLanes(head.headWidth);
+  const int64_t headDepth = Layout::depth(head.headWidth);
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head.headWidth));
-  float* keysT = scratch;                          // [headWidth][keyStride]
-  float* values = keysT + keyStride * width;       // [keys][width]
-  float* scores = values + keyStride * width;      // [64][keyStride]
-  float* mixed = scores + kQueryTile * keyStride;  // [64][width]
-  packTransposed(head.k, head.kvStride, head.keys, head.headWidth, keysT);
-  packPadded(head.v, head.kvStride, head.keys, head.headWidth, values);
+  Parts parts = {scratch};
+  Unit* keysT = parts.units<Unit>(keyStride * width);         // [depth of headWidth][keyStride]
+  Unit* values = parts.units<Unit>(keyStride * width);        // [depth of keys][width]
+  float* scores = parts.floats(kQueryTile * keyStride);       // [64][keyStride]
+  Unit* weights = parts.units<Unit>(kQueryTile * keyStride);  // the same as an operand, where that is another layout
+  float* mixed = parts.floats(kQueryTile * width);            // [64][width]
+  Unit* queries = parts.units<Unit>(kQueryTile * width);
+  Layout::transposed(head.k, head.kvStride, head.keys, head.headWidth, keysT);
+  Layout::stacked(head.v, head.kvStride, head.keys, head.headWidth, values);
   for (int64_t at = 0; at < head.queries; at += kQueryTile) {
     const QueryTile tile(head, at);
     const int64_t end = wholeLanes(tile.keys);
-    stripProduct({head.q + at * head.qStride, head.qStride, 1}, keysT, keyStride, scores, keyStride, tile.rows,
-                 head.headWidth, end, false);
+    const Matrix<Unit> q =
+        Layout::left(head.q + at * head.qStride, head.qStride, tile.rows, head.headWidth, queries);
+    stripProduct<Unit>(q, keysT, keyStride, scores, keyStride, tile.rows, headDepth, end, false);
     float inverse[kQueryTile];
     for (int64_t i = 0; i < tile.rows; i++) {
       const int64_t keys = visible(head, at + i);
@@ -49,13 +56,18 @@ void attention(const AttentionHead& head, float* out, float* logSum, float* scra
       inverse[i] = keys > 0 ? 1.0f / sum : 0.0f;
       logSum[at + i] = keys > 0 ? static_cast<float>(largest + logarithm(sum)) : 0.0f;
     }
-    stripProduct({scores, keyStride, 1}, values, width, mixed, width, tile.rows, tile.keys, width, false);
+    const Matrix<Unit> p = Layout::along(scores, keyStride, tile.rows, end, weights);
+    stripProduct<Unit>(p, values, width, mixed, width, tile.rows, Layout::depth(tile.keys), width, false);
     for (int64_t i = 0; i < tile.rows; i++) {
       forLanes(head.headWidth, [&](int64_t d, int64_t count) {
         storeSome(out + (at + i) * head.outStride + d, load(mixed + i * width + d) * inverse[i], count);
       });
     }
   }
+}
+
+void attention(const AttentionHead& head, float* out, float* logSum, float* scratch) {
+  withLayout(head.precision, [&](auto layout) { attentionOf<decltype(layout)>(head, out, logSum, scratch); });
 }
 
 }  // namespace

@@ -35,47 +35,64 @@ void copyOut(const float* from, int64_t fromStride, float* to, int64_t toStride,
   }
 }
 
-void attentionGradient(const AttentionHead& head, const float* out, const float* logSum, const float* dOut,
-                       float* dq, float* dk, float* dv, float* scratch) {
+template <typename Layout>
+void attentionGradientOf(const AttentionHead& head, const float* out, const float* logSum, const float* dOut,
+                         float* dq, float* dk, float* dv, float* scratch) {
+  typedef typename Layout::Unit Unit;
   const int64_t keyStride = wholeLanes(head.keys), width = wholeLanes(head.headWidth);
+  const int64_t headDepth = Layout::depth(head.headWidth);
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head.headWidth));
-  float* keysT = scratch;                            // [headWidth][keyStride]
-  float* valuesT = keysT + keyStride * width;        // [headWidth][keyStride]
-  float* keys = valuesT + keyStride * width;         // [keys][width]
-  float* dKeys = keys + keyStride * width;           // [keys][width]
-  float* dValues = dKeys + keyStride * width;        // [keys][width]
-  float* scores = dValues + keyStride * width;       // [64][keyStride], then probabilities
-  float* dScores = scores + kQueryTile * keyStride;  // [64][keyStride]
-  float* queries = dScores + kQueryTile * keyStride;  // [64][width]
-  float* dOuts = queries + kQueryTile * width;        // [64][width]
-  float* dQueries = dOuts + kQueryTile * width;       // [64][width]
-  packTransposed(head.k, head.kvStride, head.keys, head.headWidth, keysT);
-  packTransposed(head.v, head.kvStride, head.keys, head.headWidth, valuesT);
-  packPadded(head.k, head.kvStride, head.keys, head.headWidth, keys);
+  Parts parts = {scratch};
+  Unit* keysT = parts.units<Unit>(keyStride * width);         // [depth of headWidth][keyStride]
+  Unit* valuesT = parts.units<Unit>(keyStride * width);       // [depth of headWidth][keyStride]
+  Unit* keys = parts.units<Unit>(keyStride * width);          // [depth of keys][width]
+  float* dKeys = parts.floats(2 * keyStride * width);         // [keys][width]
+  float* dValues = dKeys + keyStride * width;                 // [keys][width]
+  float* scores = parts.floats(kQueryTile * keyStride);       // [64][keyStride], then probabilities
+  float* dScores = parts.floats(kQueryTile * keyStride);      // [64][keyStride]
+  Unit* operand = parts.units<Unit>(kQueryTile * keyStride);  // either of them, where that is another layout
+  Unit* rows = parts.units<Unit>(kQueryTile * width);         // a tile of queries or of dOut
+  Unit* queries = parts.units<Unit>(kQueryTile * width);      // [depth of 64][width]
+  Unit* dOuts = parts.units<Unit>(kQueryTile * width);        // [depth of 64][width]
+  float* dQueries = parts.floats(kQueryTile * width);         // [64][width]
+  Layout::transposed(head.k, head.kvStride, head.keys, head.headWidth, keysT);
+  Layout::transposed(head.v, head.kvStride, head.keys, head.headWidth, valuesT);
+  Layout::stacked(head.k, head.kvStride, head.keys, head.headWidth, keys);
   zeroFloats(dKeys, 2 * keyStride * width);
 
   for (int64_t at = 0; at < head.queries; at += kQueryTile) {
     const QueryTile tile(head, at);
-    const int64_t end = wholeLanes(tile.keys);
+    const int64_t end = wholeLanes(tile.keys), queryDepth = Layout::depth(tile.rows);
     const float* q = head.q + at * head.qStride;
     const float* dO = dOut + at * head.outStride;
-    packPadded(q, head.qStride, tile.rows, head.headWidth, queries);
-    packPadded(dO, head.outStride, tile.rows, head.headWidth, dOuts);
-    stripProduct({q, head.qStride, 1}, keysT, keyStride, scores, keyStride, tile.rows, head.headWidth, end, false);
-    stripProduct({dO, head.outStride, 1}, valuesT, keyStride, dScores, keyStride, tile.rows, head.headWidth, end,
-                 false);
+    Layout::stacked(q, head.qStride, tile.rows, head.headWidth, queries);
+    Layout::stacked(dO, head.outStride, tile.rows, head.headWidth, dOuts);
+    stripProduct<Unit>(Layout::left(q, head.qStride, tile.rows, head.headWidth, rows), keysT, keyStride, scores,
+                       keyStride, tile.rows, headDepth, end, false);
+    stripProduct<Unit>(Layout::left(dO, head.outStride, tile.rows, head.headWidth, rows), valuesT, keyStride, dScores,
+                       keyStride, tile.rows, headDepth, end, false);
     for (int64_t i = 0; i < tile.rows; i++) {
       const float along = dot(dO + i * head.outStride, out + (at + i) * head.outStride, head.headWidth);
       rowGradient(scores + i * keyStride, dScores + i * keyStride, visible(head, at + i), end, scale,
                   logSum[at + i], along);
     }
-    stripProduct({scores, 1, keyStride}, dOuts, width, dValues, width, tile.keys, tile.rows, width, true);
-    stripProduct({dScores, 1, keyStride}, queries, width, dKeys, width, tile.keys, tile.rows, width, true);
-    stripProduct({dScores, keyStride, 1}, keys, width, dQueries, width, tile.rows, tile.keys, width, false);
+    stripProduct<Unit>(Layout::across(scores, keyStride, tile.rows, end, operand), dOuts, width, dValues, width,
+                       tile.keys, queryDepth, width, true);
+    stripProduct<Unit>(Layout::across(dScores, keyStride, tile.rows, end, operand), queries, width, dKeys, width,
+                       tile.keys, queryDepth, width, true);
+    stripProduct<Unit>(Layout::along(dScores, keyStride, tile.rows, end, operand), keys, width, dQueries, width,
+                       tile.rows, Layout::depth(tile.keys), width, false);
     copyOut(dQueries, width, dq + at * head.qStride, head.qStride, tile.rows, head.headWidth);
   }
   copyOut(dKeys, width, dk, head.kvStride, head.keys, head.headWidth);
   copyOut(dValues, width, dv, head.kvStride, head.keys, head.headWidth);
+}
+
+void attentionGradient(const AttentionHead& head, const float* out, const float* logSum, const float* dOut,
+                       float* dq, float* dk, float* dv, float* scratch) {
+  withLayout(head.precision, [&](auto layout) {
+    attentionGradientOf<decltype(layout)>(head, out, logSum, dOut, dq, dk, dv, scratch);
+  });
 }
 
 }  // namespace

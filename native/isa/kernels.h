@@ -37,6 +37,7 @@ static inline int64_t dropoutScratch(int64_t count) { return count + 2 * 64; }
 struct AttentionHead {
   int64_t queries, keys, headWidth, length;
   bool causal;
+  int precision;  // Precision of operations.h
   const float *q, *k, *v;
   int64_t qStride, kvStride, outStride;
 };
@@ -46,12 +47,12 @@ static constexpr int64_t kQueryTile = 64;
 
 static inline int64_t attentionScratch(int64_t keys, int64_t headWidth) {
   const int64_t k = wholeLanes(keys), d = wholeLanes(headWidth);
-  return k * d * 2 + kQueryTile * (k + d);
+  return k * d * 2 + kQueryTile * 2 * (k + d);
 }
 
 static inline int64_t attentionGradientScratch(int64_t keys, int64_t headWidth) {
   const int64_t k = wholeLanes(keys), d = wholeLanes(headWidth);
-  return k * d * 5 + kQueryTile * (2 * k + 3 * d);
+  return k * d * 5 + kQueryTile * (4 * k + 5 * d);
 }
 
 static constexpr int64_t kProductDepth = 256, kProductColumns = 512, kProductRows = 256;

@@ -53,7 +53,7 @@ void narrowStrip(MatrixView a, const float* b, int64_t bStride, float* c, int64_
   alignas(64) float row[kLanes];
   for (int64_t i = 0; i < m; i++) {
     store(row, accumulate ? loadSome(c + i * cStride, columns) : Floats{});
-    tile<1, 1>({a.data + i * a.rowStride, 0, a.columnStride}, b, bStride, row, kLanes, depth, true);
+    tile<1, 1>(MatrixView{a.data + i * a.rowStride, 0, a.columnStride}, b, bStride, row, kLanes, depth, true);
     storeSome(c + i * cStride, load(row), columns);
   }
 }

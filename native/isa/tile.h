@@ -15,10 +15,27 @@ static constexpr int kTileRows = 4, kTileVectors = 1;
 static constexpr int kTileRows = 2, kTileVectors = 1;
 #endif
 
+#ifdef __AVX512BF16__
+// What a step in depth multiplies: a number, or a pair of bfloat16 in a word (the first one in the lower half), whose two
+// products are added to the sum.
+LANES_INLINE Words loadUnits(const uint32_t* p) {
+  Words v;
+  LANES_EACH(v.part[i] = *reinterpret_cast<const Words::LoosePart*>(p + i * kPartLanes));
+  return v;
+}
+LANES_INLINE Floats multiplyAdd(Words a, Words b, Floats c) {
+  c.part[0] = (Floats::Part)_mm512_dpbf16_ps((__m512)c.part[0], (__m512bh)a.part[0], (__m512bh)b.part[0]);
+  return c;
+}
+LANES_INLINE Words allUnits(uint32_t x) { return allOf<uint32_t>(x); }
+#endif
+LANES_INLINE Floats loadUnits(const float* p) { return load(p); }
+LANES_INLINE Floats allUnits(float x) { return all(x); }
+
 // c (+)= a · b for ROWS × 16 VECTORS elements. `a` may be strided both ways, b's rows are vectors bStride apart.
-template <int ROWS, int VECTORS>
-LANES_INLINE void tile(MatrixView a, const float* b, int64_t bStride, float* c, int64_t cStride,
-                       int64_t depth, bool accumulate) {
+template <int ROWS, int VECTORS, typename Unit>
+LANES_INLINE void tile(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t depth,
+                       bool accumulate) {
   Floats sums[ROWS][VECTORS];
 #pragma GCC unroll 8
   for (int i = 0; i < ROWS; i++) {
@@ -26,12 +43,12 @@ LANES_INLINE void tile(MatrixView a, const float* b, int64_t bStride, float* c, 
     for (int j = 0; j < VECTORS; j++) sums[i][j] = accumulate ? load(c + i * cStride + j * kLanes) : Floats{};
   }
   for (int64_t p = 0; p < depth; p++) {
-    Floats row[VECTORS];
+    decltype(loadUnits(b)) row[VECTORS];
 #pragma GCC unroll 8
-    for (int j = 0; j < VECTORS; j++) row[j] = load(b + p * bStride + j * kLanes);
+    for (int j = 0; j < VECTORS; j++) row[j] = loadUnits(b + p * bStride + j * kLanes);
 #pragma GCC unroll 8
     for (int i = 0; i < ROWS; i++) {
-      const Floats factor = all(a.data[i * a.rowStride + p * a.columnStride]);
+      const auto factor = allUnits(a.data[i * a.rowStride + p * a.columnStride]);
 #pragma GCC unroll 8
       for (int j = 0; j < VECTORS; j++) sums[i][j] = multiplyAdd(factor, row[j], sums[i][j]);
     }
@@ -44,8 +61,8 @@ LANES_INLINE void tile(MatrixView a, const float* b, int64_t bStride, float* c, 
 }
 
 // A strip of 16 VECTORS columns, all rows.
-template <int VECTORS>
-LANES_INLINE void strip(MatrixView a, const float* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
+template <int VECTORS, typename Unit>
+LANES_INLINE void strip(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
                         int64_t depth, bool accumulate) {
   int64_t i = 0;
   for (; i + kTileRows <= m; i += kTileRows) {
@@ -59,7 +76,8 @@ LANES_INLINE void strip(MatrixView a, const float* b, int64_t bStride, float* c,
 }
 
 // c[m, n] (+)= a[m, depth] · b[depth, n] where n is a multiple of 16. Not inlined: one copy a file is enough.
-__attribute__((noinline)) static void stripProduct(MatrixView a, const float* b, int64_t bStride, float* c,
+template <typename Unit>
+__attribute__((noinline)) static void stripProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c,
                                                    int64_t cStride, int64_t m, int64_t depth, int64_t n,
                                                    bool accumulate) {
   int64_t j = 0;

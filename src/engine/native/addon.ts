@@ -38,6 +38,7 @@ export interface AttentionShape {
   readonly vOffset: number;
   readonly kvStride: number;
   readonly causal: boolean; // query i sees keys 0..i + (Tk - Tq)
+  readonly precision: PrecisionCode; // of the products of queries, keys, values and probabilities
 }
 
 /** Dropout with Philox words: element i is kept where word(i) ≥ rate * 2^32 and scaled by 1 / (1 - rate). */

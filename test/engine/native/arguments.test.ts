@@ -40,7 +40,7 @@ test('sizes whose product overflows are refused', () => {
   const x = new Float32Array(1);
   const huge = 2 ** 31 - 1;
   const shape: AttentionShape = {
-    ...{ batch: huge, queries: huge, keys: huge, heads: huge, headWidth: 1, causal: false },
+    ...{ batch: huge, queries: huge, keys: huge, heads: huge, headWidth: 1, causal: false, precision: 0 },
     ...{ qOffset: 0, qStride: huge, kOffset: 0, vOffset: 0, kvStride: huge },
   };
   assert.throws(() => addon.attention(x, x, new Int32Array(1), x, x, shape), { name: 'RangeError' });

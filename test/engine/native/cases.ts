@@ -134,32 +134,43 @@ function attentionCases({ b, tq, tk, h, d, causal, lengths }: AttentionSize): Ca
   const qStride = self ? 3 * width : width;
   const kvStride = self ? qStride : 2 * width;
   const kOffset = self ? width : 0;
-  const shape: AttentionShape = {
-    ...{ batch: b, queries: tq, keys: tk, heads: h, headWidth: d, causal },
-    ...{ qOffset: 0, qStride, kOffset, vOffset: kOffset + width, kvStride },
-  };
   const query = randoms(b * tq * qStride, 1, 2);
   const memory = self ? query : randoms(b * tk * kvStride, 2, 2);
   const dOut = randoms(b * tq * width, 3);
-  const forward = (kernels: Kernels): [Float32Array, Float32Array] => {
-    const out = fresh(b * tq * width);
-    const logSum = fresh(b * h * tq);
-    kernels.attention(query, memory, Int32Array.from(lengths), out, logSum, shape);
-    return [out, logSum];
-  };
-  const gradient = (kernels: Kernels): Float32Array[] => {
-    const [out, logSum] = forward(kernels);
-    const dQuery = fresh(query.length);
-    const dMemory = self ? dQuery : fresh(memory.length);
-    const ends = Int32Array.from(lengths);
-    kernels.attentionGradient(query, memory, ends, out, logSum, dOut, dQuery, dMemory, shape);
-    return [dQuery, dMemory];
-  };
   const size = `B${b} Tq${tq} Tk${tk} H${h} D${d}${causal ? ' causal' : ''}`;
-  return [
-    { name: `attention ${size}`, matmul: true, run: forward },
-    { name: `attentionGradient ${size}`, matmul: true, run: gradient },
-  ];
+  return PRECISIONS.flatMap((precision) => {
+    const shape: AttentionShape = {
+      ...{
+        batch: b,
+        queries: tq,
+        keys: tk,
+        heads: h,
+        headWidth: d,
+        causal,
+        precision: PrecisionCode[precision],
+      },
+      ...{ qOffset: 0, qStride, kOffset, vOffset: kOffset + width, kvStride },
+    };
+    const forward = (kernels: Kernels): [Float32Array, Float32Array] => {
+      const out = fresh(b * tq * width);
+      const logSum = fresh(b * h * tq);
+      kernels.attention(query, memory, Int32Array.from(lengths), out, logSum, shape);
+      return [out, logSum];
+    };
+    const gradient = (kernels: Kernels): Float32Array[] => {
+      const [out, logSum] = forward(kernels);
+      const dQuery = fresh(query.length);
+      const dMemory = self ? dQuery : fresh(memory.length);
+      const ends = Int32Array.from(lengths);
+      kernels.attentionGradient(query, memory, ends, out, logSum, dOut, dQuery, dMemory, shape);
+      return [dQuery, dMemory];
+    };
+    const common = { matmul: true, ...(precision === 'float32' ? {} : { tolerance: ROUNDED_TWICE }) };
+    return [
+      { ...common, name: `attention ${size} ${precision}`, run: forward },
+      { ...common, name: `attentionGradient ${size} ${precision}`, run: gradient },
+    ];
+  });
 }
 
 function normCases(rows: number, width: number, spec: DropoutSpec): Case[] {

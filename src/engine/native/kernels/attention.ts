@@ -5,7 +5,11 @@ import type { NativeBackend } from '../backend.js';
 import { type Inputs, register } from './register.js';
 
 /** q, k and v side by side in qkv [B, T, 3d]. */
-function selfShape(inputs: Inputs, { heads, causal }: AttentionAttrs): AttentionShape {
+function selfShape(
+  { precision }: NativeBackend,
+  inputs: Inputs,
+  { heads, causal }: AttentionAttrs,
+): AttentionShape {
   const [batch, length, packed] = inputs.qkv!.shape as [number, number, number];
   const width = packed / 3;
   return {
@@ -20,11 +24,12 @@ function selfShape(inputs: Inputs, { heads, causal }: AttentionAttrs): Attention
     vOffset: 2 * width,
     kvStride: packed,
     causal,
+    precision,
   };
 }
 
 /** q alone in [B, Tq, d], k and v side by side in kv [B, Tk, 2d]. */
-function crossShape(inputs: Inputs, { heads }: AttentionAttrs): AttentionShape {
+function crossShape({ precision }: NativeBackend, inputs: Inputs, { heads }: AttentionAttrs): AttentionShape {
   const [batch, queries, width] = inputs.q!.shape as [number, number, number];
   return {
     batch,
@@ -38,6 +43,7 @@ function crossShape(inputs: Inputs, { heads }: AttentionAttrs): AttentionShape {
     vOffset: width,
     kvStride: 2 * width,
     causal: false,
+    precision,
   };
 }
 
@@ -87,16 +93,17 @@ function gradient(
 
 export function registerAttention(): void {
   register<AttentionAttrs>(Kernel.selfAttention, (backend, inputs, attrs) =>
-    forward(backend, inputs, selfShape(inputs, attrs), 'qkv', 'qkv'),
+    forward(backend, inputs, selfShape(backend, inputs, attrs), 'qkv', 'qkv'),
   );
   register<AttentionAttrs>(
     Kernel.selfAttentionGradient,
-    (backend, inputs, attrs) => gradient(backend, inputs, selfShape(inputs, attrs), 'qkv', 'qkv')[0]!,
+    (backend, inputs, attrs) =>
+      gradient(backend, inputs, selfShape(backend, inputs, attrs), 'qkv', 'qkv')[0]!,
   );
   register<AttentionAttrs>(Kernel.crossAttention, (backend, inputs, attrs) =>
-    forward(backend, inputs, crossShape(inputs, attrs), 'q', 'kv'),
+    forward(backend, inputs, crossShape(backend, inputs, attrs), 'q', 'kv'),
   );
   register<AttentionAttrs>(Kernel.crossAttentionGradient, (backend, inputs, attrs) =>
-    gradient(backend, inputs, crossShape(inputs, attrs), 'q', 'kv'),
+    gradient(backend, inputs, crossShape(backend, inputs, attrs), 'q', 'kv'),
   );
 }

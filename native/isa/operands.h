@@ -1,0 +1,172 @@
+// How the products of attention take their operands: as they are, rounded to bfloat16, or as pairs of bfloat16 for the
+// instruction that multiplies those. Each way says how an operand is laid out for the tiles of tile.h:
+//   left        rows of A, contracted along their width
+//   transposed  B from rows that are contracted along their width: [depth of width][whole lanes of rows]
+//   stacked     B from rows that are contracted with each other: [depth of rows][whole lanes of width]
+//   along       A from a tile of scores, contracted along a row
+//   across      A from the same tile, contracted along a column
+// `depth` is the number of steps that a contraction over n elements takes.
+#pragma once
+
+#include "isa/shuffle.h"
+#include "isa/tile.h"
+
+namespace lockstep {
+namespace LOCKSTEP_ISA {
+
+LANES_INLINE Floats roundedToBfloat16(Floats v) {
+  const Words bits = as<Words>(v);
+  const Words rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  return as<Floats>(select(v == v, rounded, bits | 0x400000u) & 0xffff0000u);
+}
+
+template <bool ROUNDS>
+LANES_INLINE Floats loadOperand(const float* p, int64_t count) {
+  const Floats v = loadSome(p, count);
+  return ROUNDS ? roundedToBfloat16(v) : v;
+}
+
+// Numbers, rounded or not.
+template <bool ROUNDS>
+struct Numbers {
+  typedef float Unit;
+  static int64_t depth(int64_t n) { return n; }
+
+  static Matrix<float> left(const float* a, int64_t stride, int64_t rows, int64_t width, float* buffer) {
+    if (!ROUNDS) return {a, stride, 1};
+    stacked(a, stride, rows, width, buffer);
+    return {buffer, wholeLanes(width), 1};
+  }
+
+  static void transposed(const float* a, int64_t stride, int64_t rows, int64_t width, float* out) {
+    const int64_t outStride = wholeLanes(rows);
+    for (int64_t r = 0; r < rows; r += kLanes) {
+      for (int64_t d = 0; d < width; d += kLanes) {
+        const int64_t wide = width - d < kLanes ? width - d : kLanes;
+        Floats square[16];
+        for (int i = 0; i < 16; i++) {
+          square[i] = r + i < rows ? loadOperand<ROUNDS>(a + (r + i) * stride + d, wide) : Floats{};
+        }
+        transpose(square);
+        for (int64_t i = 0; i < wide; i++) store(out + (d + i) * outStride + r, square[i]);
+      }
+    }
+  }
+
+  static void stacked(const float* a, int64_t stride, int64_t rows, int64_t width, float* out) {
+    const int64_t outStride = wholeLanes(width);
+    for (int64_t r = 0; r < rows; r++) {
+      forLanes(width, [=](int64_t d, int64_t count) {
+        store(out + r * outStride + d, loadOperand<ROUNDS>(a + r * stride + d, count));
+      });
+    }
+  }
+
+  static Matrix<float> along(float* scores, int64_t stride, int64_t rows, int64_t width, float*) {
+    for (int64_t r = 0; ROUNDS && r < rows; r++) {
+      for (int64_t j = 0; j < width; j += kLanes) {
+        store(scores + r * stride + j, roundedToBfloat16(load(scores + r * stride + j)));
+      }
+    }
+    return {scores, stride, 1};
+  }
+
+  static Matrix<float> across(float* scores, int64_t stride, int64_t rows, int64_t width, float* buffer) {
+    along(scores, stride, rows, width, buffer);
+    return {scores, 1, stride};
+  }
+};
+
+#ifdef __AVX512BF16__
+// Pairs of bfloat16, one in each half of a word. What is missing from the last pair is zero.
+struct Pairs {
+  typedef uint32_t Unit;
+  static int64_t depth(int64_t n) { return (n + 1) / 2; }
+
+  // 32 numbers in order.
+  static Words together(Floats first, Floats second) {
+    Words words;
+    words.part[0] = (Words::Part)_mm512_cvtne2ps_pbh((__m512)second.part[0], (__m512)first.part[0]);
+    return words;
+  }
+
+  // A number of `first` and one of `second` in each word.
+  static Words side(Floats first, Floats second) {
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                                           21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)second.part[0], (__m512)first.part[0]);
+    Words words;
+    words.part[0] = (Words::Part)_mm512_maskz_permutexvar_epi16(~0u, order, both);
+    return words;
+  }
+
+  static void put(uint32_t* out, Words words) {
+    *reinterpret_cast<Words::LoosePart*>(out) = words.part[0];
+  }
+
+  // Up to 32 numbers of a row as 16 words.
+  static Words some(const float* row, int64_t count) {
+    const Floats first = loadSome(row, count < kLanes ? count : kLanes);
+    const int64_t rest = count - kLanes;
+    return together(first, rest > 0 ? loadSome(row + kLanes, rest < kLanes ? rest : kLanes) : Floats{});
+  }
+
+  static Matrix<uint32_t> left(const float* a, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
+    const int64_t outStride = wholeLanes(depth(width));
+    for (int64_t r = 0; r < rows; r++) {
+      for (int64_t d = 0; d < width; d += 2 * kLanes) {
+        put(buffer + r * outStride + d / 2, some(a + r * stride + d, width - d));
+      }
+    }
+    return {buffer, outStride, 1};
+  }
+
+  static void transposed(const float* a, int64_t stride, int64_t rows, int64_t width, uint32_t* out) {
+    const int64_t outStride = wholeLanes(rows);
+    for (int64_t r = 0; r < rows; r += kLanes) {
+      for (int64_t d = 0; d < width; d += 2 * kLanes) {
+        Floats square[16];
+        for (int i = 0; i < 16; i++) {
+          square[i] = r + i < rows ? as<Floats>(some(a + (r + i) * stride + d, width - d)) : Floats{};
+        }
+        transpose(square);
+        const int64_t wide = depth(width - d) < kLanes ? depth(width - d) : kLanes;
+        for (int64_t i = 0; i < wide; i++) put(out + (d / 2 + i) * outStride + r, as<Words>(square[i]));
+      }
+    }
+  }
+
+  static void stacked(const float* a, int64_t stride, int64_t rows, int64_t width, uint32_t* out) {
+    const int64_t outStride = wholeLanes(width);
+    for (int64_t r = 0; r < rows; r += 2) {
+      forLanes(width, [=](int64_t d, int64_t count) {
+        const Floats second = r + 1 < rows ? loadSome(a + (r + 1) * stride + d, count) : Floats{};
+        put(out + r / 2 * outStride + d, side(loadSome(a + r * stride + d, count), second));
+      });
+    }
+  }
+
+  static Matrix<uint32_t> along(float* scores, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
+    return left(scores, stride, rows, width, buffer);
+  }
+
+  static Matrix<uint32_t> across(float* scores, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
+    stacked(scores, stride, rows, width, buffer);
+    return {buffer, 1, wholeLanes(width)};
+  }
+};
+#endif
+
+// Calls body(layout) with the layout for a Precision (operations.h): 0 float32, 1 bfloat16, 2 emulated. An instruction set
+// without the pairs' instruction emulates too.
+template <typename Body>
+LANES_INLINE void withLayout(int precision, const Body& body) {
+#ifdef __AVX512BF16__
+  if (precision == 1) return body(Pairs{});
+#endif
+  if (precision == 0) return body(Numbers<false>{});
+  body(Numbers<true>{});
+}
+
+}  // namespace LOCKSTEP_ISA
+}  // namespace lockstep
