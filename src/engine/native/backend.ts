@@ -7,6 +7,14 @@ import { type AllocatorStatistics, CachingAllocator } from './allocator.js';
 
 type Values = Parameters<tf.MathBackendCPU['write']>[0];
 
+/** A copy where values lie in another type's array: the cpu backend's kernels read any, ours only their own. */
+function inOwnArray(values: Values, dtype: tf.DataType): Values {
+  if (dtype === 'float32' && !(values instanceof Float32Array))
+    return Float32Array.from(values as Int32Array);
+  if (dtype === 'int32' && !(values instanceof Int32Array)) return Int32Array.from(values as Float32Array);
+  return values;
+}
+
 /** A result of a kernel, and the memory to write it to. */
 export interface Output {
   readonly info: tf.TensorInfo;
@@ -39,11 +47,12 @@ export class NativeBackend extends tf.MathBackendCPU {
 
   override move(
     dataId: tf.DataId,
-    values: Values,
+    given: Values,
     _shape: number[],
     dtype: tf.DataType,
     refCount: number,
   ): void {
+    const values = inOwnArray(given, dtype);
     // Without values it is a complex tensor, which only refers to its parts.
     if (ArrayBuffer.isView(values)) this.allocator.retain(values);
     this.data.set(dataId, { values, dtype, refCount });

@@ -1,5 +1,6 @@
-// tfjs's own kernels that are worth replacing: sums of equal shapes and matrix products of float32. Every other
-// kernel is the cpu backend's; those that only rename memory (Identity, Reshape, Cast to the same type) copy nothing.
+// tfjs's own kernels that are replaced: sums of equal shapes and matrix products of float32 for speed, casts for the
+// arrays that our kernels need. Every other kernel is the cpu backend's; those that only rename memory (Identity,
+// Reshape, Cast to the same type) copy nothing.
 import * as tf from '@tensorflow/tfjs';
 import type { NativeBackend } from '../backend.js';
 import { type Inputs, register } from './register.js';
@@ -12,10 +13,17 @@ function stock(
   backend: NativeBackend,
   name: string,
   inputs: Inputs,
-  attrs: Record<string, number | boolean> = {},
+  attrs: Record<string, number | boolean | string> = {},
 ) {
   const result = tf.getKernel(name, 'cpu').kernelFunc({ inputs, attrs, backend });
   return Array.isArray(result) ? result[0]! : result;
+}
+
+/** To a wider type the cpu backend only renames the memory: the float32 values would lie in an Int32Array. */
+function cast(backend: NativeBackend, x: tf.TensorInfo, dtype: tf.DataType): tf.TensorInfo {
+  const widens = x.dtype !== dtype && dtype !== 'complex64' && !tf.util.hasEncodingLoss(x.dtype, dtype);
+  if (!widens) return stock(backend, tf.Cast, { x }, { dtype });
+  return backend.makeTensorInfo(x.shape, dtype, backend.data.get(x.dataId).values);
 }
 
 function add(backend: NativeBackend, { a, b }: { a: tf.TensorInfo; b: tf.TensorInfo }): tf.TensorInfo {
@@ -101,6 +109,7 @@ function fusedMatMul(backend: NativeBackend, inputs: Inputs, attrs: FusedMatMulA
 }
 
 export function registerStandard(): void {
+  register<{ dtype: tf.DataType }>(tf.Cast, (backend, { x }, { dtype }) => cast(backend, x!, dtype));
   register(tf.Add, (backend, { a, b }) => add(backend, { a: a!, b: b! }));
   register<MatMulAttrs>(tf.BatchMatMul, matMul);
   register<FusedMatMulAttrs>(tf._FusedMatMul, fusedMatMul);
