@@ -157,6 +157,21 @@ describe('a stock operation equals the cpu backend, and so does its gradient', (
   }
 });
 
+test('matMul broadcasts every leading dimension by itself', () => {
+  scoped(() => {
+    const x = randomTensor(1, [2, 1, 3, 4]);
+    const y = randomTensor(2, [2, 3, 4, 5]);
+    const product = tf.matMul(x, y); // [2, 3, 3, 5]
+    for (let i = 0; i < 2; i++) {
+      for (let j = 0; j < 3; j++) {
+        const [left, right] = [x.slice([i, 0], [1, 1]), y.slice([i, j], [1, 1])];
+        const expected = tf.matMul(left.reshape<tf.Tensor2D>([3, 4]), right.reshape<tf.Tensor2D>([4, 5]));
+        assertClose(floats(product.slice([i, j], [1, 1])), floats(expected), 1e-6, `${i}, ${j}`);
+      }
+    }
+  });
+});
+
 test('a slice, a part of a split and an unstacked row outlive the tensor they are windows of', () => {
   const values = randomTensor(1, [6, 8]);
   const windows: ((x: tf.Tensor) => tf.Tensor)[] = [

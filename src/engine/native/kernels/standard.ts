@@ -52,26 +52,41 @@ function matMul(backend: NativeBackend, inputs: Inputs, attrs: MatMulAttrs): tf.
   const outer = tf.broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
   const c = backend.output([...outer, m, n]);
   if (k === 0) c.values.fill(0);
-  else multiplyBatches(backend, backend.floats(a), backend.floats(b), c.values, { m, k, n, ...attrs });
+  else multiplyBatches(backend, { a, b }, c.values, outer, { m, k, n, ...attrs });
   return c.info;
 }
 
-/** One product per matrix of c; a and b repeat where they have fewer. */
+/** One product per matrix of c; a and b repeat where they have fewer, as `outer` broadcasts them. */
 function multiplyBatches(
-  { addon }: NativeBackend,
-  a: Float32Array,
-  b: Float32Array,
+  backend: NativeBackend,
+  { a, b }: { a: tf.TensorInfo; b: tf.TensorInfo },
   c: Float32Array,
+  outer: readonly number[],
   { m, k, n, transposeA, transposeB }: MatMulAttrs & { m: number; k: number; n: number },
 ): void {
-  const window = (values: Float32Array, size: number, batch: number) => {
-    const start = (batch * size) % values.length;
-    return values.subarray(start, start + size);
+  const matrices = (info: tf.TensorInfo, size: number) => {
+    const values = backend.floats(info);
+    const indices = broadcastIndices(info.shape.slice(0, -2), outer);
+    return (batch: number) => values.subarray(indices[batch]! * size, (indices[batch]! + 1) * size);
   };
+  const [left, right] = [matrices(a, m * k), matrices(b, k * n)];
   for (let batch = 0; batch * m * n < c.length; batch++) {
     const product = c.subarray(batch * m * n, (batch + 1) * m * n);
-    addon.matmul(window(a, m * k, batch), window(b, k * n, batch), product, m, k, n, transposeA, transposeB);
+    backend.addon.matmul(left(batch), right(batch), product, m, k, n, transposeA, transposeB);
   }
+}
+
+/** For each element of `outer`, in order, the index of the element of `shape` that is broadcast to it. */
+function broadcastIndices(shape: readonly number[], outer: readonly number[]): number[] {
+  return outer.reduce(
+    (indices, size, dimension) => {
+      const own = shape[dimension - outer.length + shape.length] ?? 1;
+      return indices.flatMap((index) =>
+        Array.from({ length: size }, (_, i) => index * own + (own === 1 ? 0 : i)),
+      );
+    },
+    [0],
+  );
 }
 
 const ACTIVATION_KERNELS: Record<string, string> = {
