@@ -25,7 +25,7 @@ struct Bfloat16 {
   using Element = uint16_t;
   static constexpr bool kConverts = true;
   static void convert(const float* values, uint16_t* out, int64_t count) {
-    kernels().packBfloat16(values, out, count);
+    kernels().packOperands(values, out, count);
   }
 };
 

@@ -19,6 +19,7 @@ struct Tables {
     avx2::fillKernels(sets[count++]);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+      // Its code for AVX512_BF16 runs only for calls in bfloat16, which need that anyhow (product.h).
       avx512::fillKernels(sets[count++]);
     }
 #endif

@@ -115,6 +115,8 @@ struct Kernels {
   void (*add)(float* out, const float* a, const float* b, int64_t count, bool bfloat16);
   void (*roundToBfloat16)(float* values, int64_t count);
   void (*packBfloat16)(const float* values, uint16_t* out, int64_t count);
+  // The same for operands of products, which take subnormal numbers as zeros anyhow.
+  void (*packOperands)(const float* values, uint16_t* out, int64_t count);
   void (*unpackBfloat16)(const uint16_t* values, float* out, int64_t count);
   double (*sumOfSquares)(const float* values, int64_t count);
   void (*adamW)(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count,

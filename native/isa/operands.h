@@ -14,11 +14,15 @@
 namespace lockstep {
 namespace LOCKSTEP_ISA {
 
-LANES_INLINE Floats roundedToBfloat16(Floats v) {
+// The bits of the nearest bfloat16, ties to even, in the upper halves of float32's bits. NaN stays (quiet) NaN;
+// what is beyond the largest bfloat16 becomes Infinity.
+LANES_INLINE Words roundedBits(Floats v) {
   const Words bits = as<Words>(v);
   const Words rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  return as<Floats>(select(v == v, rounded, bits | 0x400000u) & 0xffff0000u);
+  return select(v == v, rounded, bits | 0x400000u) & 0xffff0000u;
 }
+
+LANES_INLINE Floats roundedToBfloat16(Floats v) { return as<Floats>(roundedBits(v)); }
 
 template <bool ROUNDS>
 LANES_INLINE Floats loadOperand(const float* p, int64_t count) {

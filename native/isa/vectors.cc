@@ -1,24 +1,14 @@
 // Flat vectors: sums, bfloat16, squares, AdamW.
-#include "isa/lanes.h"
+#include "isa/operands.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {
 namespace {
 
-// The bits of the nearest bfloat16, ties to even, in the upper halves of float32's bits. NaN stays (quiet) NaN;
-// what is beyond the largest bfloat16 becomes Infinity.
-LANES_INLINE Words roundedBits(Floats v) {
-  const Words bits = as<Words>(v);
-  const Words rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  return select(v == v, rounded, bits | 0x400000u) & 0xffff0000u;
-}
-
-LANES_INLINE Floats rounded(Floats v) { return as<Floats>(roundedBits(v)); }
-
 void add(float* out, const float* a, const float* b, int64_t count, bool bfloat16) {
   if (bfloat16) {
     forLanes(count, [=](int64_t i, int64_t n) {
-      storeSome(out + i, rounded(loadSome(a + i, n) + loadSome(b + i, n)), n);
+      storeSome(out + i, roundedToBfloat16(loadSome(a + i, n) + loadSome(b + i, n)), n);
     });
   } else {
     forLanes(count, [=](int64_t i, int64_t n) {
@@ -28,7 +18,7 @@ void add(float* out, const float* a, const float* b, int64_t count, bool bfloat1
 }
 
 void roundToBfloat16(float* values, int64_t count) {
-  forLanes(count, [=](int64_t i, int64_t n) { storeSome(values + i, rounded(loadSome(values + i, n)), n); });
+  forLanes(count, [=](int64_t i, int64_t n) { storeSome(values + i, roundedToBfloat16(loadSome(values + i, n)), n); });
 }
 
 // The upper halves of 16 words. Through memory where there is no instruction for it: compilers know how to pack.
@@ -50,6 +40,19 @@ void packBfloat16(const float* values, uint16_t* out, int64_t count) {
   forLanes(count, [=](int64_t at, int64_t n) {
     storeUpperHalves(out + at, roundedBits(loadSome(values + at, n)), n);
   });
+}
+
+void packOperands(const float* values, uint16_t* out, int64_t count) {
+#ifdef __AVX512BF16__
+  int64_t i = 0;
+  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
+    const Words words = Pairs::together(load(values + i), load(values + i + kLanes));
+    __builtin_memcpy(out + i, &words, sizeof words);
+  }
+  packBfloat16(values + i, out + i, count - i);
+#else
+  packBfloat16(values, out, count);
+#endif
 }
 
 void unpackBfloat16(const uint16_t* values, float* out, int64_t count) {
@@ -104,6 +107,7 @@ void fillVectors(Kernels& table) {
   table.add = add;
   table.roundToBfloat16 = roundToBfloat16;
   table.packBfloat16 = packBfloat16;
+  table.packOperands = packOperands;
   table.unpackBfloat16 = unpackBfloat16;
   table.sumOfSquares = sumOfSquares;
   table.adamW = adamW;

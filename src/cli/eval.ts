@@ -8,8 +8,8 @@ import type { Dataset } from '../data/dataset.js';
 import type { EvaluationPlan, EvaluationSums } from '../model/evaluate.js';
 import type { ObjectiveConfig } from '../model/objectives.js';
 import { assert, UserError } from '../util/errors.js';
-import { modelCommand, withModel, type ModelOptions } from './model-command.js';
-import type { OpenModel } from './model.js';
+import { modelCommand, withModel } from './model-command.js';
+import type { ModelOptions, OpenModel } from './model.js';
 import { integerArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
 import { createProgress, formatCount } from './progress.js';
@@ -40,7 +40,9 @@ export function register(program: Command): void {
     .option('--seed <n>', "decides what is hidden (default: the run's seed)", integerArgument(0))
     .action(async (given: string, options: Options, command: Command) => {
       const output = outputOf(command);
-      await withModel(given, options, (model) => evaluateModel(model, options, output));
+      await withModel(given, { ...options, asTrained: true }, (model) =>
+        evaluateModel(model, options, output),
+      );
     });
 }
 

@@ -12,9 +12,8 @@ import {
   modelCommand,
   withModel,
   type Line,
-  type ModelOptions,
 } from './model-command.js';
-import type { OpenModel } from './model.js';
+import type { ModelOptions, OpenModel } from './model.js';
 import { integerArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
 

@@ -15,9 +15,8 @@ import {
   readsTerminal,
   withModel,
   type Line,
-  type ModelOptions,
 } from './model-command.js';
-import type { OpenModel } from './model.js';
+import type { ModelOptions, OpenModel } from './model.js';
 import { integerArgument, numberArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
 

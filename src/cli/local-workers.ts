@@ -2,6 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { UserError } from '../util/errors.js';
 
 export interface LocalWorkersOptions {
   readonly count: number;
@@ -21,6 +22,9 @@ export interface LocalWorkersOptions {
  * every core, all of which compute at that moment.
  */
 const SINGLE_THREADED_GC = '--single-threaded-gc';
+
+/** What a worker found wrong is in what it was given: it would be so again. */
+const EXIT_USER_FAULT = 2;
 
 const FIRST_RESTART_MS = 200;
 const LAST_RESTART_MS = 10_000;
@@ -71,6 +75,10 @@ export class LocalWorkers {
     child.once('exit', (code, signal) => {
       this.children.delete(index);
       if (this.stopping || code === 0) return;
+      if (code === EXIT_USER_FAULT) {
+        this.giveUp(new UserError('WORKER_REFUSED', `${name} cannot work here; it says why above`));
+        return;
+      }
       const failed = performance.now() - startedAt > SETTLED_MS ? 1 : crashes + 1;
       onCrash(
         `${name} ended with ${signal ?? `exit code ${code}`}${failed < MAX_CRASHES ? '; starting it again' : ''}`,

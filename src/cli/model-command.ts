@@ -6,13 +6,9 @@ import { InvalidArgumentError, type Command } from 'commander';
 import type { Tokenizer } from '../data/tokenizer.js';
 import type { ObjectiveConfig } from '../model/objectives.js';
 import { messageOf, UserError } from '../util/errors.js';
-import type { OpenModel } from './model.js';
+import type { ModelOptions, OpenModel } from './model.js';
 import { integerArgument } from './options.js';
 import type { Output } from './output.js';
-
-export interface ModelOptions {
-  readonly threads: number | 'auto';
-}
 
 /** A command whose first argument is a model. */
 export function modelCommand(program: Command, name: string, description: string): Command {

@@ -45,20 +45,26 @@ const REDUNDANT = new Set([
   positionsName('decoder'),
 ]);
 
+export interface ModelOptions {
+  /** Compute threads; 'auto': one per core. */
+  readonly threads: number | 'auto';
+  /** With the precision of the run that trained it, so that an evaluation finds what training found; default float32. */
+  readonly asTrained?: boolean;
+}
+
 /**
- * Opens the model at `given` with `threads` compute threads ('auto': one per core). The weights of a checkpoint are
+ * Opens the model at `given`. The weights of a checkpoint are
  * compared with their checksum. Throws UserError MODEL_NOT_FOUND, CHECKPOINT_BAD, MODEL_CONFIG_INVALID,
  * MODEL_UNSUPPORTED, MODEL_MISMATCH, and those of safetensors files.
  */
-export async function openModel(
-  given: string,
-  options: { readonly threads: number | 'auto' },
-): Promise<OpenModel> {
+export async function openModel(given: string, options: ModelOptions): Promise<OpenModel> {
   const directory = await resolveModelDirectory(given);
   const state = await checkedState(directory);
   const config = await readConfig(directory);
+  const run = state && parseRunConfig(state.config, path.join(directory, 'state.json'));
   const threads = options.threads === 'auto' ? availableParallelism() : options.threads;
-  const engine = await loadEngine('native', { threads });
+  const precision = options.asTrained && run ? run.precision : 'float32';
+  const engine = await loadEngine('native', { threads, precision, emulate: true });
   const layout = parameterLayout(config);
   const flat = new Float32Array(engine.addon.allocate(4 * layout.total));
   await readWeights(path.join(directory, WEIGHTS), layout.tensors, config, flat);
@@ -69,7 +75,7 @@ export async function openModel(
     config,
     transformer,
     state,
-    run: state && parseRunConfig(state.config, path.join(directory, 'state.json')),
+    run,
     tokenizer: () => openTokenizer(directory, config),
     dispose() {
       transformer.dispose();

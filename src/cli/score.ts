@@ -4,15 +4,8 @@ import type { Command } from 'commander';
 import type { Tokenizer } from '../data/tokenizer.js';
 import type { Pair } from '../model/score.js';
 import type { ScoreRequest } from '../model/score-request.js';
-import {
-  encodeMasked,
-  fileLines,
-  inBatches,
-  modelCommand,
-  withModel,
-  type ModelOptions,
-} from './model-command.js';
-import type { OpenModel } from './model.js';
+import { encodeMasked, fileLines, inBatches, modelCommand, withModel } from './model-command.js';
+import type { ModelOptions, OpenModel } from './model.js';
 import { integerArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
 

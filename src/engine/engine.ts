@@ -1,7 +1,7 @@
 // The engine: the tfjs backend that the model runs on, and what of it the rest of the program may know.
 import * as tf from '@tensorflow/tfjs';
-import { assert, UserError } from '../util/errors.js';
-import { type Addon, type AddonInfo, PrecisionCode } from './native/addon.js';
+import { assert } from '../util/errors.js';
+import { type Addon, PrecisionCode } from './native/addon.js';
 import { NativeBackend } from './native/backend.js';
 import { registerAttention } from './native/kernels/attention.js';
 import { registerCrossEntropy } from './native/kernels/cross-entropy.js';
@@ -11,16 +11,10 @@ import { registerNorms } from './native/kernels/norm.js';
 import { BACKEND_NAME } from './native/kernels/register.js';
 import { registerStandard } from './native/kernels/standard.js';
 import { loadAddon } from './native/load.js';
+import { type PrecisionOptions, productPrecision } from './precision.js';
 
-/** What matrix products take. With bfloat16 their sums, and everything else, stay float32. */
-export type Precision = 'float32' | 'bfloat16';
-
-export interface EngineOptions {
+export interface EngineOptions extends Partial<PrecisionOptions> {
   readonly threads: number;
-  /** Default float32. */
-  readonly precision?: Precision;
-  /** Compute bfloat16 in float32, slowly, where the processor has no instruction for it. */
-  readonly emulate?: boolean;
 }
 
 export interface EngineFingerprint {
@@ -60,8 +54,9 @@ export interface Engine {
  */
 export async function loadEngine(name: 'native', options: EngineOptions): Promise<Engine> {
   const addon = loadAddon();
-  const precision = productPrecision(options, addon.info());
-  setThreads(addon, options.threads);
+  const { threads, precision: wanted = 'float32', emulate = false } = options;
+  const precision = productPrecision({ precision: wanted, emulate }, addon.info());
+  setThreads(addon, threads);
   registerBackend(addon);
   assert(await tf.setBackend(BACKEND_NAME), 'tfjs does not accept the native backend');
   const backend = tf.engine().findBackend(BACKEND_NAME) as NativeBackend;
@@ -81,24 +76,6 @@ export async function loadEngine(name: 'native', options: EngineOptions): Promis
     setGradientSlots: (slots) => backend.setGradientSlots(slots),
     addon,
   };
-}
-
-/**
- * How the products of a run are computed on this machine.
- * Throws UserError PRECISION_UNSUPPORTED for bfloat16 where nothing multiplies it, unless it may be emulated.
- */
-export function productPrecision(
-  { precision = 'float32', emulate = false }: Omit<EngineOptions, 'threads'>,
-  { bfloat16, matmul }: AddonInfo,
-): keyof typeof PrecisionCode {
-  if (precision === 'float32' || bfloat16) return precision;
-  if (emulate) return 'emulated';
-  const lacking =
-    matmul === 'portable' ? 'this build has no oneDNN' : 'this processor has no AVX512_BF16 instructions';
-  throw new UserError(
-    'PRECISION_UNSUPPORTED',
-    `precision: bfloat16 cannot be computed here, since ${lacking}: use precision: float32, or emulate: true to compute it slowly`,
-  );
 }
 
 function setThreads(addon: Addon, threads: number): void {

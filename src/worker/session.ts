@@ -3,6 +3,7 @@
 import { hostname } from 'node:os';
 import { Piscina } from 'piscina';
 import type { Logger } from 'pino';
+import { productPrecision } from '../engine/precision.js';
 import { loadAddon } from '../engine/native/load.js';
 import type { TrainingEvent } from '../metrics/events.js';
 import type { Batch } from '../model/batch.js';
@@ -160,6 +161,7 @@ class Session {
   /** Greeted: connect to the reducers, start computing threads, keep the pulse. */
   private begin(welcome: Welcome): void {
     const { job } = welcome;
+    productPrecision(job, this.addon.info()); // said here, before a thread fails of it
     this.welcome = welcome;
     this.machine = new WorkerMachine(welcome.reducers);
     this.compute = new Compute(job, this.options.threads, {

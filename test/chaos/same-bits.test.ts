@@ -47,13 +47,13 @@ before(async () => {
 
 after(() => rm(folder, { recursive: true, force: true }));
 
-for (const wire of ['float32', 'bfloat16']) {
-  describe(`with the ${wire} wire the last checkpoint is the same bits`, () => {
+for (const format of ['float32', 'bfloat16']) {
+  describe(`in ${format}, products and wire, the last checkpoint is the same bits`, () => {
     let reference: Run;
     let undisturbed = '';
 
     before(async () => {
-      reference = await newRun(wire);
+      reference = await newRun(format);
       assert.equal(await train(reference, ['--workers', '1']).exit(), 0);
       undisturbed = await hashes(reference);
     });
@@ -73,13 +73,13 @@ for (const wire of ['float32', 'bfloat16']) {
     });
 
     test('for 3 workers', async () => {
-      const run = await newRun(wire);
+      const run = await newRun(format);
       assert.equal(await train(run, ['--workers', '3']).exit(), 0);
       await assertSameBits(run);
     });
 
     test('for another number of threads and of reducers', async () => {
-      const run = await newRun(wire);
+      const run = await newRun(format);
       assert.equal(
         await train(run, ['--workers', '2', '--set', 'worker.threads=2', '--set', 'reducers=3']).exit(),
         0,
@@ -88,7 +88,7 @@ for (const wire of ['float32', 'bfloat16']) {
     });
 
     test('when a worker is killed in a step, then all others, and another joins later', async () => {
-      const run = await newRun(wire);
+      const run = await newRun(format);
       const coordinator = run.start('coordinator');
       const { url } = await coordinator.line('it listens', ({ msg }) => msg === 'coordinator listening');
       const join = (name: string): Lockstep =>
@@ -106,7 +106,7 @@ for (const wire of ['float32', 'bfloat16']) {
     });
 
     test('when the coordinator is killed in a step and the command is run again', async () => {
-      const run = await newRun(wire);
+      const run = await newRun(format);
       const first = train(run, ['--workers', '2']);
       await first.line('a lease of step 6', isLease(6));
       first.kill('SIGKILL');
@@ -116,7 +116,7 @@ for (const wire of ['float32', 'bfloat16']) {
     });
 
     test('when Ctrl-C stops the run and the command is run again', async () => {
-      const run = await newRun(wire);
+      const run = await newRun(format);
       const first = train(run, ['--workers', '2']);
       await first.line('a lease of step 5', isLease(5));
       first.kill('SIGINT');
@@ -135,11 +135,11 @@ interface Run {
   start(command: string, args?: readonly string[]): Lockstep;
 }
 
-async function newRun(wire: string): Promise<Run> {
+async function newRun(format: string): Promise<Run> {
   const name = `run-${++runs}`;
   const config = path.join(folder, `${name}.yaml`);
   const directory = path.join(folder, name);
-  await writeFile(config, `${CONFIG}wire: ${wire}\n`);
+  await writeFile(config, `${CONFIG}wire: ${format}\nprecision: ${format}\nemulate: true\n`);
   const start = (command: string, args: readonly string[] = []): Lockstep =>
     new Lockstep([command, config, '--run', directory, '--log-level', 'debug', ...args], { cwd: folder });
   return { directory, start };
