@@ -81,6 +81,7 @@ export async function compareSteps(plan: ComparisonPlan): Promise<Comparison> {
       await deadline.time(async () => {
         products?.measure();
         for (const { peer, answers } of runners) answers.push(await peer.run(steps));
+        products?.measure();
       });
       note(`${title}: round ${round} of ${rounds}`);
     }
