@@ -53,7 +53,7 @@ export function register(program: Command, signal: AbortSignal): void {
     )
     .option('--rounds <n>', 'measurements of each (default: 3; with --quick 1)', integerArgument(1, 1000))
     .option('--steps <n>', 'steps of a measurement (default: 2 of small, else 1)', integerArgument(1, 1000))
-    .option('--budget <seconds>', 'no further rounds are begun that would end later', numberArgument(0), 400)
+    .option('--budget <seconds>', 'nothing further is begun that would end later', numberArgument(0), 400)
     .option('--python <path>', 'a Python that has torch', 'python3')
     .option('--no-torch', 'this engine alone')
     .option('--profile', "print the time of each of this engine's kernels")
@@ -75,10 +75,14 @@ async function measure(options: Options, signal: AbortSignal): Promise<Result> {
   const probed = { workload: workloads[0]!, precision: options.precisions[0]!, threads: threads[0]! };
   const torch = options.torch ? await torchArms(options.python, probed, signal, note) : [];
   const comparisons: Comparison[] = [];
-  for (const workload of workloads) {
-    for (const precision of options.precisions) {
+  for (const precision of options.precisions) {
+    for (const workload of workloads) {
       const arms = [...ownArms(precision), ...torch];
       if (arms.length === 0) continue;
+      if (comparisons.length > 0 && !deadline.allows()) {
+        note(`without ${workload.name} ${precision}: no time is left (--budget)`);
+        continue;
+      }
       const steps = options.steps ?? stepsOfRound(workload);
       const plan = { workload, precision, arms, threads, rounds, steps, deadline, signal, note };
       comparisons.push(await compareSteps(plan));
