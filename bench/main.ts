@@ -1,9 +1,10 @@
 // `npm run bench -- NAME`: runs one benchmark. Each of them is one file beside this one; what they share is in support/.
 import { Command, CommanderError } from 'commander';
+import * as engine from './engine.js';
 import * as scaling from './scaling.js';
 import { messageOf } from '../src/util/errors.js';
 
-const benchmarks = [scaling];
+const benchmarks = [engine, scaling];
 
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());

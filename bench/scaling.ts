@@ -4,6 +4,7 @@
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError, type Command } from 'commander';
 import { integerArgument, numberArgument, repeatable } from '../src/cli/options.js';
+import { Deadline } from './support/deadline.js';
 import { median } from './support/statistics.js';
 import { table } from './support/table.js';
 import { withTemporaryFolder } from './support/temporary-folder.js';
@@ -126,24 +127,6 @@ async function profile(plan: Omit<TrainingPlan, 'workers'>, workers: number): Pr
   const single = await profileTraining({ ...plan, workers: 1 });
   const several = await profileTraining({ ...plan, workers });
   return single && several ? { single, several } : null;
-}
-
-/** Keeps the benchmark within its time: a part is begun only if one as long as the longest so far would fit. */
-class Deadline {
-  private readonly startedAt = performance.now();
-  private longestMs = 0;
-
-  constructor(private readonly budgetSeconds: number) {}
-
-  allows(): boolean {
-    return performance.now() - this.startedAt + this.longestMs <= this.budgetSeconds * 1000;
-  }
-
-  async time(part: () => Promise<void>): Promise<void> {
-    const startedAt = performance.now();
-    await part();
-    this.longestMs = Math.max(this.longestMs, performance.now() - startedAt);
-  }
 }
 
 /** Runs that did not compute the same are not to be compared. */

@@ -1,157 +1,49 @@
 // `lockstep doctor`: what this machine has, what a run would use of it and why, and what would make it faster.
 
-import { readFileSync } from 'node:fs';
-import { availableParallelism, cpus, totalmem } from 'node:os';
 import type { Command } from 'commander';
 import type { AddonInfo } from '../engine/native/addon.js';
-import { messageOf } from '../util/errors.js';
-import { packageRoot } from '../util/package.js';
+import type { Diagnosis, EngineState, PackageState } from './diagnosis.js';
+import type { Machine } from './machine.js';
 import { ExitCode, outputOf } from './output.js';
 
-interface PackageState {
-  readonly name: string;
-  readonly version: string | null;
-  /** Why it does not load; null: it does. */
-  readonly fault: string | null;
-}
-
-/** What --json prints. */
-export interface Diagnosis {
-  /** Whether a run can start here. */
-  readonly usable: boolean;
-  readonly node: string;
-  readonly platform: string;
-  readonly processor: string;
-  readonly cores: number;
-  readonly memoryBytes: number;
-  /** The limit of open files, as each worker takes a few; null: unknown or none. */
-  readonly openFiles: number | null;
-  readonly engines: readonly {
-    readonly name: string;
-    readonly info: AddonInfo | null;
-    readonly fault: string | null;
-  }[];
-  readonly packages: readonly PackageState[];
-  readonly chosen: { readonly engine: string; readonly threads: number; readonly reason: string } | null;
-  /** What to do so that it works, or works faster. */
-  readonly advice: readonly string[];
-}
+/** oneDNN's dnnl_cpu_isa_t, by value; those that mean different sets in its versions 2 and 3 are left out. */
+const ONEDNN_ISAS: ReadonlyMap<number, string> = new Map([
+  [0x1, 'SSE4.1'],
+  [0x3, 'AVX'],
+  [0x7, 'AVX2'],
+  [0x407, 'AVX2 with VNNI'],
+  [0x27, 'AVX-512'],
+  [0x67, 'AVX-512 with VNNI'],
+  [0xe7, 'AVX-512 with bfloat16'],
+  [0x1ef, 'AVX-512 with float16'],
+  [0x3e7, 'AMX'],
+  [0xfef, 'AMX'],
+  [0x1fef, 'AMX with float16'],
+]);
 
 export function register(program: Command): void {
   program
     .command('doctor')
     .description('say what this machine offers, what a run would use and how to make it faster')
     .action(async (_options: unknown, command: Command) => {
+      const { diagnose } = await import('./diagnosis.js');
       const diagnosis = await diagnose();
       outputOf(command).result(diagnosis, describe(diagnosis));
       if (!diagnosis.usable) process.exitCode = ExitCode.fault;
     });
 }
 
-async function diagnose(): Promise<Diagnosis> {
-  const native = await nativeEngine();
-  const packages = await Promise.all(['zeromq', 'tokenizers'].map(packageState));
-  const cores = availableParallelism();
-  const openFiles = openFileLimit();
-  return {
-    usable: native.info !== null && packages.every(({ fault }) => fault === null),
-    node: process.versions.node,
-    platform: `${process.platform} ${process.arch}`,
-    processor: cpus()[0]?.model ?? 'unknown',
-    cores,
-    memoryBytes: totalmem(),
-    openFiles,
-    engines: [native],
-    packages,
-    chosen: native.info && {
-      engine: 'native',
-      threads: cores,
-      reason: reasonFor(native.info),
-    },
-    advice: [
-      ...(native.info === null
-        ? ['Run `npm run setup` to build the native engine.']
-        : adviceFor(native.info)),
-      ...packages
-        .filter(({ fault }) => fault !== null)
-        .map(({ name }) => `Run \`npm rebuild ${name}\`: it does not load.`),
-      ...(openFiles !== null && openFiles < 4096
-        ? ['Raise the limit of open files for more than a few hundred workers: `ulimit -n 65536`.']
-        : []),
-    ],
-  };
-}
-
-async function nativeEngine(): Promise<Diagnosis['engines'][number]> {
-  try {
-    const { loadAddon } = await import('../engine/native/load.js');
-    return { name: 'native', info: loadAddon().info(), fault: null };
-  } catch (error) {
-    return { name: 'native', info: null, fault: messageOf(error) };
-  }
-}
-
-async function packageState(name: string): Promise<PackageState> {
-  let version: string | null = null;
-  try {
-    const file = `${packageRoot}node_modules/${name}/package.json`;
-    ({ version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string });
-  } catch {
-    // Installed elsewhere, or not at all: loading it tells.
-  }
-  try {
-    await import(name);
-    return { name, version, fault: null };
-  } catch (error) {
-    return { name, version, fault: messageOf(error) };
-  }
-}
-
-/** The soft limit, from Linux's /proc. */
-function openFileLimit(): number | null {
-  try {
-    const line = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'));
-    return line === null ? null : Number(line[1]);
-  } catch {
-    return null;
-  }
-}
-
-function reasonFor(info: AddonInfo): string {
-  const product =
-    info.matmul === 'onednn'
-      ? 'oneDNN was there when it was built'
-      : 'oneDNN was not there when it was built';
-  return `it is the engine for CPUs; ${product}; ${info.isa} is the best instruction set that it and this processor share`;
-}
-
-function adviceFor(info: AddonInfo): string[] {
-  if (info.matmul === 'onednn') return [];
-  return [
-    'Install oneDNN, several times as fast as the portable matrix product: `apt-get install libdnnl-dev` as root, then `npm run setup`.',
-  ];
-}
-
 function describe(diagnosis: Diagnosis): string {
   const { chosen, advice } = diagnosis;
-  const gigabytes = (diagnosis.memoryBytes / 2 ** 30).toFixed(1);
   const rows: [string, string][] = [
-    ['Node', diagnosis.node],
-    ['machine', `${diagnosis.platform}, ${diagnosis.processor}, ${diagnosis.cores} cores, ${gigabytes} GiB`],
-    ['open files', diagnosis.openFiles === null ? 'unlimited or unknown' : `at most ${diagnosis.openFiles}`],
-    ...diagnosis.engines.map(({ name, info, fault }): [string, string] => [
-      `engine ${name}`,
-      info === null ? `not usable: ${fault ?? ''}` : engineInWords(info),
-    ]),
-    ...diagnosis.packages.map(({ name, version, fault }): [string, string] => [
-      name,
-      fault === null ? (version ?? 'loads') : `does not load: ${fault}`,
-    ]),
+    ...machineRows(diagnosis),
+    ...diagnosis.engines.flatMap(engineRows),
+    ...diagnosis.packages.map(packageRow),
     [
       'chosen',
       chosen === null
         ? 'nothing: no run can start here'
-        : `${chosen.engine}, ${chosen.threads} threads: ${chosen.reason}`,
+        : `${chosen.engine}, ${threadsText(chosen.threads)}: ${chosen.reason}`,
     ],
   ];
   const width = Math.max(...rows.map(([title]) => title.length));
@@ -160,7 +52,46 @@ function describe(diagnosis: Diagnosis): string {
   return [...table, '', ...closing].join('\n');
 }
 
-function engineInWords(info: AddonInfo): string {
-  const product = info.matmul === 'onednn' ? `oneDNN ${info.oneDnnVersion}` : 'the portable matrix product';
-  return `usable: ${product}, ${info.isa}, built by ${info.compiler}`;
+function machineRows(machine: Machine): [string, string][] {
+  const { node, platform, processor, cores, openFiles, gpus } = machine;
+  return [
+    ['Node', node],
+    ['machine', `${platform}, ${processor}, ${cores} cores, ${gibibytes(machine.memoryBytes)}`],
+    ...(gpus.length === 0
+      ? [['GPU', 'none that nvidia-smi lists'] as [string, string]]
+      : gpus.map(({ name, driver, memoryBytes }): [string, string] => [
+          'GPU',
+          `${name}, ${gibibytes(memoryBytes)}, driver ${driver}`,
+        ])),
+    ['open files', openFiles === null ? 'unlimited or unknown' : `at most ${openFiles}`],
+  ];
+}
+
+function engineRows({ name, info, fault, productRates }: EngineState): [string, string][] {
+  if (info === null) return [[`engine ${name}`, `not usable: ${fault ?? ''}`]];
+  const rates = productRates.map(
+    ({ precision, threads, flopsPerSecond }) =>
+      `${Math.round(flopsPerSecond / 1e9)} GFLOP/s in ${precision} on ${threadsText(threads)}`,
+  );
+  return [
+    [`engine ${name}`, `usable: ${info.isa} kernels, built by ${info.compiler}`],
+    ['matrix product', [productInWords(info), ...rates].join('; ')],
+  ];
+}
+
+function productInWords({ matmul, oneDnnVersion, matmulIsa }: AddonInfo): string {
+  if (matmul === 'portable') return "the addon's own, the portable fallback";
+  return `oneDNN ${oneDnnVersion}, ${ONEDNN_ISAS.get(Number(matmulIsa)) ?? `instruction set ${matmulIsa}`}`;
+}
+
+function packageRow({ name, version, fault }: PackageState): [string, string] {
+  return [name, fault === null ? (version ?? 'loads') : `does not load: ${fault}`];
+}
+
+function threadsText(threads: number): string {
+  return threads === 1 ? '1 thread' : `${threads} threads`;
+}
+
+function gibibytes(bytes: number): string {
+  return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }

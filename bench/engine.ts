@@ -1,0 +1,122 @@
+// How fast one worker computes: a training step (forward, backward, clipping, AdamW) of this engine against PyTorch's on
+// this machine, and against what the step's matrix products alone would take. Each is a process of its own.
+import { availableParallelism } from 'node:os';
+import { InvalidArgumentError, type Command } from 'commander';
+import { integerArgument, numberArgument } from '../src/cli/options.js';
+import { nativeArm, torchArms, type Arm } from './support/arms.js';
+import { Deadline } from './support/deadline.js';
+import { describeComparison } from './support/engine-report.js';
+import { compareSteps, type Comparison } from './support/step-comparison.js';
+import {
+  BASE,
+  precisions,
+  QUICK,
+  SMALL,
+  type Precision,
+  type StepWorkload,
+} from './support/step-workload.js';
+import { enginePrecisions } from './support/training-step.js';
+
+const WORKLOADS = [SMALL, BASE];
+
+interface Options {
+  readonly workloads: readonly string[];
+  readonly precisions: readonly Precision[];
+  readonly threads?: readonly number[];
+  readonly rounds?: number;
+  readonly steps?: number;
+  readonly budget: number;
+  readonly python: string;
+  /** --no-torch: false */
+  readonly torch: boolean;
+  readonly profile?: boolean;
+  readonly quick?: boolean;
+  readonly json?: boolean;
+}
+
+interface Result {
+  readonly cores: number;
+  readonly comparisons: readonly Comparison[];
+}
+
+export function register(program: Command, signal: AbortSignal): void {
+  const names = WORKLOADS.map(({ name }) => name);
+  program
+    .command('engine')
+    .description("one worker's training step: this engine, PyTorch, and the matrix products alone")
+    .option('--workloads <names>', `of ${names.join(',')}`, oneOrMoreOf(names), names)
+    .option('--precisions <names>', `of ${precisions.join(',')}`, oneOrMoreOf(precisions), [...precisions])
+    .option(
+      '--threads <list>',
+      'numbers of threads (default: 1 and 2, where there are 2 cores)',
+      threadCounts,
+    )
+    .option('--rounds <n>', 'measurements of each (default: 3; with --quick 1)', integerArgument(1, 1000))
+    .option('--steps <n>', 'steps of a measurement (default: 2 of small, else 1)', integerArgument(1, 1000))
+    .option('--budget <seconds>', 'nothing further is begun that would end later', numberArgument(0), 400)
+    .option('--python <path>', 'a Python that has torch', 'python3')
+    .option('--no-torch', 'this engine alone')
+    .option('--profile', "print the time of each of this engine's kernels")
+    .option('--quick', 'a tiny model, one step: shows that it works, measures nothing')
+    .option('--json', 'print the result as JSON')
+    .action(async (options: Options) => {
+      const result = await measure(options, signal);
+      const texts = result.comparisons.map((each) => describeComparison(each, options.profile ?? false));
+      process.stdout.write(`${options.json ? JSON.stringify(result) : texts.join('\n\n')}\n`);
+    });
+}
+
+async function measure(options: Options, signal: AbortSignal): Promise<Result> {
+  const { quick = false, rounds = quick ? 1 : 3 } = options;
+  const cores = availableParallelism();
+  const threads = options.threads ?? (cores === 1 ? [1] : [1, 2]);
+  const workloads = quick ? [QUICK] : WORKLOADS.filter(({ name }) => options.workloads.includes(name));
+  const deadline = new Deadline(options.budget);
+  const probed = { workload: workloads[0]!, precision: options.precisions[0]!, threads: threads[0]! };
+  const torch = options.torch ? await torchArms(options.python, probed, signal, note) : [];
+  const comparisons: Comparison[] = [];
+  for (const precision of options.precisions) {
+    for (const workload of workloads) {
+      const arms = [...ownArms(precision), ...torch];
+      if (arms.length === 0) continue;
+      if (comparisons.length > 0 && !deadline.allows()) {
+        note(`without ${workload.name} ${precision}: no time is left (--budget)`);
+        continue;
+      }
+      const steps = options.steps ?? stepsOfRound(workload);
+      const plan = { workload, precision, arms, threads, rounds, steps, deadline, signal, note };
+      comparisons.push(await compareSteps(plan));
+    }
+  }
+  return { cores, comparisons };
+}
+
+function ownArms(precision: Precision): Arm[] {
+  if (enginePrecisions.includes(precision)) return [nativeArm];
+  note(`without lockstep in ${precision}, which it does not compute`);
+  return [];
+}
+
+/** A step of `base` takes as long as six of `small`. */
+function stepsOfRound(workload: StepWorkload): number {
+  return workload === SMALL ? 2 : 1;
+}
+
+// ---- options
+
+function oneOrMoreOf<T extends string>(known: readonly T[]): (value: string) => T[] {
+  return (value) =>
+    value.split(',').map((name) => {
+      const found = known.find((each) => each === name);
+      if (found === undefined) throw new InvalidArgumentError(`Expected some of ${known.join(',')}.`);
+      return found;
+    });
+}
+
+function threadCounts(value: string): number[] {
+  return value.split(',').map(integerArgument(1, 1024));
+}
+
+function note(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

@@ -1,0 +1,53 @@
+// This engine's training step as a process of its own, for `npm run bench -- engine`. It speaks as torch_peer.py does:
+// commands on stdin, each answered by one line of JSON on stdout. {"steps": N} runs N training steps and gives their
+// seconds, and those inside the addon; the first line describes the process once it is warm. Ends with its input.
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { loadEngine } from '../../src/engine/engine.js';
+import { loadAddon } from '../../src/engine/native/load.js';
+import { KernelTimes } from '../support/kernel-times.js';
+import { precisions } from '../support/step-workload.js';
+import { TrainingStep } from '../support/training-step.js';
+
+const names = ['vocabulary', 'width', 'heads', 'ff', 'layers', 'samples', 'length', 'threads', 'warm-up'];
+const { values } = parseArgs({
+  options: Object.fromEntries([...names, 'precision'].map((name) => [name, { type: 'string' as const }])),
+});
+const number = (name: string): number => Number(values[name]);
+const precision = precisions.find((known) => known === values['precision']);
+if (precision === undefined) throw new Error(`expected a precision, got ${String(values['precision'])}`);
+
+const kernels = new KernelTimes(loadAddon());
+const engine = await loadEngine('native', { threads: number('threads') });
+const workload = {
+  name: '',
+  vocabulary: number('vocabulary'),
+  width: number('width'),
+  heads: number('heads'),
+  feedForward: number('ff'),
+  layers: number('layers'),
+  samples: number('samples'),
+  length: number('length'),
+};
+const training = new TrainingStep(engine, workload, precision);
+for (let i = 0; i < number('warm-up'); i++) training.run();
+const { matmul, isa } = engine.fingerprint;
+answer({ version: `${matmul}, ${isa}`, parameters: training.layout.trainable });
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { steps } = JSON.parse(line) as { steps: number };
+  kernels.take();
+  const seconds = Array.from({ length: steps }, step);
+  answer({ seconds, kernels: kernels.take() });
+}
+
+function step(): number {
+  const startedAt = performance.now();
+  training.run();
+  return (performance.now() - startedAt) / 1000;
+}
+
+function answer(fields: object): void {
+  const peakBytes = process.resourceUsage().maxRSS * 1024;
+  process.stdout.write(`${JSON.stringify({ ...fields, peakBytes })}\n`);
+}

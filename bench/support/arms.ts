@@ -1,0 +1,130 @@
+// The processes that `bench engine` compares: this engine, and PyTorch as fast as it gets on this machine.
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { packageRoot } from '../../src/util/package.js';
+import { messageOf } from '../../src/util/errors.js';
+import { Peer, type PeerCommand } from './peer.js';
+import type { Precision, StepWorkload } from './step-workload.js';
+
+const NATIVE_PEER = fileURLToPath(new URL('../peers/native-peer.js', import.meta.url));
+const TORCH_PEER = `${packageRoot}bench/peers/torch_peer.py`;
+const WARM_UP_STEPS = 2;
+
+/** What a process is to run. */
+export interface Task {
+  readonly workload: StepWorkload;
+  readonly precision: Precision;
+  readonly threads: number;
+}
+
+export interface Arm {
+  readonly name: string;
+  readonly isTorch: boolean;
+  command(task: Task): PeerCommand;
+}
+
+export const nativeArm: Arm = {
+  name: 'lockstep',
+  isTorch: false,
+  command: (task) => ({
+    program: process.execPath,
+    args: [NATIVE_PEER, ...argumentsOf(task)],
+    environment: {},
+  }),
+};
+
+/** Both peers take the same. */
+function argumentsOf({ workload, precision, threads }: Task): string[] {
+  const { vocabulary, width, heads, feedForward: ff, layers, samples, length } = workload;
+  const sizes = { vocabulary, width, heads, ff, layers, samples, length, threads, 'warm-up': WARM_UP_STEPS };
+  const numbers = Object.entries(sizes).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  return [...numbers, '--precision', precision];
+}
+
+/** Where torch's memory comes from. */
+interface Allocator {
+  readonly name: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+const DEFAULT_ALLOCATOR: Allocator = { name: 'default malloc', environment: {} };
+/** glibc's malloc gives large blocks back to the system at once, and torch asks for them again at every step. */
+const KEEPING_ALLOCATOR: Allocator = {
+  name: 'malloc that keeps memory',
+  environment: {
+    MALLOC_TRIM_THRESHOLD_: '4000000000',
+    MALLOC_MMAP_THRESHOLD_: '4000000000',
+    MALLOC_TOP_PAD_: '100000000',
+  },
+};
+
+/** glibc's two ways, and the other allocators that are installed. */
+async function allocators(): Promise<Allocator[]> {
+  const known = await execFileText('/sbin/ldconfig', ['-p']).catch(() => '');
+  const installed = [...known.matchAll(/^\s*lib(jemalloc|tcmalloc|tcmalloc_minimal)\.so\S* .*=> (\S+)$/gm)];
+  const byName = new Map(installed.map(([, name, path]) => [name!, path!]));
+  const others = [...byName].map(([name, path]) => ({ name, environment: { LD_PRELOAD: path } }));
+  return [DEFAULT_ALLOCATOR, KEEPING_ALLOCATOR, ...others];
+}
+
+function torchArm(python: string, compile: boolean, allocator: Allocator): Arm {
+  return {
+    name: `torch ${compile ? 'compiled' : 'eager'}, ${allocator.name}`,
+    isTorch: true,
+    command: (task) => ({
+      program: python,
+      args: [TORCH_PEER, ...argumentsOf(task), ...(compile ? ['--compile'] : [])],
+      environment: allocator.environment,
+    }),
+  };
+}
+
+/**
+ * Eager and compiled torch, each with the allocator that makes it fastest: one step of `task` each tells. Without what does
+ * not run here; none of them where `python` has no torch.
+ */
+export async function torchArms(
+  python: string,
+  task: Task,
+  signal: AbortSignal,
+  note: (line: string) => void,
+): Promise<Arm[]> {
+  try {
+    await execFileText(python, ['-c', 'import torch']);
+  } catch (error) {
+    const [firstLine] = messageOf(error).split('\n');
+    note(`without torch, which ${python} does not have: pass --python PATH of one that does (${firstLine})`);
+    return [];
+  }
+  const chosen: Arm[] = [];
+  for (const compile of [false, true]) {
+    let best: { arm: Arm; seconds: number } | undefined;
+    for (const allocator of await allocators()) {
+      const arm = torchArm(python, compile, allocator);
+      try {
+        const seconds = await probe(arm, task, signal);
+        note(`${arm.name}: about ${seconds.toFixed(2)} s a step`);
+        if (best === undefined || seconds < best.seconds) best = { arm, seconds };
+      } catch (error) {
+        if (signal.aborted) throw error;
+        note(`without ${arm.name}: ${messageOf(error)}`);
+      }
+    }
+    if (best) chosen.push(best.arm);
+  }
+  return chosen;
+}
+
+async function probe(arm: Arm, task: Task, signal: AbortSignal): Promise<number> {
+  const { peer } = await Peer.start(arm.command(task), signal);
+  try {
+    return Math.min(...(await peer.run(2)).seconds);
+  } finally {
+    await peer.close();
+  }
+}
+
+async function execFileText(program: string, args: readonly string[]): Promise<string> {
+  return (await promisify(execFile)(program, args)).stdout;
+}

@@ -1,0 +1,127 @@
+// What `bench engine` prints.
+import type { Comparison, Measurement } from './step-comparison.js';
+import { table } from './table.js';
+
+/** `profile`: where the time of this engine's step goes, kernel by kernel. */
+export function describeComparison(comparison: Comparison, profile: boolean): string {
+  const { measurements } = comparison;
+  const own = measurements.filter(({ kernels }) => kernels.length > 0);
+  return [
+    heading(comparison),
+    '',
+    table([
+      [
+        '',
+        'threads',
+        's/step',
+        'range',
+        'tokens/s',
+        'GFLOP/s',
+        'of ceiling',
+        'peak MiB',
+        '× torch',
+        'by round',
+      ],
+      ...measurements.map(row),
+    ]),
+    '',
+    ...speedUps(measurements),
+    ...own.map(hostTime),
+    ...(profile ? own.flatMap(kernelTable) : []),
+  ].join('\n');
+}
+
+function heading(comparison: Comparison): string {
+  const { workload, precision, parameters, tokensPerStep, flopsPerStep } = comparison;
+  const ceiling = comparison.ceilingFlopsPerSecond;
+  return [
+    `${workload.name}, ${precision}: ${millions(parameters)} million parameters, ${tokensPerStep} tokens and`,
+    `${giga(flopsPerStep)} GFLOP a step; ceiling (the step's linear products alone):`,
+    ceiling === null ? 'not measured' : `${giga(ceiling)} GFLOP/s a thread`,
+  ].join(' ');
+}
+
+function row(measurement: Measurement): string[] {
+  const steps = measurement.rounds.flat();
+  const { shareOfCeiling, timesBestTorch, timesBestTorchByRound: byRound } = measurement;
+  return [
+    measurement.arm,
+    String(measurement.threads),
+    seconds(measurement.medianSeconds),
+    `${seconds(Math.min(...steps))}-${seconds(Math.max(...steps))}`,
+    String(Math.round(measurement.tokensPerSecond)),
+    giga(measurement.flopsPerSecond),
+    shareOfCeiling === null ? '-' : percent(shareOfCeiling),
+    String(Math.round(measurement.peakBytes / 2 ** 20)),
+    timesBestTorch === null ? '-' : timesBestTorch.toFixed(2),
+    byRound.length === 0 ? '-' : byRound.map((value) => value.toFixed(2)).join(' '),
+  ];
+}
+
+/** From the fewest threads to each other number, arm by arm. */
+function speedUps(measurements: readonly Measurement[]): string[] {
+  const fewest = Math.min(...measurements.map(({ threads }) => threads));
+  const of = (other: Measurement): string | undefined => {
+    const base = measurements.find(({ arm, threads }) => arm === other.arm && threads === fewest);
+    return base && `${other.arm} ${(base.medianSeconds / other.medianSeconds).toFixed(2)}`;
+  };
+  const others = [...new Set(measurements.map(({ threads }) => threads))].filter((n) => n !== fewest);
+  return others.map((threads) => {
+    const ratios = measurements.filter((measurement) => measurement.threads === threads).map(of);
+    return `speed-up from ${threadsText(fewest)} to ${threads}: ${ratios.join('; ')}`;
+  });
+}
+
+function hostTime({ arm, threads, hostSeconds, kernels }: Measurement): string {
+  const host = hostSeconds ?? NaN;
+  const step = host + sum(kernels.map((kernel) => kernel.seconds));
+  const ms = milliseconds(host);
+  return `${arm}, ${threadsText(threads)}: ${ms} ms of a step outside kernels (${percent(host / step)})`;
+}
+
+function kernelTable({ arm, threads, kernels, hostSeconds }: Measurement): string[] {
+  const step = (hostSeconds ?? NaN) + sum(kernels.map((kernel) => kernel.seconds));
+  const line = (name: string, calls: string, of: number): string[] => [
+    name,
+    calls,
+    milliseconds(of),
+    percent(of / step),
+  ];
+  return [
+    '',
+    `${arm}, ${threadsText(threads)}: means of a step`,
+    table([
+      ['', 'calls', 'ms', 'share'],
+      ...kernels.map(({ name, calls, seconds: spent }) => line(name, String(Math.round(calls)), spent)),
+      line('outside kernels', '', hostSeconds ?? NaN),
+    ]),
+  ];
+}
+
+function threadsText(threads: number): string {
+  return threads === 1 ? '1 thread' : `${threads} threads`;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function seconds(value: number): string {
+  return value.toFixed(3);
+}
+
+function milliseconds(ofSeconds: number): string {
+  return (1000 * ofSeconds).toFixed(1);
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+function giga(value: number): string {
+  return (value / 1e9).toFixed(1);
+}
+
+function millions(value: number): string {
+  return (value / 1e6).toFixed(1);
+}

@@ -1,0 +1,165 @@
+// One training step as a run computes it, in one thread and without sockets: a worker's trainer on one micro-batch,
+// then what the coordinator and its reducers do with the sum.
+import { decaySegments } from '../../src/coordinator/reducer/segments.js';
+import type { DecaySegment } from '../../src/coordinator/reducer/reducer.js';
+import type { Progress } from '../../src/coordinator/events.js';
+import { completeStep, gradientNorm } from '../../src/coordinator/step-numbers.js';
+import type { Engine } from '../../src/engine/engine.js';
+import type { AdamWSpec } from '../../src/engine/native/addon.js';
+import type { Batch } from '../../src/model/batch.js';
+import { initialParameters } from '../../src/model/initialise.js';
+import { parameterLayout, type ParameterLayout } from '../../src/model/parameters.js';
+import type { OptimizerConfig } from '../../src/optim/config.js';
+import { BLOCK_ELEMENTS, ChunkGrid } from '../../src/protocol/chunks.js';
+import type { Job } from '../../src/protocol/job.js';
+import { assert } from '../../src/util/errors.js';
+import { RandomField } from '../../src/util/philox.js';
+import { Trainer } from '../../src/worker/compute/trainer.js';
+import type { Precision, StepWorkload } from './step-workload.js';
+
+const SEED = 1;
+const DROPOUT = 0.1;
+const SPECIAL_IDS = { padId: 0, endId: 1, startId: 0 };
+const FIRST_WORD_ID = 2;
+const OPTIMIZER: OptimizerConfig = {
+  learningRate: 1e-4,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0.01,
+  clipNorm: 1,
+  schedule: { kind: 'constant', warmupSteps: 0 },
+};
+const NO_HANDLERS = { chunk: () => undefined, progress: () => undefined, isCancelled: () => false };
+
+/** What `bench engine` can ask of this engine. A precision is added here, and to the job below, when jobs have it. */
+export const enginePrecisions: readonly Precision[] = ['float32'];
+
+function jobOf(workload: StepWorkload, precision: Precision): Job {
+  assert(enginePrecisions.includes(precision), `the engine computes no ${precision}`);
+  const { vocabulary: vocabularySize, width, heads, feedForward, layers, length } = workload;
+  return {
+    seed: SEED,
+    model: {
+      vocabularySize,
+      width,
+      heads,
+      feedForward,
+      encoderLayers: layers,
+      decoderLayers: layers,
+      maxLength: length,
+      dropout: DROPOUT,
+      norm: 'post',
+      activation: 'relu',
+      ...SPECIAL_IDS,
+    },
+    objective: { kind: 'seq2seq' },
+    tokens: { ...SPECIAL_IDS, maskId: SPECIAL_IDS.endId, vocabularySize, specialIds: [0, 1] },
+    microBatches: 1,
+    labelSmoothing: 0,
+    wire: 'float32',
+    heartbeat: { intervalMs: 1000, timeoutMs: 10_000 },
+  };
+}
+
+export class TrainingStep {
+  readonly layout: ParameterLayout;
+  private readonly trainer: Trainer;
+  private readonly batch: Batch;
+  private readonly grid: ChunkGrid;
+  private readonly segments: readonly DecaySegment[];
+  private readonly parameters: Float32Array;
+  private readonly gradient: Float32Array;
+  private readonly moment1: Float32Array;
+  private readonly moment2: Float32Array;
+  private progress: Progress = { version: 0, updates: 0, tokens: 0, best: null, fingerprint: null };
+
+  constructor(
+    private readonly engine: Engine,
+    workload: StepWorkload,
+    precision: Precision,
+  ) {
+    const job = jobOf(workload, precision);
+    const { total, trainable, tensors } = (this.layout = parameterLayout(job.model));
+    this.parameters = sharedVector(total);
+    this.gradient = sharedVector(trainable);
+    this.moment1 = sharedVector(trainable);
+    this.moment2 = sharedVector(trainable);
+    initialParameters(this.layout, job.model, SEED, this.parameters);
+    this.grid = new ChunkGrid(trainable, total);
+    this.segments = decaySegments(tensors, trainable);
+    this.batch = batchOf(workload);
+    this.trainer = new Trainer({ engine, job, parameters: [this.parameters], gradients: [this.gradient] });
+  }
+
+  /** Forward, backward, clipping, AdamW; returns the loss per token. */
+  run(): number {
+    const root = { level: 0, index: 0 };
+    const stats = this.trainer.computeNode(this.progress.version, root, [this.batch], 0, 0, NO_HANDLERS);
+    const total = stats![0]!;
+    const norm = gradientNorm(new Map([[0, this.blockSums()]]), total.tokens);
+    const options = { optimizer: OPTIMIZER, steps: Infinity };
+    const { update, progress } = completeStep(this.progress, total, norm, 0, options);
+    assert(update, 'expected a finite gradient');
+    this.apply(update);
+    this.progress = progress;
+    return total.loss / total.tokens;
+  }
+
+  private blockSums(): Float64Array {
+    const blocks = Math.ceil(this.gradient.length / BLOCK_ELEMENTS);
+    return Float64Array.from({ length: blocks }, (_, block) => {
+      const values = this.gradient.subarray(block * BLOCK_ELEMENTS, (block + 1) * BLOCK_ELEMENTS);
+      return this.engine.addon.sumOfSquares(values, values.length);
+    });
+  }
+
+  /** By chunks, as Reducer does it. */
+  private apply(update: AdamWSpec): void {
+    for (let chunk = 0; chunk < this.grid.gradientChunks; chunk++) {
+      const chunkStart = this.grid.start(chunk);
+      const chunkEnd = chunkStart + this.grid.gradientElements(chunk);
+      for (const segment of this.segments) {
+        const start = Math.max(segment.start, chunkStart);
+        const end = Math.min(segment.end, chunkEnd);
+        if (start >= end) continue;
+        this.engine.addon.adamW(
+          this.parameters.subarray(start, end),
+          this.moment1.subarray(start, end),
+          this.moment2.subarray(start, end),
+          this.gradient.subarray(start, end),
+          end - start,
+          segment.decay ? update : { ...update, weightDecay: 0 },
+        );
+      }
+    }
+  }
+}
+
+/** As in a run, where other threads read and write them. */
+function sharedVector(elements: number): Float32Array {
+  return new Float32Array(new SharedArrayBuffer(elements * Float32Array.BYTES_PER_ELEMENT));
+}
+
+function batchOf({ samples, length, vocabulary }: StepWorkload): Batch {
+  const rows = samples * length;
+  const field = new RandomField({ seed: SEED, step: 0, microBatch: 0, site: 0 });
+  const words = (first: number): Int32Array =>
+    Int32Array.from(
+      { length: rows },
+      (_, i) => FIRST_WORD_ID + field.integer(first + i, vocabulary - FIRST_WORD_ID),
+    );
+  const labels = words(rows);
+  const decoderInput = labels.map((_, i) => (i % length === 0 ? SPECIAL_IDS.startId : labels[i - 1]!));
+  return {
+    samples,
+    sourceLength: length,
+    targetLength: length,
+    source: words(0),
+    sourceLengths: new Int32Array(samples).fill(length),
+    decoderInput,
+    targetLengths: new Int32Array(samples).fill(length),
+    lossRows: Int32Array.from({ length: rows }, (_, i) => i),
+    labels,
+  };
+}

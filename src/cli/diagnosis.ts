@@ -1,0 +1,113 @@
+// What `lockstep doctor` finds out: which engines and packages work here, what a run would use and why, and what would
+// make it work, or work faster.
+
+import { readFileSync } from 'node:fs';
+import type { AddonInfo } from '../engine/native/addon.js';
+import { messageOf } from '../util/errors.js';
+import { packageRoot } from '../util/package.js';
+import { inspectMachine, type Machine } from './machine.js';
+import { measureProductRate, type ProductRate } from './product-rate.js';
+
+/** Below it a coordinator of a few hundred workers would run out. */
+const FEW_OPEN_FILES = 4096;
+
+export interface PackageState {
+  readonly name: string;
+  readonly version: string | null;
+  /** Why it does not load; null: it does. */
+  readonly fault: string | null;
+}
+
+export interface EngineState {
+  readonly name: string;
+  readonly info: AddonInfo | null;
+  /** With one thread and with all; empty where the engine is not usable. */
+  readonly productRates: readonly ProductRate[];
+  readonly fault: string | null;
+}
+
+/** What --json prints. */
+export interface Diagnosis extends Machine {
+  /** Whether a run can start here. */
+  readonly usable: boolean;
+  readonly engines: readonly EngineState[];
+  readonly packages: readonly PackageState[];
+  readonly chosen: { readonly engine: string; readonly threads: number; readonly reason: string } | null;
+  /** What to do so that it works, or works faster. */
+  readonly advice: readonly string[];
+}
+
+export async function diagnose(): Promise<Diagnosis> {
+  const machine = await inspectMachine();
+  const native = await nativeEngine(machine.cores);
+  const packages = await Promise.all(['zeromq', 'tokenizers'].map(packageState));
+  return {
+    usable: native.info !== null && packages.every(({ fault }) => fault === null),
+    ...machine,
+    engines: [native],
+    packages,
+    chosen: native.info && {
+      engine: 'native',
+      threads: machine.cores,
+      reason: reasonFor(native.info, machine),
+    },
+    advice: adviceFor(machine, native.info, packages),
+  };
+}
+
+async function nativeEngine(cores: number): Promise<EngineState> {
+  try {
+    const { loadAddon } = await import('../engine/native/load.js');
+    const addon = loadAddon();
+    const threads = cores === 1 ? [1] : [1, cores];
+    const productRates = threads.map((count) => measureProductRate(addon, count));
+    return { name: 'native', info: addon.info(), productRates, fault: null };
+  } catch (error) {
+    return { name: 'native', info: null, productRates: [], fault: messageOf(error) };
+  }
+}
+
+async function packageState(name: string): Promise<PackageState> {
+  let version: string | null = null;
+  try {
+    const file = `${packageRoot}node_modules/${name}/package.json`;
+    ({ version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string });
+  } catch {
+    // Installed elsewhere, or not at all: loading it tells.
+  }
+  try {
+    await import(name);
+    return { name, version, fault: null };
+  } catch (error) {
+    return { name, version, fault: messageOf(error) };
+  }
+}
+
+function reasonFor(info: AddonInfo, { gpus }: Machine): string {
+  return [
+    gpus.length === 0
+      ? 'it is the engine for CPUs, and there is no GPU'
+      : 'it is the only engine, and leaves the GPU alone',
+    info.matmul === 'onednn'
+      ? 'oneDNN was there when it was built'
+      : 'oneDNN was not there, or left out, when it was built',
+    `${info.isa} is the best instruction set that it and this processor share`,
+  ].join('; ');
+}
+
+function adviceFor(machine: Machine, native: AddonInfo | null, packages: readonly PackageState[]): string[] {
+  const advice: string[] = [];
+  if (native === null) advice.push('Run `npm run setup` to build the native engine.');
+  if (native?.matmul === 'portable') {
+    advice.push(
+      'Install oneDNN, several times as fast as the portable matrix product: `apt-get install libdnnl-dev` as root, then `npm run setup`.',
+    );
+  }
+  for (const { name, fault } of packages) {
+    if (fault !== null) advice.push(`Run \`npm rebuild ${name}\`: it does not load.`);
+  }
+  if (machine.openFiles !== null && machine.openFiles < FEW_OPEN_FILES) {
+    advice.push('Raise the limit of open files for more than a few hundred workers: `ulimit -n 65536`.');
+  }
+  return advice;
+}

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import type { Diagnosis } from '../../src/cli/diagnosis.js';
+import { parseGpus } from '../../src/cli/machine.js';
+import { packageRoot } from '../../src/util/package.js';
+
+async function doctor(...args: string[]): Promise<string> {
+  const main = `${packageRoot}dist/src/cli/main.js`;
+  return (await promisify(execFile)(process.execPath, [main, 'doctor', ...args])).stdout;
+}
+
+test('doctor measures matrix products on one thread and on all, and chooses the engine that it found usable', async () => {
+  const { usable, cores, engines, chosen } = JSON.parse(await doctor('--json')) as Diagnosis;
+  const [native] = engines;
+  assert.ok(usable && native?.info);
+  assert.deepEqual(
+    native.productRates.map(({ threads }) => threads),
+    cores === 1 ? [1] : [1, cores],
+  );
+  for (const { flopsPerSecond } of native.productRates) assert.ok(flopsPerSecond > 1e8);
+  assert.deepEqual([chosen?.engine, chosen?.threads], ['native', cores]);
+});
+
+test('doctor says in words which matrix product, how fast, which GPU, and what is chosen', async () => {
+  const text = await doctor();
+  assert.match(text, /^GPU +\S/m);
+  assert.match(text, /^matrix product +(oneDNN \d|the addon's own).*; \d+ GFLOP\/s in float32 on 1 thread/m);
+  assert.match(text, /^chosen +native, \d+ threads?: it is the (only )?engine/m);
+});
+
+test("GPUs are read from nvidia-smi's lines, and there are none in anything else it may say", () => {
+  assert.deepEqual(parseGpus('NVIDIA H100 80GB HBM3, 550.54.15, 81559\nTesla T4, 535.1, [N/A]\n'), [
+    { name: 'NVIDIA H100 80GB HBM3', driver: '550.54.15', memoryBytes: 81_559 * 2 ** 20 },
+    { name: 'Tesla T4', driver: '535.1', memoryBytes: 0 },
+  ]);
+  assert.deepEqual(parseGpus('No devices were found\n'), []);
+  assert.deepEqual(parseGpus(''), []);
+});
