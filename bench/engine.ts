@@ -3,19 +3,13 @@
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError, type Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
+import { loadAddon } from '../src/engine/native/load.js';
+import { precisions, type Precision } from '../src/engine/precision.js';
 import { nativeArm, torchArms, type Arm } from './support/arms.js';
 import { Deadline } from './support/deadline.js';
 import { describeComparison } from './support/engine-report.js';
 import { compareSteps, type Comparison } from './support/step-comparison.js';
-import {
-  BASE,
-  precisions,
-  QUICK,
-  SMALL,
-  type Precision,
-  type StepWorkload,
-} from './support/step-workload.js';
-import { enginePrecisions } from './support/training-step.js';
+import { BASE, QUICK, SMALL, type StepWorkload } from './support/step-workload.js';
 
 const WORKLOADS = [SMALL, BASE];
 
@@ -92,8 +86,8 @@ async function measure(options: Options, signal: AbortSignal): Promise<Result> {
 }
 
 function ownArms(precision: Precision): Arm[] {
-  if (enginePrecisions.includes(precision)) return [nativeArm];
-  note(`without lockstep in ${precision}, which it does not compute`);
+  if (precision === 'float32' || loadAddon().info().bfloat16) return [nativeArm];
+  note('without lockstep in bfloat16, for which this machine has no instructions');
   return [];
 }
 

@@ -1,6 +1,8 @@
 // The addon's entry: what build/lockstep.node exports. Types and meaning: src/engine/native/addon.ts.
 #include <node_api.h>
 
+#include <type_traits>
+
 #include "bindings.h"
 #include "call.h"
 #include "field.h"
@@ -87,6 +89,25 @@ napi_value product(const Arguments& a) {
   return nullptr;
 }
 
+// One product by the matrix product of this build, on this thread, of float32 or bfloat16: what a training step's products
+// could reach at best.
+napi_value libraryProduct(const Arguments& a) {
+  const int64_t m = a.size(3, "m"), k = a.size(4, "k"), n = a.size(5, "n");
+  const bool transposeA = a.flag(6, "transposeA"), transposeB = a.flag(7, "transposeB");
+  float* const c = a.floats(2, "c", sizeOf(m, n));
+  const auto run = [=](auto* left, auto* right) {
+    using Element = std::remove_const_t<std::remove_pointer_t<decltype(left)>>;
+    multiply(Matrix<Element>{left, transposeA ? 1 : k, transposeA ? m : 1},
+             Matrix<Element>{right, transposeB ? 1 : n, transposeB ? k : 1}, c, n, m, k, n, false);
+  };
+  if (a.precision(8, "precision") == Precision::bfloat16) {
+    run(a.halves(0, "a", sizeOf(m, k)), a.halves(1, "b", sizeOf(k, n)));
+  } else {
+    run(a.floats(0, "a", sizeOf(m, k)), a.floats(1, "b", sizeOf(k, n)));
+  }
+  return nullptr;
+}
+
 napi_value initialise(napi_env env, napi_value exports) {
   // Once per environment, main thread or worker: see pool.h.
   retainPool();
@@ -112,6 +133,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<normalCdf>(env, elementary, "normalCdf", nullptr);
   define<dropoutFactors>(env, elementary, "dropoutFactors", nullptr);
   define<product>(env, elementary, "product", nullptr);
+  define<libraryProduct>(env, elementary, "libraryProduct", nullptr);
   napi_set_named_property(env, exports, "elementary", elementary);
   return exports;
 }

@@ -5,8 +5,8 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { loadEngine } from '../../src/engine/engine.js';
 import { loadAddon } from '../../src/engine/native/load.js';
+import { precisions } from '../../src/engine/precision.js';
 import { KernelTimes } from '../support/kernel-times.js';
-import { precisions } from '../support/step-workload.js';
 import { TrainingStep } from '../support/training-step.js';
 
 const names = ['vocabulary', 'width', 'heads', 'ff', 'layers', 'samples', 'length', 'threads', 'warm-up'];
@@ -18,7 +18,7 @@ const precision = precisions.find((known) => known === values['precision']);
 if (precision === undefined) throw new Error(`expected a precision, got ${String(values['precision'])}`);
 
 const kernels = new KernelTimes(loadAddon());
-const engine = await loadEngine('native', { threads: number('threads') });
+const engine = await loadEngine('native', { threads: number('threads'), precision });
 const workload = {
   name: '',
   vocabulary: number('vocabulary'),

@@ -5,7 +5,8 @@ import { promisify } from 'node:util';
 import { packageRoot } from '../../src/util/package.js';
 import { messageOf } from '../../src/util/errors.js';
 import { Peer, type PeerCommand } from './peer.js';
-import type { Precision, StepWorkload } from './step-workload.js';
+import type { Precision } from '../../src/engine/precision.js';
+import type { StepWorkload } from './step-workload.js';
 
 const NATIVE_PEER = fileURLToPath(new URL('../peers/native-peer.js', import.meta.url));
 const TORCH_PEER = `${packageRoot}bench/peers/torch_peer.py`;

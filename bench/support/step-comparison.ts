@@ -1,5 +1,6 @@
 // Training steps of several engines on one workload, in turn: every process is started and warm before the first is
 // measured, and each round asks all of them, so that a machine that slows down slows all.
+import type { Precision } from '../../src/engine/precision.js';
 import { loadAddon } from '../../src/engine/native/load.js';
 import type { Arm } from './arms.js';
 import type { Deadline } from './deadline.js';
@@ -7,7 +8,7 @@ import type { KernelTime } from './kernel-times.js';
 import { Peer, type PeerAnswer } from './peer.js';
 import { ProductRate } from './product-rate.js';
 import { mean, median } from './statistics.js';
-import { stepFlops, tokensOf, type Precision, type StepWorkload } from './step-workload.js';
+import { stepFlops, tokensOf, type StepWorkload } from './step-workload.js';
 
 export interface ComparisonPlan {
   readonly workload: StepWorkload;
@@ -70,7 +71,9 @@ interface Runner {
 export async function compareSteps(plan: ComparisonPlan): Promise<Comparison> {
   const { workload, precision, rounds, steps, deadline, note } = plan;
   const title = `${workload.name} ${precision}`;
-  const products = precision === 'float32' ? new ProductRate(loadAddon(), workload) : null;
+  const addon = loadAddon();
+  const isMeasured = precision === 'float32' || addon.info().bfloat16;
+  const products = isMeasured ? new ProductRate(addon, workload, precision) : null;
   const runners: Runner[] = [];
   try {
     for (const threads of plan.threads) {

@@ -1,8 +1,5 @@
 // What `bench engine` trains: its sizes, and the arithmetic of one training step on them.
 
-export const precisions = ['float32', 'bfloat16'] as const;
-export type Precision = (typeof precisions)[number];
-
 /** One micro-batch is a step. Every row of the target carries loss; padding there is none. */
 export interface StepWorkload {
   readonly name: string;

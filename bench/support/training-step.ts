@@ -5,6 +5,7 @@ import type { DecaySegment } from '../../src/coordinator/reducer/reducer.js';
 import type { Progress } from '../../src/coordinator/events.js';
 import { completeStep, gradientNorm } from '../../src/coordinator/step-numbers.js';
 import type { Engine } from '../../src/engine/engine.js';
+import type { Precision } from '../../src/engine/precision.js';
 import type { AdamWSpec } from '../../src/engine/native/addon.js';
 import type { Batch } from '../../src/model/batch.js';
 import { initialParameters } from '../../src/model/initialise.js';
@@ -15,7 +16,7 @@ import type { Job } from '../../src/protocol/job.js';
 import { assert } from '../../src/util/errors.js';
 import { RandomField } from '../../src/util/philox.js';
 import { Trainer } from '../../src/worker/compute/trainer.js';
-import type { Precision, StepWorkload } from './step-workload.js';
+import type { StepWorkload } from './step-workload.js';
 
 const SEED = 1;
 const DROPOUT = 0.1;
@@ -32,11 +33,7 @@ const OPTIMIZER: OptimizerConfig = {
 };
 const NO_HANDLERS = { chunk: () => undefined, progress: () => undefined, isCancelled: () => false };
 
-/** What `bench engine` can ask of this engine. A precision is added here, and to the job below, when jobs have it. */
-export const enginePrecisions: readonly Precision[] = ['float32'];
-
 function jobOf(workload: StepWorkload, precision: Precision): Job {
-  assert(enginePrecisions.includes(precision), `the engine computes no ${precision}`);
   const { vocabulary: vocabularySize, width, heads, feedForward, layers, length } = workload;
   return {
     seed: SEED,
@@ -57,6 +54,8 @@ function jobOf(workload: StepWorkload, precision: Precision): Job {
     tokens: { ...SPECIAL_IDS, maskId: SPECIAL_IDS.endId, vocabularySize, specialIds: [0, 1] },
     microBatches: 1,
     labelSmoothing: 0,
+    precision,
+    emulate: false,
     wire: 'float32',
     heartbeat: { intervalMs: 1000, timeoutMs: 10_000 },
   };

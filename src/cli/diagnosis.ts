@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import type { AddonInfo } from '../engine/native/addon.js';
+import { precisions } from '../engine/precision.js';
 import { messageOf } from '../util/errors.js';
 import { packageRoot } from '../util/package.js';
 import { inspectMachine, type Machine } from './machine.js';
@@ -60,8 +61,11 @@ async function nativeEngine(cores: number): Promise<EngineState> {
     const { loadAddon } = await import('../engine/native/load.js');
     const addon = loadAddon();
     const threads = cores === 1 ? [1] : [1, cores];
-    const productRates = threads.map((count) => measureProductRate(addon, count));
-    return { name: 'native', info: addon.info(), productRates, fault: null };
+    const info = addon.info();
+    const productRates = precisions
+      .filter((precision) => precision === 'float32' || info.bfloat16)
+      .flatMap((precision) => threads.map((count) => measureProductRate(addon, precision, count)));
+    return { name: 'native', info, productRates, fault: null };
   } catch (error) {
     return { name: 'native', info: null, productRates: [], fault: messageOf(error) };
   }

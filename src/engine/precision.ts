@@ -3,7 +3,8 @@ import { UserError } from '../util/errors.js';
 import type { AddonInfo, PrecisionCode } from './native/addon.js';
 
 /** What matrix products take. With bfloat16 their sums, and everything else, stay float32. */
-export type Precision = 'float32' | 'bfloat16';
+export const precisions = ['float32', 'bfloat16'] as const;
+export type Precision = (typeof precisions)[number];
 
 export interface PrecisionOptions {
   readonly precision: Precision;

@@ -89,7 +89,7 @@ for (const format of ['float32', 'bfloat16']) {
 
     test('when a worker is killed in a step, then all others, and another joins later', async () => {
       const run = await newRun(format);
-      const coordinator = run.start('coordinator');
+      const coordinator = run.start('coordinator', ['--bind', 'tcp://127.0.0.1:*']);
       const { url } = await coordinator.line('it listens', ({ msg }) => msg === 'coordinator listening');
       const join = (name: string): Lockstep =>
         new Lockstep(['worker', String(url), '--name', name], { cwd: folder });

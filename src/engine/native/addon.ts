@@ -275,5 +275,20 @@ export interface Addon extends Kernels {
     dropoutFactors(out: Float32Array, first: number, dropout: DropoutSpec): void;
     /** `matmul` by our own product (m ≤ 256) in every build, also where oneDNN multiplies. */
     product: Kernels['matmul'];
+    /**
+     * `matmul` in one call of the library that this build multiplies with, on the calling thread; with bfloat16 a and b are
+     * its bits.
+     */
+    libraryProduct(
+      a: Float32Array | Uint16Array,
+      b: Float32Array | Uint16Array,
+      c: Float32Array,
+      m: number,
+      k: number,
+      n: number,
+      transposeA: boolean,
+      transposeB: boolean,
+      precision: PrecisionCode,
+    ): void;
   };
 }
