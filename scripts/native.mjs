@@ -29,7 +29,14 @@ const FLAGS = [
 const ISAS = {
   sse2: [],
   avx2: ['-mavx2', '-mfma'],
-  avx512: ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mavx512bf16', '-mprefer-vector-width=512'],
+  avx512: [
+    '-mavx512f',
+    '-mavx512bw',
+    '-mavx512dq',
+    '-mavx512vl',
+    '-mavx512bf16',
+    '-mprefer-vector-width=512',
+  ],
 };
 const ISA_FLAGS = ['-Wno-psabi', '-fno-exceptions'];
 

@@ -62,16 +62,16 @@ export class ProductRate {
   /** y = x · wᵀ and dx = dz · w by panels of tokens, dw = dzᵀ · x by panels of the weight's rows. */
   private multiply({ m, k, n }: LinearShape): void {
     const { x, w, dz, result } = this.operands;
-    const { libraryProduct } = this.addon.elementary;
+    const { elementary } = this.addon;
     const precision = PrecisionCode[this.precision];
     for (let first = 0; first < m; first += TOKENS) {
       const rows = Math.min(TOKENS, m - first);
-      libraryProduct(x.subarray(first * k), w, result, rows, k, n, false, true, precision);
-      libraryProduct(dz.subarray(first * n), w, result, rows, n, k, false, false, precision);
+      elementary.libraryProduct(x.subarray(first * k), w, result, rows, k, n, false, true, precision);
+      elementary.libraryProduct(dz.subarray(first * n), w, result, rows, n, k, false, false, precision);
     }
     for (let first = 0; first < n; first += weightRows(n)) {
       const rows = Math.min(weightRows(n), n - first);
-      libraryProduct(dz.subarray(first * m), x, result, rows, m, k, true, false, precision);
+      elementary.libraryProduct(dz.subarray(first * m), x, result, rows, m, k, true, false, precision);
     }
   }
 
