@@ -20,40 +20,59 @@ export interface EngineFingerprint {
   readonly isa: string;
 }
 
+/** `native` is the default; `tensorflow` is there where `lockstep setup tensorflow` has built it. */
+export type EngineName = 'native' | 'tensorflow';
+
 export interface Engine {
-  readonly name: 'native' | 'tensorflow';
+  readonly name: EngineName;
   /** What must be equal for equal bits. */
   readonly fingerprint: EngineFingerprint;
-  /** Threads of the process that compute, this one included. Results do not depend on it. */
+  /**
+   * Threads of the process that compute, this one included. The native engine's results do not depend on it;
+   * TensorFlow keeps the number that it was loaded with and takes no other.
+   */
   setThreads(threads: number): void;
   /**
-   * A tensor over the caller's memory, no copy: later writes to `values` are seen. Values may lie on a
-   * SharedArrayBuffer. tidy() does not end it; dispose() does, and leaves the memory alone.
+   * A tensor over the caller's memory, which may lie on a SharedArrayBuffer. What is written to `values` later is seen
+   * after refresh(), on the native engine at once. tidy() does not end it; dispose() does, and leaves the memory alone.
    */
   view(values: Float32Array, shape: readonly number[]): tf.Tensor;
-  /** The memory of a float32 tensor, no copy: valid until the tensor is disposed, where dataSync() copies. */
+  /** Makes a view stand for what its memory holds now; a copy where the engine computes in other memory. */
+  refresh(view: tf.Tensor): void;
+  /** The values of a float32 tensor, valid until it is disposed: the native engine's own memory, no copy. */
   values(tensor: tf.Tensor): Float32Array;
-  /** Kernels for flat vectors: gradients, parameters and their wire formats. */
+  /** The native kernels for flat vectors, whatever the engine: gradients, parameters and their wire formats. */
   readonly addon: Addon;
 }
 
 /**
- * Makes the engine tfjs's backend in this thread. It may be called again, also in other worker threads:
- * the threads that compute belong to the process, and the last call sets their number.
- * Throws UserError ADDON_MISSING when the addon was not built.
+ * Makes the engine tfjs's backend in this thread. It may be called again, also in other worker threads: the native
+ * engine's threads belong to the process, and the last call sets their number.
+ * Throws UserError ADDON_MISSING when the native addon was not built, TENSORFLOW_MISSING without TensorFlow.
  */
-export async function loadEngine(name: 'native', options: { threads: number }): Promise<Engine> {
+export async function loadEngine(name: EngineName, { threads }: { threads: number }): Promise<Engine> {
   const addon = loadAddon();
-  setThreads(addon, options.threads);
+  if (name === 'native') return loadNative(addon, threads);
+  const { loadTensorFlow } = await import('./tensorflow/engine.js');
+  return { name, addon, ...(await loadTensorFlow(threads)) };
+}
+
+async function loadNative(addon: Addon, threads: number): Promise<Engine> {
+  setThreads(addon, threads);
   registerBackend(addon);
   assert(await tf.setBackend(BACKEND_NAME), 'tfjs does not accept the native backend');
   const backend = tf.engine().findBackend(BACKEND_NAME) as NativeBackend;
   const { isa, matmul, oneDnnVersion, matmulIsa } = addon.info();
   return {
-    name,
-    fingerprint: { engine: name, matmul: [matmul, oneDnnVersion, matmulIsa].filter(Boolean).join(' '), isa },
+    name: 'native',
+    fingerprint: {
+      engine: 'native',
+      matmul: [matmul, oneDnnVersion, matmulIsa].filter(Boolean).join(' '),
+      isa,
+    },
     setThreads: (threads) => setThreads(addon, threads),
     view: (values, shape) => backend.view(values, shape),
+    refresh: () => undefined,
     values: (tensor) => backend.floats(tensor),
     addon,
   };

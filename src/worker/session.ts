@@ -3,6 +3,7 @@
 import { hostname } from 'node:os';
 import { Piscina } from 'piscina';
 import type { Logger } from 'pino';
+import type { EngineName } from '../engine/engine.js';
 import { loadAddon } from '../engine/native/load.js';
 import type { TrainingEvent } from '../metrics/events.js';
 import type { Batch } from '../model/batch.js';
@@ -35,6 +36,7 @@ export interface SessionOptions {
   readonly name: string;
   /** The only run this worker works for; null: whatever the coordinator trains. */
   readonly runId: string | null;
+  readonly engine: EngineName;
   readonly threads: number;
   readonly log: Logger;
   readonly publish: (event: TrainingEvent) => void;
@@ -162,7 +164,7 @@ class Session {
     const { job } = welcome;
     this.welcome = welcome;
     this.machine = new WorkerMachine(welcome.reducers);
-    this.compute = new Compute(job, this.options.threads, {
+    this.compute = new Compute(job, this.options, {
       message: (message) => this.guard(() => this.hearCompute(message)),
       failed: (error) => this.fail(error),
     });

@@ -12,7 +12,7 @@ const tell = (message: FromCompute): void => port.postMessage(message);
 const setup = workerData as ComputeSetup;
 const control = new Int32Array(setup.control);
 
-const engine = await loadEngine('native', { threads: setup.threads });
+const engine = await loadEngine(setup.engine, { threads: setup.threads });
 const trainer = new Trainer({
   engine,
   job: setup.job,
@@ -30,7 +30,9 @@ port.on('message', (message: ToCompute) => {
 tell({ type: 'ready', fingerprint: engine.fingerprint, probe: probe(engine) });
 
 function compute(message: ToCompute): ReturnType<Trainer['computeNode']> {
-  if (message.type === 'evaluation') return [trainer.evaluate(message.batch, message.slot)];
+  if (message.type === 'evaluation') {
+    return [trainer.evaluate(message.version, message.batch, message.slot)];
+  }
   const { id, step, node, batches, slot, buffer } = message;
   return trainer.computeNode(step, node, batches, slot, buffer, {
     chunk: (chunk) => tell({ type: 'chunk', id, chunk }),
