@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import type { Command } from 'commander';
 import type { AddonInfo } from '../engine/native/addon.js';
+import type { TensorFlowInfo } from '../engine/tensorflow/inspect.js';
 import { messageOf } from '../util/errors.js';
 import { packageRoot } from '../util/package.js';
 import { ExitCode, outputOf } from './output.js';
@@ -14,6 +15,11 @@ interface PackageState {
   /** Why it does not load; null: it does. */
   readonly fault: string | null;
 }
+
+/** `fault`: why the engine cannot be used; null: it can. */
+type EngineState =
+  | { readonly name: 'native'; readonly info: AddonInfo | null; readonly fault: string | null }
+  | { readonly name: 'tensorflow'; readonly info: TensorFlowInfo | null; readonly fault: string | null };
 
 /** What --json prints. */
 export interface Diagnosis {
@@ -26,11 +32,7 @@ export interface Diagnosis {
   readonly memoryBytes: number;
   /** The limit of open files, as each worker takes a few; null: unknown or none. */
   readonly openFiles: number | null;
-  readonly engines: readonly {
-    readonly name: string;
-    readonly info: AddonInfo | null;
-    readonly fault: string | null;
-  }[];
+  readonly engines: readonly EngineState[];
   readonly packages: readonly PackageState[];
   readonly chosen: { readonly engine: string; readonly threads: number; readonly reason: string } | null;
   /** What to do so that it works, or works faster. */
@@ -49,7 +51,7 @@ export function register(program: Command): void {
 }
 
 async function diagnose(): Promise<Diagnosis> {
-  const native = await nativeEngine();
+  const [native, tensorflow] = await Promise.all([nativeEngine(), tensorflowEngine()]);
   const packages = await Promise.all(['zeromq', 'tokenizers'].map(packageState));
   const cores = availableParallelism();
   const openFiles = openFileLimit();
@@ -61,7 +63,7 @@ async function diagnose(): Promise<Diagnosis> {
     cores,
     memoryBytes: totalmem(),
     openFiles,
-    engines: [native],
+    engines: [native, tensorflow],
     packages,
     chosen: native.info && {
       engine: 'native',
@@ -82,13 +84,18 @@ async function diagnose(): Promise<Diagnosis> {
   };
 }
 
-async function nativeEngine(): Promise<Diagnosis['engines'][number]> {
+async function nativeEngine(): Promise<EngineState & { readonly name: 'native' }> {
   try {
     const { loadAddon } = await import('../engine/native/load.js');
     return { name: 'native', info: loadAddon().info(), fault: null };
   } catch (error) {
     return { name: 'native', info: null, fault: messageOf(error) };
   }
+}
+
+async function tensorflowEngine(): Promise<EngineState> {
+  const { inspectTensorFlow } = await import('../engine/tensorflow/inspect.js');
+  return { name: 'tensorflow', ...(await inspectTensorFlow()) };
 }
 
 async function packageState(name: string): Promise<PackageState> {
@@ -139,10 +146,7 @@ function describe(diagnosis: Diagnosis): string {
     ['Node', diagnosis.node],
     ['machine', `${diagnosis.platform}, ${diagnosis.processor}, ${diagnosis.cores} cores, ${gigabytes} GiB`],
     ['open files', diagnosis.openFiles === null ? 'unlimited or unknown' : `at most ${diagnosis.openFiles}`],
-    ...diagnosis.engines.map(({ name, info, fault }): [string, string] => [
-      `engine ${name}`,
-      info === null ? `not usable: ${fault ?? ''}` : engineInWords(info),
-    ]),
+    ...diagnosis.engines.map((engine): [string, string] => [`engine ${engine.name}`, engineInWords(engine)]),
     ...diagnosis.packages.map(({ name, version, fault }): [string, string] => [
       name,
       fault === null ? (version ?? 'loads') : `does not load: ${fault}`,
@@ -160,7 +164,13 @@ function describe(diagnosis: Diagnosis): string {
   return [...table, '', ...closing].join('\n');
 }
 
-function engineInWords(info: AddonInfo): string {
+function engineInWords({ name, info, fault }: EngineState): string {
+  if (name === 'native') return info === null ? `not usable: ${fault}` : `usable: ${nativeInWords(info)}`;
+  if (info === null) return `${fault}: \`lockstep setup tensorflow\` builds it, with --gpu for NVIDIA GPUs`;
+  return `usable: ${info.version} on this machine's ${info.device}, ${info.package}`;
+}
+
+function nativeInWords(info: AddonInfo): string {
   const product = info.matmul === 'onednn' ? `oneDNN ${info.oneDnnVersion}` : 'the portable matrix product';
-  return `usable: ${product}, ${info.isa}, built by ${info.compiler}`;
+  return `${product}, ${info.isa}, built by ${info.compiler}`;
 }

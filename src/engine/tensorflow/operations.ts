@@ -35,7 +35,7 @@ export class Operations {
 
   // ---- element by element
 
-  unary(name: 'Relu' | 'Erf' | 'Exp' | 'Square' | 'Rsqrt' | 'Softmax' | 'ZerosLike', x: Input): tf.Tensor {
+  unary(name: 'Relu' | 'Erf' | 'Exp' | 'Square' | 'Rsqrt', x: Input): tf.Tensor {
     return this.one(name, [this.type('T', x.dtype)], [x]);
   }
 
@@ -162,12 +162,17 @@ export class Operations {
 
   /** x [N, d], ids [...] -> [..., d]. */
   gather(x: Input, ids: Input): tf.Tensor {
+    return this.takeAlong(x, ids, 0, 0);
+  }
+
+  private takeAlong(x: Input, ids: Input, axis: number, batchDimensions: number): tf.Tensor {
     const attrs = [
       this.type('Tparams', x.dtype),
       this.type('Tindices', 'int32'),
       this.type('Taxis', 'int32'),
+      this.number('batch_dims', batchDimensions),
     ];
-    return this.one('GatherV2', attrs, [x, ids, this.integer(0)]);
+    return this.one('GatherV2', attrs, [x, ids, this.integer(axis)]);
   }
 
   zeros(shape: readonly number[]): tf.Tensor {
@@ -177,23 +182,16 @@ export class Operations {
 
   // ---- classes
 
-  /** labels [R] -> [R, classes] of `off`, and `on` at the label. */
-  oneHot(labels: Input, classes: number, on: number, off: number): tf.Tensor {
-    const attrs = [this.type('T', 'float32'), this.type('TI', 'int32'), this.number('axis', -1)];
-    return this.one('OneHot', attrs, [labels, this.integer(classes), this.scalar(on), this.scalar(off)]);
+  /** x [R, V], columns [R] -> x[r, columns[r]] as [R]. */
+  pick(x: Input, columns: Input): tf.Tensor {
+    const rows = columns.shape[0]!;
+    const picked = this.takeAlong(x, this.reshape(columns, [rows, 1]), 1, 1); // [R, 1]
+    return this.reshape(picked, [rows]);
   }
 
-  /** logits [R, V], target probabilities [R, V] -> loss [R] and its gradient in the logits. */
-  crossEntropy(logits: Input, targets: Input): tf.Tensor[] {
-    const attrs = [this.type('T', 'float32')];
-    return this.backend.executeMultipleOutputs('SoftmaxCrossEntropyWithLogits', attrs, [logits, targets], 2);
-  }
-
-  /** The same for targets that are one label each. */
-  sparseCrossEntropy(logits: Input, labels: Input): tf.Tensor[] {
-    const attrs = [this.type('T', 'float32'), this.type('Tlabels', 'int32')];
-    const inputs = [logits, labels];
-    return this.backend.executeMultipleOutputs('SparseSoftmaxCrossEntropyWithLogits', attrs, inputs, 2);
+  /** Over the last dimension. */
+  softmax(name: 'Softmax' | 'LogSoftmax', logits: Input): tf.Tensor {
+    return this.one(name, [this.type('T', 'float32')], [logits]);
   }
 
   /** x [R, V] -> int32 [R]. */

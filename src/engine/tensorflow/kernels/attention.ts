@@ -50,7 +50,7 @@ function weightsOf(
   let scores = ops.batchMatMul(scaled(ops, q), k, false, true);
   if (causal) scores = ops.add(scores, causalBias(queries, keys));
   if (lengths.some((length) => length < keys)) scores = ops.add(scores, lengthBias(lengths, keys));
-  const weights = ops.unary('Softmax', scores);
+  const weights = ops.softmax('Softmax', scores);
   if (lengths.every((length) => length > 0)) return weights;
   // Softmax gives equal weights to the keys of a sample that has none.
   const seen = lengths.map((length) => (length > 0 ? 1 : 0));
