@@ -52,7 +52,7 @@ function gradient(ops: Operations, inputs: Inputs, { smoothing }: CrossEntropyAt
     ops.segmentSum(rows, labels!, vocabulary),
     ops.sumRows(rows),
   );
-  const dHidden = ops.segmentSum(ops.multiply(dRows, dy!), lossRows!, flat.shape[0]!);
+  const dHidden = ops.segmentSum(ops.multiply(dRows, dy!), lossRows!, flat.shape[0]);
   return [ops.reshape(dHidden, hidden!.shape), ops.multiply(dTable, dy!)];
 }
 

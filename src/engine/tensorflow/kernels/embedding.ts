@@ -20,7 +20,7 @@ function embeddingGradient(
   { scale, vocabulary, dropout }: EmbeddingAttrs,
 ): tf.Tensor {
   const rows = ops.toMatrix(ops.scale(dropOut(ops, dy!, dropout), scale)); // [B * T, d]
-  return ops.segmentSum(rows, ops.reshape(ids!, [rows.shape[0]!]), vocabulary);
+  return ops.segmentSum(rows, ops.reshape(ids!, [rows.shape[0]]), vocabulary);
 }
 
 export function registerEmbedding(): void {
