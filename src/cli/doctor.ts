@@ -165,8 +165,8 @@ function describe(diagnosis: Diagnosis): string {
 }
 
 function engineInWords({ name, info, fault }: EngineState): string {
-  if (name === 'native') return info === null ? `not usable: ${fault}` : `usable: ${nativeInWords(info)}`;
-  if (info === null) return `${fault}: \`lockstep setup tensorflow\` builds it, with --gpu for NVIDIA GPUs`;
+  if (info === null) return `not usable: ${fault}`;
+  if (name === 'native') return `usable: ${nativeInWords(info)}`;
   return `usable: ${info.version} on this machine's ${info.device}, ${info.package}`;
 }
 

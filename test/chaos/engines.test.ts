@@ -46,13 +46,12 @@ describe('with the tensorflow engine', { skip }, () => {
 
   after(() => rm(folder, { recursive: true, force: true }));
 
-  async function start(command: string, args: readonly string[] = []) {
-    const name = `run-${++runs}`;
+  async function start(command: string, args: readonly string[] = [], name = `run-${++runs}`) {
     const config = path.join(folder, `${name}.yaml`);
     const directory = path.join(folder, name);
     await writeFile(config, CONFIG);
     const common = [command, config, '--run', directory, '--log-level', 'debug'];
-    return { directory, process: new Lockstep([...common, ...args], { cwd: folder }) };
+    return { name, directory, process: new Lockstep([...common, ...args], { cwd: folder }) };
   }
 
   async function hash(directory: string): Promise<string> {
@@ -70,8 +69,8 @@ describe('with the tensorflow engine', { skip }, () => {
     return [all[0]!, all.at(-1)!];
   }
 
-  function join(url: unknown, engine: string): Lockstep {
-    const args = ['worker', String(url), '--name', engine, '--engine', engine, '--threads', '1'];
+  function join(url: string, engine: string): Lockstep {
+    const args = ['worker', url, '--name', engine, '--engine', engine, '--threads', '1'];
     return new Lockstep(args, { cwd: folder });
   }
 
@@ -85,10 +84,27 @@ describe('with the tensorflow engine', { skip }, () => {
   /** A run without an end: fast as the native engine is, TensorFlow still arrives. */
   const ENDLESS = ['steps=1000000', 'evaluate.every=1000000', 'checkpoint.every=1000000', 'batch.samples=32'];
 
+  async function startCoordinator(settings: readonly string[]) {
+    const args = settings.flatMap((setting) => ['--set', setting]);
+    const started = await start('coordinator', ['--bind', 'tcp://127.0.0.1:*', ...args]);
+    const { url } = await started.process.line('it listens', ({ msg }) => msg === 'coordinator listening');
+    return { ...started, url: String(url) };
+  }
+
+  test('a worker loads TensorFlow again for the next session', async () => {
+    const { process: first, url, name } = await startCoordinator(['batch.samples=32', 'steps=20']);
+    const worker = join(url, 'tensorflow');
+    await first.line('a lease of step 5', isLease('tensorflow', 5));
+    first.kill('SIGKILL');
+    assert.equal(await first.exit(), 'SIGKILL');
+    const again = ['--bind', url, '--set', 'batch.samples=32', '--set', 'steps=20'];
+    const { process: second } = await start('coordinator', again, name);
+    for (const process of [second, worker]) assert.equal(await process.exit(), 0, process.text());
+    await second.line('a lease after the restart', isLease('tensorflow', 5));
+  });
+
   test('a relaxed run trains with both engines and says so', async () => {
-    const settings = [...ENDLESS, 'hardware=relaxed'].flatMap((setting) => ['--set', setting]);
-    const { process: coordinator, directory } = await start('coordinator', settings);
-    const { url } = await coordinator.line('it listens', ({ msg }) => msg === 'coordinator listening');
+    const { process: coordinator, directory, url } = await startCoordinator([...ENDLESS, 'hardware=relaxed']);
     const native = join(url, 'native');
     await coordinator.line('a lease of native', isLease('native'));
     const tensorflow = join(url, 'tensorflow');
@@ -108,9 +124,7 @@ describe('with the tensorflow engine', { skip }, () => {
   });
 
   test('a strict run of the native engine refuses it', async () => {
-    const settings = ENDLESS.flatMap((setting) => ['--set', setting]);
-    const { process: coordinator } = await start('coordinator', settings);
-    const { url } = await coordinator.line('it listens', ({ msg }) => msg === 'coordinator listening');
+    const { process: coordinator, url } = await startCoordinator(ENDLESS);
     const native = join(url, 'native');
     await coordinator.line('a lease of native', isLease('native'));
     const refused = join(url, 'tensorflow');

@@ -1,7 +1,7 @@
 // Whether TensorFlow works on this machine, asked of a process that may die of it (check.ts).
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { installedPackage, type TensorFlowPackage } from './load.js';
+import { HOW_TO, installedPackage, type TensorFlowPackage } from './load.js';
 
 export interface TensorFlowInfo {
   readonly package: TensorFlowPackage;
@@ -17,7 +17,7 @@ const TIMEOUT_MS = 120_000; // on a GPU the first product compiles kernels
 
 /** Never throws: `fault` says in words why the engine cannot be used. */
 export function inspectTensorFlow(): Promise<Inspection> {
-  if (installedPackage() === null) return Promise.resolve({ info: null, fault: 'not installed' });
+  if (installedPackage() === null) return Promise.resolve({ info: null, fault: `not installed: ${HOW_TO}` });
   const script = fileURLToPath(new URL('./check.js', import.meta.url));
   return new Promise((resolve) => {
     execFile(process.execPath, [script], { timeout: TIMEOUT_MS }, (error, stdout) => {

@@ -13,7 +13,7 @@ export const BACKEND_NAME = 'tensorflow';
 const PACKAGES = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
 export type TensorFlowPackage = (typeof PACKAGES)[number];
 
-const HOW_TO = 'run `npx lockstep setup tensorflow`';
+export const HOW_TO = 'run `npx lockstep setup tensorflow` (with --gpu for NVIDIA GPUs)';
 const require = createRequire(import.meta.url);
 
 /** The folder of the package, or null where it is not installed. */
@@ -44,7 +44,9 @@ export function loadBackend(threads: number): NodeBackend {
   try {
     require(name);
   } catch (error) {
-    const [reason] = messageOf(error).split('\n');
+    const reason = messageOf(error)
+      .split('\n')[0]!
+      .replace(/[. ]+$/, '');
     throw new UserError('TENSORFLOW_MISSING', `${name} does not load (${reason}): ${HOW_TO}`, {
       cause: error,
     });

@@ -4,7 +4,7 @@ import type { EngineName } from '../../engine/engine.js';
 import type { Batch } from '../../model/batch.js';
 import { parameterLayout, type ParameterLayout } from '../../model/parameters.js';
 import type { Job } from '../../protocol/job.js';
-import { assert } from '../../util/errors.js';
+import { assert, UserError } from '../../util/errors.js';
 import { GRADIENT_BUFFERS, PARAMETER_BUFFERS, type Task } from '../events.js';
 import { Control, type ComputeSetup, type FromCompute, type ToCompute } from './port.js';
 
@@ -43,7 +43,7 @@ export class Compute {
       env: SHARE_ENV,
     });
     this.thread.on('message', (message: FromCompute) => handlers.message(message));
-    this.thread.on('error', (error) => handlers.failed(error));
+    this.thread.on('error', (error) => handlers.failed(revived(error)));
   }
 
   start(task: Task, batches: readonly Batch[], slot: number, buffer: number): void {
@@ -75,4 +75,10 @@ export class Compute {
 
 function vectors(count: number, elements: number): SharedArrayBuffer[] {
   return Array.from({ length: count }, () => new SharedArrayBuffer(elements * 4));
+}
+
+/** An error loses its class on the way between threads: a user's fault (an engine that is not there) stays one. */
+function revived(error: Error & { code?: unknown }): Error {
+  if (error.name !== 'UserError' || typeof error.code !== 'string') return error;
+  return new UserError(error.code, error.message, { cause: error });
 }

@@ -4,5 +4,4 @@ import { inspectTensorFlow } from '../../../src/engine/tensorflow/inspect.js';
 const { fault } = await inspectTensorFlow();
 
 /** For node:test's `skip`: false, or why. */
-export const skip: string | false =
-  fault !== null && `no tensorflow engine (${fault}): \`npx lockstep setup tensorflow\` brings it`;
+export const skip: string | false = fault !== null && `no tensorflow engine here, ${fault}`;
