@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import type { AddonInfo } from '../engine/native/addon.js';
 import { precisions } from '../engine/precision.js';
+import type { TensorFlowInfo } from '../engine/tensorflow/inspect.js';
 import { messageOf } from '../util/errors.js';
 import { packageRoot } from '../util/package.js';
 import { inspectMachine, type Machine } from './machine.js';
@@ -19,11 +20,18 @@ export interface PackageState {
   readonly fault: string | null;
 }
 
-export interface EngineState {
-  readonly name: string;
+export interface NativeState {
+  readonly name: 'native';
   readonly info: AddonInfo | null;
   /** With one thread and with all; empty where the engine is not usable. */
   readonly productRates: readonly ProductRate[];
+  /** Why the engine cannot be used; null: it can. */
+  readonly fault: string | null;
+}
+
+export interface TensorFlowState {
+  readonly name: 'tensorflow';
+  readonly info: TensorFlowInfo | null;
   readonly fault: string | null;
 }
 
@@ -31,7 +39,7 @@ export interface EngineState {
 export interface Diagnosis extends Machine {
   /** Whether a run can start here. */
   readonly usable: boolean;
-  readonly engines: readonly EngineState[];
+  readonly engines: readonly [NativeState, TensorFlowState];
   readonly packages: readonly PackageState[];
   readonly chosen: { readonly engine: string; readonly threads: number; readonly reason: string } | null;
   /** What to do so that it works, or works faster. */
@@ -41,11 +49,12 @@ export interface Diagnosis extends Machine {
 export async function diagnose(): Promise<Diagnosis> {
   const machine = await inspectMachine();
   const native = await nativeEngine(machine.cores);
+  const tensorflow = await tensorflowEngine();
   const packages = await Promise.all(['zeromq', 'tokenizers'].map(packageState));
   return {
     usable: native.info !== null && packages.every(({ fault }) => fault === null),
     ...machine,
-    engines: [native],
+    engines: [native, tensorflow],
     packages,
     chosen: native.info && {
       engine: 'native',
@@ -56,7 +65,12 @@ export async function diagnose(): Promise<Diagnosis> {
   };
 }
 
-async function nativeEngine(cores: number): Promise<EngineState> {
+async function tensorflowEngine(): Promise<TensorFlowState> {
+  const { inspectTensorFlow } = await import('../engine/tensorflow/inspect.js');
+  return { name: 'tensorflow', ...(await inspectTensorFlow()) };
+}
+
+async function nativeEngine(cores: number): Promise<NativeState> {
   try {
     const { loadAddon } = await import('../engine/native/load.js');
     const addon = loadAddon();

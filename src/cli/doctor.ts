@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import type { AddonInfo } from '../engine/native/addon.js';
-import type { Diagnosis, EngineState, PackageState } from './diagnosis.js';
+import type { Diagnosis, NativeState, PackageState, TensorFlowState } from './diagnosis.js';
 import type { Machine } from './machine.js';
 import { ExitCode, outputOf } from './output.js';
 
@@ -35,9 +35,11 @@ export function register(program: Command): void {
 
 function describe(diagnosis: Diagnosis): string {
   const { chosen, advice } = diagnosis;
+  const [native, tensorflow] = diagnosis.engines;
   const rows: [string, string][] = [
     ...machineRows(diagnosis),
-    ...diagnosis.engines.flatMap(engineRows),
+    ...nativeRows(native),
+    tensorflowRow(tensorflow),
     ...diagnosis.packages.map(packageRow),
     [
       'chosen',
@@ -67,7 +69,15 @@ function machineRows(machine: Machine): [string, string][] {
   ];
 }
 
-function engineRows({ name, info, fault, productRates }: EngineState): [string, string][] {
+function tensorflowRow({ name, info, fault }: TensorFlowState): [string, string] {
+  const words =
+    info === null
+      ? `not usable: ${fault}`
+      : `usable: ${info.version} on this machine's ${info.device}, ${info.package}`;
+  return [`engine ${name}`, words];
+}
+
+function nativeRows({ name, info, fault, productRates }: NativeState): [string, string][] {
   if (info === null) return [[`engine ${name}`, `not usable: ${fault ?? ''}`]];
   const rates = productRates.map(
     ({ precision, threads, flopsPerSecond }) =>

@@ -2,12 +2,14 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import type { EngineName } from '../engine/engine.js';
 import { UserError } from '../util/errors.js';
 
 export interface LocalWorkersOptions {
   readonly count: number;
   readonly url: string;
   readonly runId: string;
+  readonly engine: EngineName;
   /** Compute threads of each. */
   readonly threads: number;
   readonly logLevel: string;
@@ -61,15 +63,17 @@ export class LocalWorkers {
   }
 
   private start(index: number, crashes: number): void {
-    const { url, runId, threads, logLevel, http, onCrash } = this.options;
+    const { url, runId, engine, threads, logLevel, http, onCrash } = this.options;
     const main = fileURLToPath(new URL('./main.js', import.meta.url));
     const name = `worker-${index + 1}`;
     const startedAt = performance.now();
-    const args = ['worker', url, '--name', name, '--run', runId, '--threads', String(threads)];
+    const args = ['worker', url, '--name', name, '--run', runId, '--engine', engine];
+    args.push('--threads', String(threads));
     if (http) args.push('--http', `${http.host}:${http.port === 0 ? 0 : http.port + index + 1}`);
     const child = fork(main, [...args, '--log-level', logLevel], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       execArgv: [...process.execArgv, SINGLE_THREADED_GC],
+      env: { ...process.env, ...gpuOf(index) },
     });
     this.children.set(index, child);
     child.once('exit', (code, signal) => {
@@ -102,4 +106,11 @@ export class LocalWorkers {
       this.giveUp(new Error(`every worker crashed ${MAX_CRASHES} times in a row; their messages are above`));
     }
   }
+}
+
+/** Where the user lists several GPUs, each worker gets one of them: TensorFlow would take the last for all. */
+function gpuOf(index: number): { CUDA_VISIBLE_DEVICES?: string } {
+  const gpus = (process.env['CUDA_VISIBLE_DEVICES'] ?? '').split(',').filter((gpu) => gpu !== '');
+  const gpu = gpus[index % gpus.length];
+  return gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpu };
 }

@@ -20,6 +20,7 @@ import * as prepare from './prepare.js';
 import * as quickstart from './quickstart.js';
 import * as schema from './schema.js';
 import * as score from './score.js';
+import * as setup from './setup.js';
 import * as train from './train.js';
 import * as translate from './translate.js';
 import * as verify from './verify.js';
@@ -39,6 +40,7 @@ const commands = [
   score,
   verify,
   doctor,
+  setup,
   schema,
 ];
 

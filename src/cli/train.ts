@@ -63,6 +63,7 @@ export async function trainLocally(
     count,
     url: coordinator.url,
     runId: run.runId,
+    engine: run.config.worker.engine,
     threads: workerThreads(run.config, count),
     logLevel: options.logLevel,
     http: options.http === undefined ? null : parseHttpAddress(options.http),

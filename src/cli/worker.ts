@@ -1,11 +1,13 @@
 // `lockstep worker URL`: computes for the coordinator at that address until its run is over.
 import { availableParallelism, hostname } from 'node:os';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import type { EngineName } from '../engine/engine.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
 import { integerArgument } from './options.js';
 import { logLevel } from './run-options.js';
 
 interface WorkerCommandOptions {
+  readonly engine: EngineName;
   readonly threads?: number;
   readonly name: string;
   readonly run?: string;
@@ -20,6 +22,11 @@ export function register(program: Command): void {
     .description('compute for a coordinator; needs nothing but its address')
     .argument('<url>', "the coordinator's address, tcp://HOST:PORT")
     .option('--threads <n>', 'compute threads (default: all cores)', integerArgument(1, 1024))
+    .addOption(
+      new Option('--engine <name>', 'what computes: native, or tensorflow where it was set up')
+        .choices(['native', 'tensorflow'])
+        .default('native'),
+    )
     .option('--name <name>', "the worker's name in logs and metrics", `${hostname()}-${process.pid}`)
     .option('--run <id>', 'work only for the run with this id')
     .option('--http <address>', 'serve /metrics, /healthz and /readyz at HOST:PORT or PORT')
@@ -35,6 +42,7 @@ export function register(program: Command): void {
         url: parseTcpAddress(url, { anyPort: false }),
         name: options.name,
         runId: options.run ?? null,
+        engine: options.engine,
         threads: options.threads ?? availableParallelism(),
         http: options.http === undefined ? null : parseHttpAddress(options.http),
         patienceMs: options.patience * 1000,

@@ -166,6 +166,11 @@ const checkpoint = z
 
 const worker = z
   .strictObject({
+    engine: choice(
+      ['native', 'tensorflow'],
+      'native',
+      'What local workers compute with: native, or tensorflow where `lockstep setup tensorflow` has built it. Each has bits of its own.',
+    ),
     threads: z
       .union([integerType({ min: 1, max: 1024 }, THREADS), z.literal('auto')], { error: THREADS })
       .default('auto')
@@ -174,7 +179,7 @@ const worker = z
       ),
   })
   .prefault({})
-  .describe('How a worker uses its machine; the results do not depend on it.');
+  .describe('How a worker uses its machine; the results do not depend on its threads.');
 
 const heartbeat = z
   .strictObject({

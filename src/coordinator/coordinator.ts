@@ -152,6 +152,7 @@ export class Coordinator {
         return;
       }
       this.log('warn', difference);
+      this.publish({ kind: 'foreignWorker' });
     }
     session.state = 'ready';
     this.publish({ kind: 'workerJoined' });

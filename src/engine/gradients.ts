@@ -52,8 +52,14 @@ function addDropoutNormGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[],
 }
 
 function crossEntropyGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: Attrs): Gradients {
-  const [hidden, table, lossRows, dLogits] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
-  const inputs = { dy: first(dy), dLogits, hidden, table, lossRows };
+  const [hidden, table, lossRows, labels, dLogits] = saved as [
+    tf.Tensor,
+    tf.Tensor,
+    tf.Tensor,
+    tf.Tensor,
+    tf.Tensor,
+  ];
+  const inputs = { dy: first(dy), dLogits, hidden, table, lossRows, labels };
   const { smoothing } = attrs as CrossEntropyAttrs;
   return named(['hidden', 'table'], run<tf.Tensor[]>(Kernel.crossEntropyGradient, inputs, { smoothing }));
 }
@@ -74,7 +80,7 @@ export function registerGradients(): void {
   });
   tf.registerGradient({
     kernelName: Kernel.crossEntropy,
-    inputsToSave: ['hidden', 'table', 'lossRows'],
+    inputsToSave: ['hidden', 'table', 'lossRows', 'labels'],
     outputsToSave: [false, false, true],
     gradFunc: crossEntropyGradient,
   });

@@ -1,6 +1,8 @@
 // The names and attributes of the fused kernels: what an engine (a tfjs backend) registers, and what the ops
 // run. Every backward pass is a kernel of its own, because tfjs registers gradients per kernel, not per backend. It is
 // given the parameters themselves too, also where it needs no value of them: an engine may know where their gradients belong.
+// An output that only the gradient uses (logSum, stats, dLogits) is named after what the native engine keeps there;
+// another engine may keep something else.
 import type { Activation } from '../model/config.js';
 import type { RandomKey } from '../util/philox.js';
 
@@ -37,7 +39,7 @@ export const Kernel = {
   crossEntropy: 'LockstepCrossEntropy',
   /** The same without dLogits, for evaluation: [loss, correct]. It has no gradient. */
   crossEntropyValue: 'LockstepCrossEntropyValue',
-  /** {dy, dLogits, hidden, table, lossRows} -> [dHidden, dTable]. */
+  /** {dy, dLogits, hidden, table, lossRows, labels} -> [dHidden, dTable]. */
   crossEntropyGradient: 'LockstepCrossEntropyGradient',
 } as const;
 

@@ -78,6 +78,8 @@ export type TrainingEvent =
   | Evaluated
   | { readonly kind: 'leaseEnded'; readonly outcome: LeaseOutcome; readonly seconds: number }
   | { readonly kind: 'workerJoined' }
+  /** A worker joins that computes other bits than the run's: `hardware: relaxed` allows it. */
+  | { readonly kind: 'foreignWorker' }
   | { readonly kind: 'workerLeft'; readonly reason: LeaveReason }
   /** How many workers are in each state now; a state that is absent counts 0. */
   | { readonly kind: 'workerStates'; readonly counts: Readonly<Partial<Record<WorkerState, number>>> }

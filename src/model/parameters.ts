@@ -1,5 +1,5 @@
 // Where each parameter lies in the flat vector, under Hugging Face's names, and the tensors that the model
-// computes with: views of that vector, never copies. The vector is the data section of model.safetensors.
+// computes with: views of that vector. The vector is the data section of model.safetensors.
 
 import type * as tf from '@tensorflow/tfjs';
 import { assert } from '../util/errors.js';
@@ -146,6 +146,7 @@ export function parameterLayout(config: ModelConfig): ParameterLayout {
 /** What ModelParameters needs of an engine: tensors over the caller's memory. */
 export interface TensorViews {
   view(values: Float32Array, shape: readonly number[]): tf.Tensor;
+  refresh(view: tf.Tensor): void;
 }
 
 export interface TrainableView {
@@ -153,7 +154,7 @@ export interface TrainableView {
   readonly tensor: tf.Tensor;
 }
 
-/** The model's parameters as tensors over one flat vector: what is written to the vector is seen by the model. */
+/** The model's parameters as tensors over one flat vector: the model sees what is written to it after `refresh`. */
 export class ModelParameters {
   /** In the order of the layout. */
   readonly trainable: readonly TrainableView[];
@@ -161,7 +162,7 @@ export class ModelParameters {
 
   /** `flat` holds `layout.total` elements, in the layout's order. */
   constructor(
-    engine: TensorViews,
+    private readonly engine: TensorViews,
     readonly layout: ParameterLayout,
     flat: Float32Array,
   ) {
@@ -180,6 +181,11 @@ export class ModelParameters {
     const tensor = this.tensors.get(name);
     assert(tensor, `no parameter is named ${name}`);
     return tensor;
+  }
+
+  /** To be called when the vector has been written to. */
+  refresh(): void {
+    for (const tensor of this.tensors.values()) this.engine.refresh(tensor);
   }
 
   /** Frees the tensors; the vector stays the caller's. */

@@ -3,7 +3,7 @@
 import { hostname } from 'node:os';
 import { Piscina } from 'piscina';
 import type { Logger } from 'pino';
-import { productPrecision } from '../engine/precision.js';
+import type { EngineName } from '../engine/engine.js';
 import { loadAddon } from '../engine/native/load.js';
 import type { TrainingEvent } from '../metrics/events.js';
 import type { Batch } from '../model/batch.js';
@@ -36,6 +36,7 @@ export interface SessionOptions {
   readonly name: string;
   /** The only run this worker works for; null: whatever the coordinator trains. */
   readonly runId: string | null;
+  readonly engine: EngineName;
   readonly threads: number;
   readonly log: Logger;
   readonly publish: (event: TrainingEvent) => void;
@@ -161,10 +162,9 @@ class Session {
   /** Greeted: connect to the reducers, start computing threads, keep the pulse. */
   private begin(welcome: Welcome): void {
     const { job } = welcome;
-    productPrecision(job, this.addon.info()); // said here, before a thread fails of it
     this.welcome = welcome;
     this.machine = new WorkerMachine(welcome.reducers);
-    this.compute = new Compute(job, this.options.threads, {
+    this.compute = new Compute(job, this.options, {
       message: (message) => this.guard(() => this.hearCompute(message)),
       failed: (error) => this.fail(error),
     });

@@ -52,8 +52,19 @@ test('--json prints one line of JSON, before or after the command', async () => 
   ]) {
     const { out } = await node(main, ...args);
     assert.match(out, /^\{.*\}\n$/);
-    const diagnosis = JSON.parse(out) as { node: string; packages: { name: string; fault: string | null }[] };
+    const diagnosis = JSON.parse(out) as {
+      node: string;
+      engines: { name: string; info: object | null; fault: string | null }[];
+      packages: { name: string; fault: string | null }[];
+    };
     assert.equal(diagnosis.node, process.versions.node);
+    assert.deepEqual(
+      diagnosis.engines.map(({ name, info, fault }) => [name, info === null || fault === null]),
+      [
+        ['native', true],
+        ['tensorflow', true],
+      ],
+    );
     assert.deepEqual(
       diagnosis.packages.map(({ name, fault }) => [name, fault]),
       [

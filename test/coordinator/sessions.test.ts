@@ -33,12 +33,13 @@ test('a strict run turns away a worker that computes other bits, for good', () =
   );
 });
 
-test('a relaxed run takes it, and says so', () => {
+test('a relaxed run takes it, says so and counts it', () => {
   const run = new Driver({ hardware: 'relaxed' });
   arrive(run, 'a', 'avx512');
   arrive(run, 'b', 'avx2');
   assert.equal(run.every('dismiss').length, 0);
   assert.ok(run.every('log').some(({ level, message }) => level === 'warn' && message.includes('avx2')));
+  assert.equal(run.every('event').filter(({ event }) => event.kind === 'foreignWorker').length, 1);
 });
 
 test('a resumed run holds workers to the fingerprint it was saved with', () => {

@@ -8,7 +8,7 @@ import * as float64 from './float64.js';
 import { randomIds, randomTensor } from './support.js';
 
 /** `ops` or `references`: they have the same signatures. */
-type Implementation = Pick<
+export type Implementation = Pick<
   typeof ops,
   | 'linear'
   | 'selfAttention'

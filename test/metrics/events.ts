@@ -33,6 +33,7 @@ export const everyKind: readonly TrainingEvent[] = [
   { kind: 'leaseEnded', outcome: 'covered', seconds: 0.3 },
   { kind: 'leaseEnded', outcome: 'lost', seconds: 9 },
   { kind: 'workerJoined' },
+  { kind: 'foreignWorker' },
   { kind: 'workerLeft', reason: 'silent' },
   { kind: 'workerStates', counts: { computing: 2, idle: 1 } },
   { kind: 'phase', phase: 'reduce', seconds: 0.25 },

@@ -58,6 +58,7 @@ test("a coordinator's metrics count every event of the core", async () => {
     'lockstep_workers{state="idle"}': 1,
     'lockstep_workers{state="pulling"}': 0,
     lockstep_workers_joined_total: 1,
+    lockstep_workers_foreign_total: 1,
     'lockstep_workers_left_total{reason="silent"}': 1,
     'lockstep_phase_seconds_total{phase="reduce"}': 0.25,
     'lockstep_transfer_bytes_total{direction="gradients_in"}': 1000,

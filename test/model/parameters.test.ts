@@ -6,6 +6,7 @@ import { tinyConfig } from './tiny.js';
 
 const views: TensorViews = {
   view: (values, shape) => tf.tensor(values, [...shape]),
+  refresh: () => undefined,
 };
 
 for (const norm of ['post', 'pre'] as const) {

@@ -17,6 +17,11 @@ export function workers(registry: Registry): (event: TrainingEvent) => void {
     help: 'Workers that joined.',
     registers,
   });
+  const foreign = new Counter({
+    name: 'lockstep_workers_foreign_total',
+    help: 'Workers that joined and compute other bits than the first; only a run with hardware: relaxed has any.',
+    registers,
+  });
   const left = new Counter({
     name: 'lockstep_workers_left_total',
     help: 'Workers that left, by reason.',
@@ -26,6 +31,7 @@ export function workers(registry: Registry): (event: TrainingEvent) => void {
   for (const reason of leaveReasons) left.inc({ reason }, 0);
   return (event) => {
     if (event.kind === 'workerJoined') joined.inc();
+    else if (event.kind === 'foreignWorker') foreign.inc();
     else if (event.kind === 'workerLeft') left.inc({ reason: event.reason });
     else if (event.kind === 'workerStates') {
       for (const state of workerStates) states.set({ state }, event.counts[state] ?? 0);

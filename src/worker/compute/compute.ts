@@ -1,9 +1,10 @@
 // The compute thread as the I/O thread sees it: the memory they share, and the messages between them.
-import { Worker } from 'node:worker_threads';
+import { SHARE_ENV, Worker } from 'node:worker_threads';
+import type { EngineName } from '../../engine/engine.js';
 import type { Batch } from '../../model/batch.js';
 import { parameterLayout, type ParameterLayout } from '../../model/parameters.js';
 import type { Job } from '../../protocol/job.js';
-import { assert } from '../../util/errors.js';
+import { assert, UserError } from '../../util/errors.js';
 import { GRADIENT_BUFFERS, PARAMETER_BUFFERS, type Task } from '../events.js';
 import { Control, type ComputeSetup, type FromCompute, type ToCompute } from './port.js';
 
@@ -19,10 +20,15 @@ export class Compute {
   private readonly control: Int32Array;
   private readonly thread: Worker;
 
-  constructor(job: Job, threads: number, handlers: ComputeHandlers) {
+  constructor(
+    job: Job,
+    { engine, threads }: { readonly engine: EngineName; readonly threads: number },
+    handlers: ComputeHandlers,
+  ) {
     this.layout = parameterLayout(job.model);
     const setup: ComputeSetup = {
       job,
+      engine,
       threads,
       parameters: vectors(PARAMETER_BUFFERS, this.layout.total),
       gradients: vectors(GRADIENT_BUFFERS, this.layout.trainable),
@@ -31,16 +37,20 @@ export class Compute {
     this.parameters = setup.parameters.map((memory) => new Float32Array(memory));
     this.gradients = setup.gradients.map((memory) => new Float32Array(memory));
     this.control = new Int32Array(setup.control);
-    this.thread = new Worker(new URL('./thread.js', import.meta.url), { workerData: setup });
+    // TensorFlow is told what it must know by the process's environment, of which a thread has only a copy otherwise.
+    this.thread = new Worker(new URL('./thread.js', import.meta.url), {
+      workerData: setup,
+      env: SHARE_ENV,
+    });
     this.thread.on('message', (message: FromCompute) => handlers.message(message));
-    this.thread.on('error', (error) => handlers.failed(error));
+    this.thread.on('error', (error) => handlers.failed(revived(error)));
   }
 
   start(task: Task, batches: readonly Batch[], slot: number, buffer: number): void {
     const [batch] = batches;
     assert(batch, 'a task has at least one batch');
-    const { id } = task;
-    if (task.kind === 'evaluation') this.post({ type: 'evaluation', id, batch, slot });
+    const { id, version } = task;
+    if (task.kind === 'evaluation') this.post({ type: 'evaluation', id, version, batch, slot });
     else this.post({ type: 'node', id, step: task.node.step, node: task.node, batches, slot, buffer });
   }
 
@@ -65,4 +75,10 @@ export class Compute {
 
 function vectors(count: number, elements: number): SharedArrayBuffer[] {
   return Array.from({ length: count }, () => new SharedArrayBuffer(elements * 4));
+}
+
+/** An error loses its class on the way between threads: a user's fault (an engine that is not there) stays one. */
+function revived(error: Error & { code?: unknown }): Error {
+  if (error.name !== 'UserError' || typeof error.code !== 'string') return error;
+  return new UserError(error.code, error.message, { cause: error });
 }

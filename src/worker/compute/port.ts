@@ -1,6 +1,6 @@
 // What a worker's I/O thread and its compute thread say to each other. Vectors are shared memory; only batches
 // and small messages are posted.
-import type { EngineFingerprint } from '../../engine/engine.js';
+import type { EngineFingerprint, EngineName } from '../../engine/engine.js';
 import type { Batch } from '../../model/batch.js';
 import type { Job } from '../../protocol/job.js';
 import type { BatchStats } from '../../protocol/stats.js';
@@ -8,6 +8,7 @@ import type { TreeNode } from '../../protocol/tree.js';
 
 export interface ComputeSetup {
   readonly job: Job;
+  readonly engine: EngineName;
   readonly threads: number;
   /** Float32 vectors: parameters [total], gradients [trainable]. */
   readonly parameters: readonly SharedArrayBuffer[];
@@ -28,7 +29,13 @@ export type ToCompute =
       readonly slot: number;
       readonly buffer: number;
     }
-  | { readonly type: 'evaluation'; readonly id: number; readonly batch: Batch; readonly slot: number };
+  | {
+      readonly type: 'evaluation';
+      readonly id: number;
+      readonly version: number;
+      readonly batch: Batch;
+      readonly slot: number;
+    };
 
 export type FromCompute =
   | { readonly type: 'ready'; readonly fingerprint: EngineFingerprint; readonly probe: string }

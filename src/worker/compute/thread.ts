@@ -13,7 +13,7 @@ const setup = workerData as ComputeSetup;
 const control = new Int32Array(setup.control);
 
 const { precision, emulate } = setup.job;
-const engine = await loadEngine('native', { threads: setup.threads, precision, emulate });
+const engine = await loadEngine(setup.engine, { threads: setup.threads, precision, emulate });
 const trainer = new Trainer({
   engine,
   job: setup.job,
@@ -31,7 +31,9 @@ port.on('message', (message: ToCompute) => {
 tell({ type: 'ready', fingerprint: engine.fingerprint, probe: probe(engine) });
 
 function compute(message: ToCompute): ReturnType<Trainer['computeNode']> {
-  if (message.type === 'evaluation') return [trainer.evaluate(message.batch, message.slot)];
+  if (message.type === 'evaluation') {
+    return [trainer.evaluate(message.version, message.batch, message.slot)];
+  }
   const { id, step, node, batches, slot, buffer } = message;
   return trainer.computeNode(step, node, batches, slot, buffer, {
     chunk: (chunk) => tell({ type: 'chunk', id, chunk }),

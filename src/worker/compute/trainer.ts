@@ -32,6 +32,8 @@ export interface NodeHandlers {
 interface Model {
   readonly parameters: ModelParameters;
   readonly transformer: Transformer;
+  /** The version that its tensors stand for. */
+  version: number;
 }
 
 export class Trainer {
@@ -48,7 +50,7 @@ export class Trainer {
     this.tree = new ReductionTree(job.microBatches);
     this.models = parameters.map((flat) => {
       const views = new ModelParameters(engine, this.layout, flat);
-      return { parameters: views, transformer: new Transformer(job.model, views) };
+      return { parameters: views, transformer: new Transformer(job.model, views), version: -1 };
     });
     this.sum = new GradientSum({
       tree: this.tree,
@@ -68,6 +70,7 @@ export class Trainer {
     handlers: NodeHandlers,
   ): BatchStats[] | undefined {
     const { start, end } = this.tree.range(node);
+    const model = this.modelAt(slot, step); // a step computes with the version of its number
     const stats: BatchStats[] = [];
     this.sum.reset();
     for (let leaf = start; leaf < end; leaf++) {
@@ -76,9 +79,7 @@ export class Trainer {
       const memory = this.sum.beginLeaf(leaf, isLast, this.options.gradients[buffer]!);
       this.directGradients(this.models[slot]!, memory);
       const finals = new ChunkCounter(this.grid, isLast ? (chunk) => handlers.chunk(chunk) : () => undefined);
-      stats.push(
-        this.computeLeaf(this.models[slot]!, batches[leaf - start]!, { step, microBatch: leaf }, finals),
-      );
+      stats.push(this.computeLeaf(model, batches[leaf - start]!, { step, microBatch: leaf }, finals));
       this.sum.endLeaf();
       handlers.progress();
     }
@@ -116,9 +117,17 @@ export class Trainer {
   }
 
   /** Plain cross-entropy: without dropout and label smoothing. */
-  evaluate(batch: Batch, slot: number): BatchStats {
-    const { loss, correct } = evaluationLoss(this.models[slot]!.transformer, batch);
+  evaluate(version: number, batch: Batch, slot: number): BatchStats {
+    const { loss, correct } = evaluationLoss(this.modelAt(slot, version).transformer, batch);
     return { loss, correct, tokens: batch.labels.length, sourceTokens: sourceTokens(batch) };
+  }
+
+  /** The model over buffer `slot`, into which that version has been pulled. */
+  private modelAt(slot: number, version: number): Model {
+    const model = this.models[slot]!;
+    if (model.version !== version) model.parameters.refresh();
+    model.version = version;
+    return model;
   }
 }
 

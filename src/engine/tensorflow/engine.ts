@@ -1,0 +1,53 @@
+// The engine on TensorFlow: loads tfjs-node and gives its backend the fused kernels.
+import * as tf from '@tensorflow/tfjs';
+import { assert } from '../../util/errors.js';
+import { Kernel } from '../kernels.js';
+import { Views } from './backend.js';
+import { registerAttention } from './kernels/attention.js';
+import { registerCrossEntropy } from './kernels/cross-entropy.js';
+import { registerEmbedding } from './kernels/embedding.js';
+import { registerLinear } from './kernels/linear.js';
+import { registerNorms } from './kernels/norm.js';
+import { BACKEND_NAME, loadBackend } from './load.js';
+
+/** How many threads TensorFlow was loaded with. */
+let loadedThreads: number | undefined;
+
+/** Throws UserError TENSORFLOW_MISSING. See `Engine` in engine.ts for what is returned. */
+export async function loadTensorFlow(threads: number) {
+  setThreads(threads);
+  const backend = loadBackend(threads);
+  loadedThreads = threads;
+  registerKernels();
+  assert(await tf.setBackend(BACKEND_NAME), 'tfjs does not accept the tensorflow backend');
+  const views = new Views(backend);
+  const device = backend.isUsingGpuDevice ? 'GPU' : `CPU, ${threads} threads`;
+  return {
+    fingerprint: { engine: 'tensorflow', matmul: `TensorFlow ${backend.binding.TF_Version}`, isa: device },
+    setThreads,
+    view: (values: Float32Array, shape: readonly number[]) => views.create(values, shape),
+    refresh: (view: tf.Tensor) => views.refresh(view),
+    setGradientSlots: () => undefined, // its memory is not ours
+    values: (tensor: tf.Tensor) => backend.readSync(tensor.dataId) as Float32Array,
+  };
+}
+
+/** TensorFlow's threads are made when it is loaded. */
+function setThreads(threads: number): void {
+  assert(Number.isInteger(threads) && threads >= 1, `expected 1 thread or more, got ${threads}`);
+  assert(
+    loadedThreads === undefined || loadedThreads === threads,
+    `TensorFlow was loaded with ${loadedThreads} threads in this process, and cannot change to ${threads}`,
+  );
+}
+
+/** Once per thread. */
+function registerKernels(): void {
+  // The type says otherwise, but tfjs returns undefined for an unknown kernel.
+  if (tf.getKernel(Kernel.linear, BACKEND_NAME) as unknown) return;
+  registerLinear();
+  registerAttention();
+  registerNorms();
+  registerEmbedding();
+  registerCrossEntropy();
+}

@@ -1,0 +1,141 @@
+// Runs whose workers compute with TensorFlow, alone and beside the native engine. Real processes and sockets.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { prepare } from '../../src/data/prepare.js';
+import { skip } from '../engine/tensorflow/available.js';
+import { Lockstep } from './processes.js';
+
+const STEPS = 8;
+
+const CONFIG = `
+data: ./data
+model: { width: 64, heads: 2, feedForward: 128, encoderLayers: 1, decoderLayers: 1, maxLength: 32, norm: pre }
+objective: { kind: masked, rate: 0.3 }
+window: 24
+batch: { microBatches: 6, samples: 4 }
+optimizer: { learningRate: 0.003, schedule: { kind: constant, warmupSteps: 3 } }
+steps: ${STEPS}
+evaluate: { every: 4, batches: 3 }
+checkpoint: { every: 4 }
+worker: { threads: 1, engine: tensorflow }
+heartbeat: { intervalMs: 200, timeoutMs: 3000 }
+`;
+
+describe('with the tensorflow engine', { skip }, () => {
+  let folder = '';
+  let runs = 0;
+
+  before(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'lockstep-engines-'));
+    const words = Array.from(
+      { length: 9000 },
+      (_, i) => `w${(i * i + 7 * i) % 301}${i % 11 === 0 ? '.' : ''}`,
+    );
+    await writeFile(path.join(folder, 'text.txt'), words.join(' '));
+    await prepare({
+      inputs: [path.join(folder, 'text.txt')],
+      out: path.join(folder, 'data'),
+      vocabularySize: 800,
+      validationShare: 0.2,
+    });
+  });
+
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  async function start(command: string, args: readonly string[] = [], name = `run-${++runs}`) {
+    const config = path.join(folder, `${name}.yaml`);
+    const directory = path.join(folder, name);
+    await writeFile(config, CONFIG);
+    const common = [command, config, '--run', directory, '--log-level', 'debug'];
+    return { name, directory, process: new Lockstep([...common, ...args], { cwd: folder }) };
+  }
+
+  async function hash(directory: string): Promise<string> {
+    const file = path.join(directory, 'checkpoints', `step-${STEPS}`, 'model.safetensors');
+    return createHash('sha256')
+      .update(await readFile(file))
+      .digest('hex');
+  }
+
+  /** The loss of the first and of the last step. */
+  async function losses(directory: string): Promise<[number, number]> {
+    const lines = (await readFile(path.join(directory, 'metrics.jsonl'), 'utf8')).trim().split('\n');
+    const steps = lines.map((line) => JSON.parse(line) as { kind?: string; step?: number; loss?: number });
+    const all = steps.flatMap(({ step, loss }) => (step !== undefined && loss !== undefined ? [loss] : []));
+    return [all[0]!, all.at(-1)!];
+  }
+
+  function join(url: string, engine: string): Lockstep {
+    const args = ['worker', url, '--name', engine, '--engine', engine, '--threads', '1'];
+    return new Lockstep(args, { cwd: folder });
+  }
+
+  test('one worker and two train the same bits', async () => {
+    const started = await Promise.all([1, 2].map((count) => start('train', ['--workers', `${count}`])));
+    for (const { process } of started) assert.equal(await process.exit(), 0, process.text());
+    const [one, two] = await Promise.all(started.map(({ directory }) => hash(directory)));
+    assert.equal(one, two);
+  });
+
+  /** A run without an end: fast as the native engine is, TensorFlow still arrives. */
+  const ENDLESS = ['steps=1000000', 'evaluate.every=1000000', 'checkpoint.every=1000000', 'batch.samples=32'];
+
+  async function startCoordinator(settings: readonly string[]) {
+    const args = settings.flatMap((setting) => ['--set', setting]);
+    const started = await start('coordinator', ['--bind', 'tcp://127.0.0.1:*', ...args]);
+    const { url } = await started.process.line('it listens', ({ msg }) => msg === 'coordinator listening');
+    return { ...started, url: String(url) };
+  }
+
+  test('a worker loads TensorFlow again for the next session', async () => {
+    const { process: first, url, name } = await startCoordinator(['batch.samples=32', 'steps=20']);
+    const worker = join(url, 'tensorflow');
+    await first.line('a lease of step 5', isLease('tensorflow', 5));
+    first.kill('SIGKILL');
+    assert.equal(await first.exit(), 'SIGKILL');
+    const again = ['--bind', url, '--set', 'batch.samples=32', '--set', 'steps=20'];
+    const { process: second } = await start('coordinator', again, name);
+    for (const process of [second, worker]) assert.equal(await process.exit(), 0, process.text());
+    await second.line('a lease after the restart', isLease('tensorflow', 5));
+  });
+
+  test('a relaxed run trains with both engines and says so', async () => {
+    const { process: coordinator, directory, url } = await startCoordinator([...ENDLESS, 'hardware=relaxed']);
+    const native = join(url, 'native');
+    await coordinator.line('a lease of native', isLease('native'));
+    const tensorflow = join(url, 'tensorflow');
+    const joint = await coordinator.line('a lease of tensorflow', isLease('tensorflow'));
+    const isForeign = ({ msg }: { msg: string }): boolean => msg.startsWith('tensorflow on ');
+    const { msg } = await coordinator.line('that its bits are others', isForeign);
+    assert.match(msg, /computes other bits: tensorflow, TensorFlow \d.*; the run's workers have native/);
+    const later = Number(joint['step']) + 5;
+    for (const worker of ['native', 'tensorflow']) {
+      await coordinator.line(`a later lease of ${worker}`, isLease(worker, later));
+    }
+    coordinator.kill('SIGINT');
+    assert.equal(await coordinator.exit(), 130, coordinator.text());
+    for (const process of [native, tensorflow]) assert.equal(await process.exit(), 0, process.text());
+    const [first, last] = await losses(directory);
+    assert.ok(last < first - 0.2, `the loss went from ${first} to ${last}`);
+  });
+
+  test('a strict run of the native engine refuses it', async () => {
+    const { process: coordinator, url } = await startCoordinator(ENDLESS);
+    const native = join(url, 'native');
+    await coordinator.line('a lease of native', isLease('native'));
+    const refused = join(url, 'tensorflow');
+    assert.equal(await refused.exit(), 2, refused.text());
+    assert.match(refused.text(), /computes other bits/);
+    coordinator.kill('SIGINT');
+    assert.equal(await coordinator.exit(), 130, coordinator.text());
+    assert.equal(await native.exit(), 0, native.text());
+  });
+});
+
+function isLease(worker: string, fromStep = 0): (line: Lockstep['lines'][number]) => boolean {
+  return (line) => line.msg === 'lease' && line['worker'] === worker && Number(line['step']) >= fromStep;
+}
