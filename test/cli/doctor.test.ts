@@ -15,10 +15,13 @@ test('doctor measures matrix products on one thread and on all, and chooses the 
   const { usable, cores, engines, chosen } = JSON.parse(await doctor('--json')) as Diagnosis;
   const [native] = engines;
   assert.ok(usable && native?.info);
-  assert.deepEqual(
-    native.productRates.map(({ threads }) => threads),
-    cores === 1 ? [1] : [1, cores],
-  );
+  for (const precision of native.info.bfloat16 ? ['float32', 'bfloat16'] : ['float32']) {
+    const rates = native.productRates.filter((rate) => rate.precision === precision);
+    assert.deepEqual(
+      rates.map(({ threads }) => threads),
+      cores === 1 ? [1] : [1, cores],
+    );
+  }
   for (const { flopsPerSecond } of native.productRates) assert.ok(flopsPerSecond > 1e8);
   assert.deepEqual([chosen?.engine, chosen?.threads], ['native', cores]);
 });
