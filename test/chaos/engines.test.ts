@@ -79,6 +79,8 @@ describe('with the tensorflow engine', { skip }, () => {
     for (const { process } of started) assert.equal(await process.exit(), 0, process.text());
     const [one, two] = await Promise.all(started.map(({ directory }) => hash(directory)));
     assert.equal(one, two);
+    const [first, last] = await losses(started[0]!.directory);
+    assert.ok(last < first - 0.5, `the loss went from ${first} to ${last}`);
   });
 
   /** A run without an end: fast as the native engine is, TensorFlow still arrives. */

@@ -75,6 +75,16 @@ describe('the tensorflow engine', { skip }, () => {
     });
   });
 
+  test('what a kernel makes on the way ends with it', () => {
+    scoped(() => {
+      const [x, w, b] = [randomTensor(1, [5, 7]), randomTensor(2, [3, 7]), randomTensor(3, [3])];
+      ops.linear(x, w, b, 'gelu'); // uploads the constants
+      const before = tf.memory().numTensors;
+      ops.linear(x, w, b, 'gelu');
+      assert.equal(tf.memory().numTensors, before + 1);
+    });
+  });
+
   test('dropout keeps its share, scaled, and every part of its key matters', () => {
     scoped(() => {
       const shape = [100, 300];
