@@ -2,8 +2,17 @@
 // of reduction) and slices (what one reducer owns).
 
 export const BLOCK_ELEMENTS = 64 * 1024;
-export const BLOCKS_PER_CHUNK = 4;
-export const CHUNK_ELEMENTS = BLOCKS_PER_CHUNK * BLOCK_ELEMENTS;
+/** 1 MiB, so that a small model has chunks enough for several reducers, and for its backward to overlap with sending. */
+export const SMALL_CHUNK_ELEMENTS = 4 * BLOCK_ELEMENTS;
+/** 4 MiB, from where there are eight of them: a message costs as much as copying a megabyte. */
+export const LARGE_CHUNK_ELEMENTS = 16 * BLOCK_ELEMENTS;
+/** What one side may have under way to the other at once: 8 MiB keep a link busy. */
+const WINDOW_ELEMENTS = 32 * BLOCK_ELEMENTS;
+
+/** Elements of a chunk of a vector of `total`; sums do not depend on it. */
+function chunkElementsOf(total: number): number {
+  return total < 8 * LARGE_CHUNK_ELEMENTS ? SMALL_CHUNK_ELEMENTS : LARGE_CHUNK_ELEMENTS;
+}
 
 /** A run of whole chunks owned by one reducer; `end` is exclusive. Boundaries need not be tensors'. */
 export interface Slice {
@@ -23,8 +32,10 @@ export class ChunkGrid {
   constructor(
     readonly trainable: number,
     readonly total: number,
-    /** Elements of a chunk; the protocol's, but for tests that want many chunks of a few elements. */
-    readonly chunkElements = CHUNK_ELEMENTS,
+    /** This and the next are the protocol's, but for tests that want many chunks of a few elements. */
+    readonly chunkElements = chunkElementsOf(total),
+    /** Chunks that may be under way at once between a worker and a reducer, in each direction. */
+    readonly windowChunks = Math.max(2, Math.floor(WINDOW_ELEMENTS / chunkElements)),
   ) {
     this.chunks = Math.ceil(total / chunkElements);
     this.gradientChunks = Math.ceil(trainable / chunkElements);

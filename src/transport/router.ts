@@ -8,8 +8,8 @@ import { SendQueue } from './send-queue.js';
 const ROUTER_NOTIFY = 97;
 const NOTIFY_DISCONNECT = 2;
 
-/** The largest frame a peer has reason to send is a chunk of 1 MiB; ZeroMQ ends a connection that sends a larger one. */
-const MAX_FRAME_BYTES = 4 * 2 ** 20;
+/** The largest frame a peer has reason to send is a chunk of 4 MiB; ZeroMQ ends a connection that sends a larger one. */
+const MAX_FRAME_BYTES = 8 * 2 ** 20;
 
 /** zeromq.js declares the setter of options it has no name for as protected. */
 class NotifyingRouter extends Router {

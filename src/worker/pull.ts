@@ -6,9 +6,6 @@ export interface PullTarget {
   readonly endChunk: number; // exclusive
 }
 
-/** Chunks asked of one reducer at once: 8 MiB under way keep a link busy. */
-const WINDOW_CHUNKS = 8;
-
 export class Pull {
   private readonly nextChunk: number[];
   private readonly arrived = new Set<number>();
@@ -19,6 +16,8 @@ export class Pull {
     /** The parameter buffer that it fills. */
     readonly slot: number,
     private readonly targets: readonly PullTarget[],
+    /** Chunks asked of one reducer at once. */
+    private readonly window: number,
   ) {
     this.nextChunk = targets.map(({ firstChunk }) => firstChunk);
     this.total = targets.reduce((sum, { firstChunk, endChunk }) => sum + endChunk - firstChunk, 0);
@@ -31,7 +30,7 @@ export class Pull {
   /** The next chunk to ask a reducer for, with `outstanding` requests unanswered. */
   next(reducer: number, outstanding: number): number | undefined {
     const chunk = this.nextChunk[reducer]!;
-    if (outstanding >= WINDOW_CHUNKS || chunk >= this.targets[reducer]!.endChunk) return undefined;
+    if (outstanding >= this.window || chunk >= this.targets[reducer]!.endChunk) return undefined;
     this.nextChunk[reducer] = chunk + 1;
     return chunk;
   }

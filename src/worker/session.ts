@@ -163,13 +163,13 @@ class Session {
   private begin(welcome: Welcome): void {
     const { job } = welcome;
     this.welcome = welcome;
-    this.machine = new WorkerMachine(welcome.reducers);
     this.compute = new Compute(job, this.options, {
       message: (message) => this.guard(() => this.hearCompute(message)),
       failed: (error) => this.fail(error),
     });
     const { trainable, total } = this.compute.layout;
     this.grid = new ChunkGrid(trainable, total);
+    this.machine = new WorkerMachine(welcome.reducers, this.grid.windowChunks);
     this.reducers = welcome.reducers.map(({ url }, reducer) =>
       this.attach(reachable(url, this.options.url), reducer),
     );

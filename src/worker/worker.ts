@@ -35,8 +35,14 @@ export class WorkerMachine {
   private actions: WorkerAction[] = [];
   private lastAt: number | undefined;
 
-  /** @param targets the slices of the reducers, in order */
-  constructor(private readonly targets: readonly PullTarget[]) {
+  /**
+   * @param targets the slices of the reducers, in order
+   * @param window chunks of parameters asked of each at once
+   */
+  constructor(
+    private readonly targets: readonly PullTarget[],
+    private readonly window: number,
+  ) {
     this.flow = targets.map(() => ({ requested: 0, received: 0 }));
     this.pushes = new Pushes(targets.length, GRADIENT_BUFFERS, (action) => this.actions.push(action));
   }
@@ -172,7 +178,7 @@ export class WorkerMachine {
   }
 
   private startPull(version: number, slot: number): void {
-    this.pull = new Pull(version, slot, this.targets);
+    this.pull = new Pull(version, slot, this.targets, this.window);
     this.targets.forEach((_, reducer) => this.request(reducer));
   }
 

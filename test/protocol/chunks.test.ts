@@ -2,15 +2,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { CHUNK_ELEMENTS, ChunkGrid } from '../../src/protocol/chunks.js';
+import { ChunkGrid, LARGE_CHUNK_ELEMENTS, SMALL_CHUNK_ELEMENTS } from '../../src/protocol/chunks.js';
 
 const sizes = fc.oneof(
-  fc.integer({ min: 1, max: 40 * CHUNK_ELEMENTS }),
-  fc.integer({ min: 1, max: 40 }).map((chunks) => chunks * CHUNK_ELEMENTS),
+  fc.integer({ min: 1, max: 40 * SMALL_CHUNK_ELEMENTS }),
+  fc.integer({ min: 1, max: 40 }).map((chunks) => chunks * SMALL_CHUNK_ELEMENTS),
 );
 const grids = fc
   .tuple(sizes, fc.oneof(fc.constant(0), sizes))
   .map(([trainable, frozen]) => new ChunkGrid(trainable, trainable + frozen));
+
+test('chunks are large where there are at least eight of them, and as much is under way with either size', () => {
+  const total = 8 * LARGE_CHUNK_ELEMENTS;
+  const [small, large] = [total - 1, total].map((elements) => new ChunkGrid(elements, elements));
+  assert.equal(small!.chunkElements, SMALL_CHUNK_ELEMENTS);
+  assert.equal(large!.chunkElements, LARGE_CHUNK_ELEMENTS);
+  assert.equal(large!.chunks, 8);
+  const underWay = ({ windowChunks, chunkElements }: ChunkGrid): number => windowChunks * chunkElements;
+  assert.equal(underWay(small!), underWay(large!));
+});
 
 test('slices are runs of whole chunks that cover every chunk once, none of them empty', () => {
   fc.assert(

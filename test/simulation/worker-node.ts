@@ -53,7 +53,7 @@ export class WorkerNode {
     const { grid, tree, wire } = around.scenario;
     const vectors = (count: number, length: number): Float32Array[] =>
       Array.from({ length: count }, () => new Float32Array(length).fill(NaN));
-    this.machine = new WorkerMachine(slices);
+    this.machine = new WorkerMachine(slices, 8);
     this.speed = around.random.chance(0.2) ? 0.02 : 1;
     this.parameters = vectors(PARAMETER_BUFFERS, grid.total);
     this.gradients = vectors(GRADIENT_BUFFERS, grid.trainable);

@@ -51,7 +51,7 @@ test('a peer that sends a frame larger than any message is disconnected, and the
   const { dealer, lost } = connect(url);
   dealer.send([Buffer.from('small')]);
   assert.deepEqual((await next()).frames, ['small']);
-  dealer.send([Buffer.alloc(5 * 2 ** 20)]);
+  dealer.send([Buffer.alloc(9 * 2 ** 20)]);
   await lost;
   assert.equal((await next()).frames, 'gone');
   dealer.close();

@@ -6,6 +6,8 @@ import type { Task, WorkerAction, WorkerEvent } from '../../src/worker/events.js
 import { WorkerMachine } from '../../src/worker/worker.js';
 
 /** Two reducers: chunks 0-1 and 2-4. */
+/** Chunks asked of each reducer at once. */
+const WINDOW = 8;
 const TARGETS = [
   { firstChunk: 0, endChunk: 2 },
   { firstChunk: 2, endChunk: 5 },
@@ -15,7 +17,7 @@ const STATS = [{ loss: 1, tokens: 1, correct: 0, sourceTokens: 1 }];
 const nodeOf = (step: number, index: number, round = 0): NodeId => ({ step, round, level: 0, index });
 
 class Driver {
-  readonly machine = new WorkerMachine(TARGETS);
+  readonly machine = new WorkerMachine(TARGETS, WINDOW);
   private readonly tasks = new Map<number, Task>();
   private nextId = 1;
 
@@ -95,7 +97,7 @@ test('a lease of a version that is not here pulls every chunk of it, and then co
 });
 
 test('no more than eight chunks are asked of a reducer at once, and each answer asks for another', () => {
-  const machine = new WorkerMachine([{ firstChunk: 0, endChunk: 20 }]);
+  const machine = new WorkerMachine([{ firstChunk: 0, endChunk: 20 }], WINDOW);
   const task: Task = { kind: 'node', id: 1, version: 0, node: nodeOf(0, 0) };
   const asked = ofType(machine.handle({ type: 'lease', task }, 0), 'pull').length;
   assert.equal(asked, 8);
@@ -298,7 +300,7 @@ test('an answer for a computation that is not running changes nothing', () => {
 });
 
 test('time is counted for the first of computing, pulling and pushing that goes on', () => {
-  const machine = new WorkerMachine(TARGETS);
+  const machine = new WorkerMachine(TARGETS, WINDOW);
   const task: Task = { kind: 'node', id: 1, version: 0, node: nodeOf(0, 0) };
   machine.handle({ type: 'lease', task }, 1000);
   machine.handle({ type: 'prepared', id: 1 }, 3000);

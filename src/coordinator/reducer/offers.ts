@@ -5,9 +5,6 @@ import { isEarlier, nodeIdKey } from '../../protocol/node-id.js';
 import type { ReductionTree } from '../../protocol/tree.js';
 import type { ChunkSum } from './chunk-sum.js';
 
-/** Chunks of one offer that may be under way at once. */
-const WINDOW_CHUNKS = 8;
-
 export interface Offer {
   readonly session: string;
   readonly node: NodeId;
@@ -30,6 +27,8 @@ export class Offers {
   constructor(
     private readonly lastChunk: number,
     private readonly budget: number,
+    /** Chunks of one offer that may be under way at once. */
+    private readonly window: number,
   ) {}
 
   countOf(session: string): number {
@@ -72,7 +71,7 @@ export class Offers {
     current.sort((a, b) => sums.tree.range(a.node).start - sums.tree.range(b.node).start);
     for (const offer of current) {
       const range = sums.tree.range(offer.node);
-      while (offer.next >= sums.firstChunk && offer.outstanding.size < WINDOW_CHUNKS) {
+      while (offer.next >= sums.firstChunk && offer.outstanding.size < this.window) {
         const chunk = sums.chunks[offer.next - sums.firstChunk]!;
         if (!chunk.isCovered(range)) {
           const isExtra = range.start > chunk.firstUncovered;

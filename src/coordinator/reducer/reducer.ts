@@ -104,7 +104,7 @@ export class Reducer {
     this.coveredChunks = new Int32Array(microBatches);
     this.gradientEnd = Math.max(slice.firstChunk, Math.min(slice.endChunk, grid.gradientChunks));
     const chunks = this.gradientEnd - slice.firstChunk;
-    this.offers = new Offers(this.gradientEnd - 1, EXTRA_SUMS_PER_CHUNK * chunks);
+    this.offers = new Offers(this.gradientEnd - 1, EXTRA_SUMS_PER_CHUNK * chunks, grid.windowChunks);
     this.version = options.version;
   }
 

@@ -5,7 +5,7 @@ import type { Batch } from '../../model/batch.js';
 import { evaluationLoss } from '../../model/evaluate.js';
 import { ModelParameters, parameterLayout, type ParameterLayout } from '../../model/parameters.js';
 import { Transformer } from '../../model/transformer.js';
-import { ChunkGrid, CHUNK_ELEMENTS } from '../../protocol/chunks.js';
+import { ChunkGrid } from '../../protocol/chunks.js';
 import type { Job } from '../../protocol/job.js';
 import type { BatchStats } from '../../protocol/stats.js';
 import { ReductionTree, type TreeNode } from '../../protocol/tree.js';
@@ -140,7 +140,7 @@ class ChunkCounter {
   private readonly missing: number[];
 
   constructor(
-    grid: ChunkGrid,
+    private readonly grid: ChunkGrid,
     private readonly onFinal: (chunk: number) => void,
   ) {
     this.missing = Array.from({ length: grid.gradientChunks }, (_, chunk) => grid.gradientElements(chunk));
@@ -148,9 +148,10 @@ class ChunkCounter {
 
   add(offset: number, size: number): void {
     const end = offset + size;
-    for (let chunk = Math.floor(offset / CHUNK_ELEMENTS); chunk * CHUNK_ELEMENTS < end; chunk++) {
-      const start = chunk * CHUNK_ELEMENTS;
-      this.missing[chunk]! -= Math.min(end, start + CHUNK_ELEMENTS) - Math.max(offset, start);
+    const { chunkElements } = this.grid;
+    for (let chunk = Math.floor(offset / chunkElements); chunk * chunkElements < end; chunk++) {
+      const start = chunk * chunkElements;
+      this.missing[chunk]! -= Math.min(end, start + chunkElements) - Math.max(offset, start);
       if (this.missing[chunk] === 0) this.onFinal(chunk);
     }
   }

@@ -27,7 +27,7 @@ export class Driver {
     options: Partial<ReducerOptions> = {},
   ) {
     const { trainable, total } = geometry;
-    this.grid = new ChunkGrid(trainable, total, CHUNK);
+    this.grid = new ChunkGrid(trainable, total, CHUNK, 8);
     this.options = {
       grid: this.grid,
       slice: { firstChunk: geometry.firstChunk ?? 0, endChunk: geometry.endChunk ?? this.grid.chunks },

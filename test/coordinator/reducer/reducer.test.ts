@@ -30,7 +30,7 @@ function summing(chunks: number, microBatches = 4, ...sessions: string[]): Drive
 
 // ---- gradients
 
-test('chunks are granted from the last to the first, eight of an offer at a time', () => {
+test('chunks are granted from the last to the first, eight of an offer at a time, as its window is', () => {
   const reducer = summing(11);
   reducer.offer('a', ROOT);
   assert.deepEqual(reducer.granted('a', ROOT), [10, 9, 8, 7, 6, 5, 4, 3]);
