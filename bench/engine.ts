@@ -1,11 +1,13 @@
 // How fast one worker computes: a training step (forward, backward, clipping, AdamW) of this engine against PyTorch's on
-// this machine, and against what the step's matrix products alone would take. Each is a process of its own.
+// this machine, against the same model on TensorFlow where that is set up, and against what the step's matrix products
+// alone would take. Each is a process of its own.
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError, type Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { loadAddon } from '../src/engine/native/load.js';
 import { precisions, type Precision } from '../src/engine/precision.js';
-import { nativeArm, torchArms, type Arm } from './support/arms.js';
+import { installedPackage } from '../src/engine/tensorflow/load.js';
+import { ownArm, torchArms, type Arm } from './support/arms.js';
 import { Deadline } from './support/deadline.js';
 import { describeComparison } from './support/engine-report.js';
 import { compareSteps, type Comparison } from './support/step-comparison.js';
@@ -86,7 +88,10 @@ async function measure(options: Options, signal: AbortSignal): Promise<Result> {
 }
 
 function ownArms(precision: Precision): Arm[] {
-  if (precision === 'float32' || loadAddon().info().bfloat16) return [nativeArm];
+  if (precision === 'float32') {
+    return installedPackage() === null ? [ownArm('native')] : [ownArm('native'), ownArm('tensorflow')];
+  }
+  if (loadAddon().info().bfloat16) return [ownArm('native')];
   note('without lockstep in bfloat16, for which this machine has no instructions');
   return [];
 }

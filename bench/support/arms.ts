@@ -5,10 +5,11 @@ import { promisify } from 'node:util';
 import { packageRoot } from '../../src/util/package.js';
 import { messageOf } from '../../src/util/errors.js';
 import { Peer, type PeerCommand } from './peer.js';
+import type { EngineName } from '../../src/engine/engine.js';
 import type { Precision } from '../../src/engine/precision.js';
 import type { StepWorkload } from './step-workload.js';
 
-const NATIVE_PEER = fileURLToPath(new URL('../peers/native-peer.js', import.meta.url));
+const OWN_PEER = fileURLToPath(new URL('../peers/own-peer.js', import.meta.url));
 const TORCH_PEER = `${packageRoot}bench/peers/torch_peer.py`;
 const WARM_UP_STEPS = 2;
 
@@ -25,15 +26,18 @@ export interface Arm {
   command(task: Task): PeerCommand;
 }
 
-export const nativeArm: Arm = {
-  name: 'lockstep',
-  isTorch: false,
-  command: (task) => ({
-    program: process.execPath,
-    args: [NATIVE_PEER, ...argumentsOf(task)],
-    environment: {},
-  }),
-};
+/** This project's own, on either of its engines. */
+export function ownArm(engine: EngineName): Arm {
+  return {
+    name: engine === 'native' ? 'lockstep' : `lockstep on ${engine}`,
+    isTorch: false,
+    command: (task) => ({
+      program: process.execPath,
+      args: [OWN_PEER, ...argumentsOf(task), '--engine', engine],
+      environment: {},
+    }),
+  };
+}
 
 /** Both peers take the same. */
 function argumentsOf({ workload, precision, threads }: Task): string[] {

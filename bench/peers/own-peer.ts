@@ -1,4 +1,4 @@
-// This engine's training step as a process of its own, for `npm run bench -- engine`. It speaks as torch_peer.py does:
+// A training step of one of this project's engines as a process of its own, for `npm run bench -- engine`. It speaks as torch_peer.py does:
 // commands on stdin, each answered by one line of JSON on stdout. {"steps": N} runs N training steps and gives their
 // seconds, and those inside the addon; the first line describes the process once it is warm. Ends with its input.
 import { createInterface } from 'node:readline';
@@ -11,14 +11,17 @@ import { TrainingStep } from '../support/training-step.js';
 
 const names = ['vocabulary', 'width', 'heads', 'ff', 'layers', 'samples', 'length', 'threads', 'warm-up'];
 const { values } = parseArgs({
-  options: Object.fromEntries([...names, 'precision'].map((name) => [name, { type: 'string' as const }])),
+  options: Object.fromEntries(
+    [...names, 'precision', 'engine'].map((name) => [name, { type: 'string' as const }]),
+  ),
 });
 const number = (name: string): number => Number(values[name]);
 const precision = precisions.find((known) => known === values['precision']);
 if (precision === undefined) throw new Error(`expected a precision, got ${String(values['precision'])}`);
 
 const kernels = new KernelTimes(loadAddon());
-const engine = await loadEngine('native', { threads: number('threads'), precision });
+const name = values['engine'] === 'tensorflow' ? 'tensorflow' : 'native';
+const engine = await loadEngine(name, { threads: number('threads'), precision });
 const workload = {
   name: '',
   vocabulary: number('vocabulary'),
@@ -29,6 +32,10 @@ const workload = {
   samples: number('samples'),
   length: number('length'),
 };
+// In a run of hours JavaScript is compiled: a tiny model of as many layers has V8 do that within a second.
+const tiny = { vocabulary: 64, width: 16, heads: 1, feedForward: 16, samples: 1, length: 2 };
+const warming = new TrainingStep(engine, { ...workload, ...tiny }, precision);
+for (let i = 0; i < 150; i++) warming.run();
 const training = new TrainingStep(engine, workload, precision);
 for (let i = 0; i < number('warm-up'); i++) training.run();
 const { matmul, isa } = engine.fingerprint;
@@ -38,7 +45,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const { steps } = JSON.parse(line) as { steps: number };
   kernels.take();
   const seconds = Array.from({ length: steps }, step);
-  answer({ seconds, kernels: kernels.take() });
+  answer(name === 'native' ? { seconds, kernels: kernels.take() } : { seconds });
 }
 
 function step(): number {
