@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os';
 import { InvalidArgumentError, type Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { loadAddon } from '../src/engine/native/load.js';
-import { precisions, type Precision } from '../src/engine/precision.js';
+import { precisions, type Precision } from '../src/engine/names.js';
 import { installedPackage } from '../src/engine/tensorflow/load.js';
 import { ownArm, torchArms, type Arm } from './support/arms.js';
 import { Deadline } from './support/deadline.js';
@@ -51,7 +51,7 @@ export function register(program: Command, signal: AbortSignal): void {
     .option('--steps <n>', 'steps of a measurement (default: 2 of small, else 1)', integerArgument(1, 1000))
     .option('--budget <seconds>', 'nothing further is begun that would end later', numberArgument(0), 400)
     .option('--python <path>', 'a Python that has torch', 'python3')
-    .option('--no-torch', 'this engine alone')
+    .option('--no-torch', "Lockstep's engines alone")
     .option('--profile', "print the time of each of this engine's kernels")
     .option('--quick', 'a tiny model, one step: shows that it works, measures nothing')
     .option('--json', 'print the result as JSON')

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
-import { precisions, type Precision } from '../src/engine/precision.js';
+import { precisions, type Precision } from '../src/engine/names.js';
 import { packageRoot } from '../src/util/package.js';
 import { Lockstep } from './support/lockstep.js';
 import { table } from './support/table.js';

@@ -82,8 +82,8 @@ napi_value product(const Arguments& a) {
   const int64_t m = a.size(3, "m"), k = a.size(4, "k"), n = a.size(5, "n");
   const bool transposeA = a.flag(6, "transposeA"), transposeB = a.flag(7, "transposeB");
   if (m > kProductRows) throw ArgumentError(true, "m: expected one panel's rows at most");
-  const MatrixView left = {a.floats(0, "a", sizeOf(m, k)), transposeA ? 1 : k, transposeA ? m : 1};
-  const MatrixView right = {a.floats(1, "b", sizeOf(k, n)), transposeB ? 1 : n, transposeB ? k : 1};
+  const Matrix<float> left = {a.floats(0, "a", sizeOf(m, k)), transposeA ? 1 : k, transposeA ? m : 1};
+  const Matrix<float> right = {a.floats(1, "b", sizeOf(k, n)), transposeB ? 1 : n, transposeB ? k : 1};
   float* const buffer = scratch(Slot::kernel, kProductScratch);
   kernels().product(left, right, a.floats(2, "c", sizeOf(m, n)), n, m, k, n, false, buffer);
   return nullptr;

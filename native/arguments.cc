@@ -106,6 +106,10 @@ int64_t Arguments::size(int index, const char* name) const {
   return asInteger(number(index, name), name, 2147483647.0);
 }
 
+int64_t Arguments::idOrNone(int index, const char* name) const {
+  return number(index, name) == -1 ? -1 : size(index, name);
+}
+
 int64_t Arguments::count(int index, const char* name) const {
   return asInteger(number(index, name), name, 9007199254740992.0);
 }

@@ -45,6 +45,8 @@ class Arguments {
   int64_t size(int index, const char* name) const;
   // An integer in [0, 2^53]: elements of a flat vector.
   int64_t count(int index, const char* name) const;
+  // An id in [0, 2^31), or -1 for none.
+  int64_t idOrNone(int index, const char* name) const;
   bool flag(int index, const char* name) const;
   std::string text(int index, const char* name) const;
   Activation activation(int index, const char* name) const;

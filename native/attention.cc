@@ -20,7 +20,7 @@ struct Place {
     v = s.vOffset + b * s.keys * s.kvStride + column;
     out = b * s.queries * s.heads * s.headWidth + column;
     logSum = index * s.queries;
-    head = {s.queries, s.keys,     s.headWidth, lengths[b], s.causal, static_cast<int>(s.precision),
+    head = {s.queries, s.keys,     s.headWidth, lengths[b], s.causal, s.precision,
             query + q, memory + k, memory + v,  s.qStride,  s.kvStride, s.heads * s.headWidth};
   }
 };

@@ -34,7 +34,7 @@ napi_value linearGradient(const Arguments& a) {
   a.operations().linearGradient(a.floats(0, "dy", sizeOf(m, n)), a.floats(1, "x", sizeOf(m, k)),
                                 a.floats(2, "w", sizeOf(n, k)), saved, a.floats(4, "dx", sizeOf(m, k)),
                                 a.floats(5, "dw", sizeOf(n, k)), a.floatsOrNull(6, "db", n), m, k, n, activation,
-                                a.flag(11, "accumulate"), a.precision(12, "precision"));
+                                a.precision(11, "precision"));
   return nullptr;
 }
 
@@ -123,7 +123,7 @@ napi_value embeddingGradient(const Arguments& a) {
   a.operations().embeddingGradient(a.floats(0, "dOut", sizeOf(rows, width)), ids,
                                    a.floats(2, "dTable", sizeOf(vocabulary, width)), rows, vocabulary, width,
                                    static_cast<float>(a.number(6, "scale")), a.dropout(7),
-                                   static_cast<int64_t>(a.number(8, "padding")), a.flag(9, "accumulate"));
+                                   a.idOrNone(8, "padding"), a.flag(9, "accumulate"));
   return nullptr;
 }
 

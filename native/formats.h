@@ -1,5 +1,5 @@
-// The formats in which matrix products take their operands. All numbers in memory are float32; with bfloat16 operands
-// are rounded on their way into a product, whose sums stay float32.
+// The formats in which matrix products take their operands. Tensors are float32; with bfloat16 operands are rounded on
+// their way into a product (weights whole, the rest by panels), whose sums stay float32.
 #pragma once
 
 #include <cstdint>
@@ -52,9 +52,8 @@ void withFormat(Precision precision, const Body& body) {
 }
 
 // Scratch of this thread for `count` elements. See scratch.h.
-template <typename Format>
-typename Format::Element* elements(Slot slot, int64_t count) {
-  using Element = typename Format::Element;
+template <typename Element>
+Element* elements(Slot slot, int64_t count) {
   const int64_t perFloat = sizeof(float) / sizeof(Element);
   return reinterpret_cast<Element*>(scratch(slot, (count + perFloat - 1) / perFloat));
 }
@@ -65,7 +64,7 @@ const typename Format::Element* panelOperand(Slot slot, const float* values, int
   if constexpr (!Format::kConverts) {
     return values;
   } else {
-    auto* const out = elements<Format>(slot, count);
+    auto* const out = elements<typename Format::Element>(slot, count);
     Format::convert(values, out, count);
     return out;
   }
@@ -78,22 +77,22 @@ const typename Format::Element* operand(Slot slot, const float* values, int64_t 
   if constexpr (!Format::kConverts) {
     return values;
   } else {
-    auto* const out = elements<Format>(slot, count);
+    auto* const out = elements<typename Format::Element>(slot, count);
     forPanelsOf(65536, count, [=](int64_t first, int64_t size) { Format::convert(values + first, out + first, size); });
     return out;
   }
 }
 
 // dw[n,k] (+)= dzᵀ · x over m tokens. Panels of the weight's rows, each over all tokens in one product. oneDNN 2.6 is fast
-// with a transposed operand only where that is dense: with many tokens dz's columns are copied out first.
+// with a transposed operand only where that is dense: with many tokens, and always in bfloat16, dz's columns are copied out
+// first.
 template <typename Element>
 void weightGradient(const Element* dz, const Element* x, float* dw, int64_t m, int64_t k, int64_t n, bool accumulate) {
   forPanelsOf(n >= 1024 ? 256 : 128, n, [=](int64_t first, int64_t rows) {
     const Element* columns = dz + first;
     int64_t stride = n;
     if (rows < n && (m >= 1024 || sizeof(Element) < sizeof(float))) {
-      constexpr int64_t perFloat = sizeof(float) / sizeof(Element);
-      auto* const dense = reinterpret_cast<Element*>(scratch(Slot::panel, m * rows / perFloat + 1));
+      Element* const dense = elements<Element>(Slot::panel, m * rows);
       for (int64_t r = 0; r < m; r++) {
         std::memcpy(dense + r * rows, columns + r * n, static_cast<size_t>(rows) * sizeof(Element));
       }

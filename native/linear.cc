@@ -37,11 +37,11 @@ const float* throughActivation(const float* dy, const float* saved, float* dz, i
 // rows of dx. What the weight's gradient needs of it, which goes across all tokens, is kept in the products' format.
 template <typename Format>
 void linearGradientOf(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw,
-                      float* db, int64_t m, int64_t k, int64_t n, Activation activation, bool accumulate) {
+                      float* db, int64_t m, int64_t k, int64_t n, Activation activation) {
   using Element = typename Format::Element;
   const Element* const weights = operand<Format>(Slot::weights, w, n * k);
   const bool isKept = Format::kConverts || activation != Activation::none;
-  Element* const kept = isKept ? elements<Format>(Slot::gradients, m * n) : nullptr;
+  Element* const kept = isKept ? elements<Element>(Slot::gradients, m * n) : nullptr;
   std::vector<float> parts(db ? static_cast<size_t>((m + kRows - 1) / kRows * n) : 0);
   forPanelsOf(kRows, m, [&, kept, weights](int64_t first, int64_t rows) {
     const int64_t at = first * n;
@@ -64,7 +64,7 @@ void linearGradientOf(const float* dy, const float* x, const float* w, const flo
   } else {
     dzs = isKept ? kept : dy;
   }
-  weightGradient(dzs, operand<Format>(Slot::inputs, x, m * k), dw, m, k, n, accumulate);
+  weightGradient(dzs, operand<Format>(Slot::inputs, x, m * k), dw, m, k, n, false);
 }
 
 void linear(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m, int64_t k,
@@ -75,10 +75,9 @@ void linear(const float* x, const float* w, const float* b, float* y, float* pre
 }
 
 void linearGradient(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw,
-                    float* db, int64_t m, int64_t k, int64_t n, Activation activation, bool accumulate,
-                    Precision precision) {
+                    float* db, int64_t m, int64_t k, int64_t n, Activation activation, Precision precision) {
   withFormat(precision, [&](auto format) {
-    linearGradientOf<decltype(format)>(dy, x, w, saved, dx, dw, db, m, k, n, activation, accumulate);
+    linearGradientOf<decltype(format)>(dy, x, w, saved, dx, dw, db, m, k, n, activation);
   });
 }
 

@@ -29,15 +29,15 @@ void crossEntropyOf(const float* hidden, const float* table, const float* bias, 
   const Element* const weights = operand<Format>(Slot::weights, table, vocabulary * width);
   for (int64_t block = 0; block < rows; block += kRows) {
     const int64_t count = rows - block < kRows ? rows - block : kRows;
-    // Logits need a place of their own unless their gradient is kept as it is computed.
-    bool inPlace = false;
-    if constexpr (!Format::kConverts) inPlace = dLogits != nullptr;
     // This thread's scratch, which the panels below read on other threads too: nothing in them asks for these slots.
-    float* const gathered = scratch(Slot::inputs, count * width);
-    float* logits = inPlace ? nullptr : scratch(Slot::gradients, count * vocabulary);
-    if constexpr (!Format::kConverts) logits = inPlace ? dLogits + block * vocabulary : logits;
+    float* const gathered = scratch(Slot::kernel, count * width);
+    float* logits = nullptr;
+    if constexpr (!Format::kConverts) {
+      if (dLogits) logits = dLogits + block * vocabulary;  // their gradient is kept as it is computed
+    }
+    if (!logits) logits = scratch(Slot::gradients, count * vocabulary);
     gather(hidden, lossRows + block, count, width, 1, gathered);
-    const Element* const inputs = panelOperand<Format>(Slot::kernel, gathered, count * width);
+    const Element* const inputs = panelOperand<Format>(Slot::inputs, gathered, count * width);
     forPanelsOf(kTableRows, vocabulary, [=](int64_t first, int64_t size) {
       multiply(Matrix<Element>{inputs, width, 1}, Matrix<Element>{weights + first * width, 1, width}, logits + first,
                vocabulary, count, width, size, false);

@@ -56,8 +56,8 @@ napi_value crc32(const Arguments& a) {
 
 void keepFreedMemory() {
 #ifdef __GLIBC__
-  constexpr int kBytes = 512 << 20;
-  mallopt(M_TRIM_THRESHOLD, kBytes);
+  constexpr int kKeptBytes = 512 << 20;
+  mallopt(M_TRIM_THRESHOLD, kKeptBytes);
   mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the largest that glibc takes: tensors may well be mapped
 #endif
 }

@@ -47,14 +47,13 @@ double slope(double z, Activation activation) {
 }
 
 void linearGradient(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw,
-                    float* db, int64_t m, int64_t k, int64_t n, Activation activation, bool accumulate,
-                    Precision precision) {
+                    float* db, int64_t m, int64_t k, int64_t n, Activation activation, Precision precision) {
   std::vector<float> dz(m * n);
   for (int64_t i = 0; i < m * n; i++) {
     dz[i] = activation == Activation::none ? dy[i] : static_cast<float>(dy[i] * slope(saved[i], activation));
   }
   product(dz.data(), n, 1, w, k, 1, dx, m, n, k, false, precision);
-  product(dz.data(), 1, n, x, k, 1, dw, n, m, k, accumulate, precision);
+  product(dz.data(), 1, n, x, k, 1, dw, n, m, k, false, precision);
   for (int64_t j = 0; db && j < n; j++) {
     double sum = 0;
     for (int64_t i = 0; i < m; i++) sum += dz[i * n + j];

@@ -5,12 +5,11 @@
 
 #include <cstdint>
 
+#include "isa/kernels.h"
+
 namespace lockstep {
 
 enum class Activation { none = 0, relu = 1, gelu = 2 };
-
-// What matrix products take: float32, bfloat16 (summed in float32), or bfloat16 emulated where no instruction has it.
-enum class Precision { float32 = 0, bfloat16 = 1, emulated = 2 };
 
 // Which random field decides what is dropped; see philox.h. `rate` 0 means no dropout.
 struct Dropout {
@@ -47,7 +46,7 @@ struct Operations {
   void (*linear)(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m,
                  int64_t k, int64_t n, Activation activation, Precision precision);
   void (*linearGradient)(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw,
-                         float* db, int64_t m, int64_t k, int64_t n, Activation activation, bool accumulate,
+                         float* db, int64_t m, int64_t k, int64_t n, Activation activation,
                          Precision precision);
   void (*matmul)(const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n, bool transposeA,
                  bool transposeB);

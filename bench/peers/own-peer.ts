@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { loadEngine } from '../../src/engine/engine.js';
 import { loadAddon } from '../../src/engine/native/load.js';
-import { precisions } from '../../src/engine/precision.js';
+import { engineNames, precisions } from '../../src/engine/names.js';
 import { KernelTimes } from '../support/kernel-times.js';
 import { TrainingStep } from '../support/training-step.js';
 
@@ -20,7 +20,8 @@ const precision = precisions.find((known) => known === values['precision']);
 if (precision === undefined) throw new Error(`expected a precision, got ${String(values['precision'])}`);
 
 const kernels = new KernelTimes(loadAddon());
-const name = values['engine'] === 'tensorflow' ? 'tensorflow' : 'native';
+const name = engineNames.find((known) => known === values['engine']);
+if (name === undefined) throw new Error(`expected an engine, got ${String(values['engine'])}`);
 const engine = await loadEngine(name, { threads: number('threads'), precision });
 const workload = {
   name: '',

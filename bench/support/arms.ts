@@ -1,12 +1,12 @@
-// The processes that `bench engine` compares: this engine, and PyTorch as fast as it gets on this machine.
+// The processes that `bench engine` compares: Lockstep's engines, and PyTorch as fast as it gets on this machine.
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { packageRoot } from '../../src/util/package.js';
 import { messageOf } from '../../src/util/errors.js';
 import { Peer, type PeerCommand } from './peer.js';
-import type { EngineName } from '../../src/engine/engine.js';
-import type { Precision } from '../../src/engine/precision.js';
+import type { EngineName } from '../../src/engine/names.js';
+import type { Precision } from '../../src/engine/names.js';
 import type { StepWorkload } from './step-workload.js';
 
 const OWN_PEER = fileURLToPath(new URL('../peers/own-peer.js', import.meta.url));
@@ -86,7 +86,7 @@ function torchArm(python: string, compile: boolean, allocator: Allocator): Arm {
 }
 
 /**
- * Eager and compiled torch, each with the allocator that makes it fastest: one step of `task` each tells. Without what does
+ * Eager and compiled torch, each with the allocator that makes it fastest: two steps of `task` each tell. Without what does
  * not run here; none of them where `python` has no torch.
  */
 export async function torchArms(

@@ -1,7 +1,7 @@
 // The rate of a step's matrix products alone, by the library that the engine calls, on one thread: the ceiling of what a
 // step can reach. They are cut into the engine's panels, and every operand is ready in memory.
 import { type Addon, PrecisionCode } from '../../src/engine/native/addon.js';
-import type { Precision } from '../../src/engine/precision.js';
+import type { Precision } from '../../src/engine/names.js';
 import { median } from './statistics.js';
 import { linearFlops, linearShapes, type LinearShape, type StepWorkload } from './step-workload.js';
 

@@ -1,6 +1,6 @@
 // Training steps of several engines on one workload, in turn: every process is started and warm before the first is
 // measured, and each round asks all of them, so that a machine that slows down slows all.
-import type { Precision } from '../../src/engine/precision.js';
+import type { Precision } from '../../src/engine/names.js';
 import { loadAddon } from '../../src/engine/native/load.js';
 import type { Arm } from './arms.js';
 import type { Deadline } from './deadline.js';
@@ -26,7 +26,6 @@ export interface ComparisonPlan {
 /** What an arm did with a number of threads. */
 export interface Measurement {
   readonly arm: string;
-  readonly isTorch: boolean;
   readonly version: string;
   readonly threads: number;
   /** Of each step, by round. */
@@ -146,7 +145,6 @@ function measurementOf(
   const kernels = kernelsOf(answers);
   return {
     arm: arm.name,
-    isTorch: arm.isTorch,
     version,
     threads,
     rounds: answers.map(({ seconds }) => seconds),

@@ -5,7 +5,7 @@ import type { DecaySegment } from '../../src/coordinator/reducer/reducer.js';
 import type { Progress } from '../../src/coordinator/events.js';
 import { completeStep, gradientNorm } from '../../src/coordinator/step-numbers.js';
 import type { Engine } from '../../src/engine/engine.js';
-import type { Precision } from '../../src/engine/precision.js';
+import type { Precision } from '../../src/engine/names.js';
 import type { AdamWSpec } from '../../src/engine/native/addon.js';
 import type { Batch } from '../../src/model/batch.js';
 import { initialParameters } from '../../src/model/initialise.js';

@@ -1,5 +1,6 @@
 // The vector kernels: what one thread does with one panel. They are compiled three times (SSE2, AVX2, AVX-512) from
-// the same source with the same 16 lanes and the same order of additions, so all three give the same bits.
+// the same source with the same 16 lanes and the same order of additions, so all three give the same bits, but for matrix
+// products (`product`, attention), which use what each has.
 //
 // Plain data and pointers only: code that a header brings into those files could otherwise be kept by the linker
 // as the copy for everyone, and that copy may hold AVX-512 instructions. For that reason they include no part of
@@ -20,7 +21,9 @@ struct Matrix {
   const Element* data;
   int64_t rowStride, columnStride;
 };
-typedef Matrix<float> MatrixView;
+
+// What matrix products take: float32, bfloat16 (summed in float32), or bfloat16 emulated where no instruction has it.
+enum class Precision { float32 = 0, bfloat16 = 1, emulated = 2 };
 
 // A random field that decides what is dropped. Element i is dropped iff its Philox word is <= lastDropped.
 struct DropoutField {
@@ -37,7 +40,7 @@ static inline int64_t dropoutScratch(int64_t count) { return count + 2 * 64; }
 struct AttentionHead {
   int64_t queries, keys, headWidth, length;
   bool causal;
-  int precision;  // Precision of operations.h
+  Precision precision;
   const float *q, *k, *v;
   int64_t qStride, kvStride, outStride;
 };
@@ -52,7 +55,7 @@ static inline int64_t attentionScratch(int64_t keys, int64_t headWidth) {
 
 static inline int64_t attentionGradientScratch(int64_t keys, int64_t headWidth) {
   const int64_t k = wholeLanes(keys), d = wholeLanes(headWidth);
-  return k * d * 5 + kQueryTile * (4 * k + 5 * d);
+  return k * d * 5 + kQueryTile * (3 * k + 4 * d);
 }
 
 static constexpr int64_t kProductDepth = 256, kProductColumns = 512, kProductRows = 256;
@@ -72,7 +75,7 @@ struct Kernels {
 
   // c[m,n] (row stride cStride) = a[m,k] · b[k,n], added to c when `accumulate`; m <= kProductRows.
   // Every element is summed over k in ascending order.
-  void (*product)(MatrixView a, MatrixView b, float* c, int64_t cStride, int64_t m, int64_t k, int64_t n,
+  void (*product)(Matrix<float> a, Matrix<float> b, float* c, int64_t cStride, int64_t m, int64_t k, int64_t n,
                   bool accumulate, float* scratch);
 
   // ---- linear layers, activation: 0 none, 1 relu, 2 gelu

@@ -161,14 +161,13 @@ struct Pairs {
 };
 #endif
 
-// Calls body(layout) with the layout for a Precision (operations.h): 0 float32, 1 bfloat16, 2 emulated. An instruction set
-// without the pairs' instruction emulates too.
+// Calls body(layout). An instruction set without the pairs' instruction emulates it.
 template <typename Body>
-LANES_INLINE void withLayout(int precision, const Body& body) {
+LANES_INLINE void withLayout(Precision precision, const Body& body) {
 #ifdef __AVX512BF16__
-  if (precision == 1) return body(Pairs{});
+  if (precision == Precision::bfloat16) return body(Pairs{});
 #endif
-  if (precision == 0) return body(Numbers<false>{});
+  if (precision == Precision::float32) return body(Numbers<false>{});
   body(Numbers<true>{});
 }
 

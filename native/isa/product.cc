@@ -9,7 +9,7 @@ namespace {
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // out[rows][wholeLanes(columns)], zero beyond `columns`.
-void packRows(MatrixView a, int64_t rows, int64_t columns, float* out) {
+void packRows(Matrix<float> a, int64_t rows, int64_t columns, float* out) {
   const int64_t stride = wholeLanes(columns);
   for (int64_t r = 0; r < rows; r++) {
     const float* from = a.data + r * a.rowStride;
@@ -23,7 +23,7 @@ void packRows(MatrixView a, int64_t rows, int64_t columns, float* out) {
 }
 
 // The same for a matrix whose columns, not rows, are dense in memory: 16 × 16 squares are transposed in registers.
-void packColumns(MatrixView a, int64_t rows, int64_t columns, float* out) {
+void packColumns(Matrix<float> a, int64_t rows, int64_t columns, float* out) {
   const int64_t stride = wholeLanes(columns);
   for (int64_t c = 0; c < columns; c += kLanes) {
     const int64_t wide = smaller(kLanes, columns - c);
@@ -39,7 +39,7 @@ void packColumns(MatrixView a, int64_t rows, int64_t columns, float* out) {
   }
 }
 
-void pack(MatrixView a, int64_t rows, int64_t columns, float* out) {
+void pack(Matrix<float> a, int64_t rows, int64_t columns, float* out) {
   if (a.rowStride == 1 && a.columnStride != 1) {
     packColumns(a, rows, columns, out);
   } else {
@@ -48,17 +48,17 @@ void pack(MatrixView a, int64_t rows, int64_t columns, float* out) {
 }
 
 // c[m, last 1..15 columns]: through a tile of its own, so that nothing beyond c's columns is touched.
-void narrowStrip(MatrixView a, const float* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
+void narrowStrip(Matrix<float> a, const float* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
                  int64_t depth, int64_t columns, bool accumulate) {
   alignas(64) float row[kLanes];
   for (int64_t i = 0; i < m; i++) {
     store(row, accumulate ? loadSome(c + i * cStride, columns) : Floats{});
-    tile<1, 1>(MatrixView{a.data + i * a.rowStride, 0, a.columnStride}, b, bStride, row, kLanes, depth, true);
+    tile<1, 1>(Matrix<float>{a.data + i * a.rowStride, 0, a.columnStride}, b, bStride, row, kLanes, depth, true);
     storeSome(c + i * cStride, load(row), columns);
   }
 }
 
-void product(MatrixView a, MatrixView b, float* c, int64_t cStride, int64_t m, int64_t k, int64_t n,
+void product(Matrix<float> a, Matrix<float> b, float* c, int64_t cStride, int64_t m, int64_t k, int64_t n,
              bool accumulate, float* scratch) {
   float* packedB = scratch;
   float* packedA = scratch + kProductDepth * kProductColumns;
@@ -67,7 +67,7 @@ void product(MatrixView a, MatrixView b, float* c, int64_t cStride, int64_t m, i
   }
   for (int64_t p = 0; p < k; p += kProductDepth) {
     const int64_t depth = smaller(kProductDepth, k - p);
-    MatrixView left = {a.data + p * a.columnStride, a.rowStride, a.columnStride};
+    Matrix<float> left = {a.data + p * a.columnStride, a.rowStride, a.columnStride};
     if (a.columnStride != 1) {
       pack(left, m, depth, packedA);
       left = {packedA, wholeLanes(depth), 1};

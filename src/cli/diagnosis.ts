@@ -3,8 +3,9 @@
 
 import { readFileSync } from 'node:fs';
 import type { AddonInfo } from '../engine/native/addon.js';
-import { precisions } from '../engine/precision.js';
-import type { TensorFlowInfo } from '../engine/tensorflow/inspect.js';
+import { precisions } from '../engine/names.js';
+import { loadAddon } from '../engine/native/load.js';
+import { inspectTensorFlow, type TensorFlowInfo } from '../engine/tensorflow/inspect.js';
 import { messageOf } from '../util/errors.js';
 import { packageRoot } from '../util/package.js';
 import { inspectMachine, type Machine } from './machine.js';
@@ -48,7 +49,7 @@ export interface Diagnosis extends Machine {
 
 export async function diagnose(): Promise<Diagnosis> {
   const machine = await inspectMachine();
-  const native = await nativeEngine(machine.cores);
+  const native = nativeEngine(machine.cores);
   const tensorflow = await tensorflowEngine();
   const packages = await Promise.all(['zeromq', 'tokenizers'].map(packageState));
   return {
@@ -61,18 +62,16 @@ export async function diagnose(): Promise<Diagnosis> {
       threads: machine.cores,
       reason: reasonFor(native.info, machine),
     },
-    advice: adviceFor(machine, native.info, packages),
+    advice: adviceFor(machine, native.info, tensorflow, packages),
   };
 }
 
 async function tensorflowEngine(): Promise<TensorFlowState> {
-  const { inspectTensorFlow } = await import('../engine/tensorflow/inspect.js');
   return { name: 'tensorflow', ...(await inspectTensorFlow()) };
 }
 
-async function nativeEngine(cores: number): Promise<NativeState> {
+function nativeEngine(cores: number): NativeState {
   try {
-    const { loadAddon } = await import('../engine/native/load.js');
     const addon = loadAddon();
     const threads = cores === 1 ? [1] : [1, cores];
     const info = addon.info();
@@ -105,7 +104,7 @@ function reasonFor(info: AddonInfo, { gpus }: Machine): string {
   return [
     gpus.length === 0
       ? 'it is the engine for CPUs, and there is no GPU'
-      : 'it is the only engine, and leaves the GPU alone',
+      : 'it is the default, and leaves the GPU alone',
     info.matmul === 'onednn'
       ? 'oneDNN was there when it was built'
       : 'oneDNN was not there, or left out, when it was built',
@@ -113,8 +112,18 @@ function reasonFor(info: AddonInfo, { gpus }: Machine): string {
   ].join('; ');
 }
 
-function adviceFor(machine: Machine, native: AddonInfo | null, packages: readonly PackageState[]): string[] {
+function adviceFor(
+  machine: Machine,
+  native: AddonInfo | null,
+  tensorflow: TensorFlowState,
+  packages: readonly PackageState[],
+): string[] {
   const advice: string[] = [];
+  if (machine.gpus.length > 0 && tensorflow.info?.device !== 'GPU') {
+    advice.push(
+      'To compute on the GPU: `npx lockstep setup tensorflow --gpu`, then workers with `--engine tensorflow`.',
+    );
+  }
   if (native === null) advice.push('Run `npm run setup` to build the native engine.');
   if (native?.matmul === 'portable') {
     advice.push(

@@ -2,8 +2,9 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { EngineName } from '../engine/engine.js';
+import type { EngineName } from '../engine/names.js';
 import { UserError } from '../util/errors.js';
+import { ExitCode } from './output.js';
 
 export interface LocalWorkersOptions {
   readonly count: number;
@@ -24,9 +25,6 @@ export interface LocalWorkersOptions {
  * every core, all of which compute at that moment.
  */
 const SINGLE_THREADED_GC = '--single-threaded-gc';
-
-/** What a worker found wrong is in what it was given: it would be so again. */
-const EXIT_USER_FAULT = 2;
 
 const FIRST_RESTART_MS = 200;
 const LAST_RESTART_MS = 10_000;
@@ -79,7 +77,8 @@ export class LocalWorkers {
     child.once('exit', (code, signal) => {
       this.children.delete(index);
       if (this.stopping || code === 0) return;
-      if (code === EXIT_USER_FAULT) {
+      if (code === ExitCode.user) {
+        // What it found wrong is in what it was given: it would be so again.
         this.giveUp(new UserError('WORKER_REFUSED', `${name} cannot work here; it says why above`));
         return;
       }

@@ -1,7 +1,7 @@
 // How fast the addon multiplies matrices here: the number that a training step's speed follows.
 
 import { type Addon, PrecisionCode } from '../engine/native/addon.js';
-import type { Precision } from '../engine/precision.js';
+import type { Precision } from '../engine/names.js';
 
 const WIDTH = 512;
 const ROWS_PER_THREAD = 1024; // four of the addon's panels, so that every thread has some

@@ -1,7 +1,8 @@
 // `lockstep worker URL`: computes for the coordinator at that address until its run is over.
 import { availableParallelism, hostname } from 'node:os';
 import { type Command, Option } from 'commander';
-import type { EngineName } from '../engine/engine.js';
+import type { EngineName } from '../engine/names.js';
+import { engineNames } from '../engine/names.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
 import { integerArgument } from './options.js';
 import { logLevel } from './run-options.js';
@@ -24,7 +25,7 @@ export function register(program: Command): void {
     .option('--threads <n>', 'compute threads (default: all cores)', integerArgument(1, 1024))
     .addOption(
       new Option('--engine <name>', 'what computes: native, or tensorflow where it was set up')
-        .choices(['native', 'tensorflow'])
+        .choices(engineNames)
         .default('native'),
     )
     .option('--name <name>', "the worker's name in logs and metrics", `${hostname()}-${process.pid}`)

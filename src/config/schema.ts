@@ -2,6 +2,7 @@
 // involve several keys. Reading the file and wording its errors is load.ts's.
 
 import { z } from 'zod';
+import { engineNames, precisions } from '../engine/names.js';
 import {
   choice,
   flag,
@@ -167,7 +168,7 @@ const checkpoint = z
 const worker = z
   .strictObject({
     engine: choice(
-      ['native', 'tensorflow'],
+      engineNames,
       'native',
       'What local workers compute with: native, or tensorflow where `lockstep setup tensorflow` has built it. Each has bits of its own.',
     ),
@@ -228,13 +229,13 @@ const fields = z.strictObject({
     'Threads of the coordinator that sum gradients and update parameters; the results do not depend on it.',
   ),
   precision: choice(
-    ['float32', 'bfloat16'],
+    precisions,
     'float32',
-    'What matrix products take; bfloat16, summed in float32, is about twice as fast where the processor has it (AVX512_BF16). Weights, norms, softmax and loss stay float32.',
+    'What matrix products take; in bfloat16, summed in float32, they are about twice as fast where the processor has AVX512_BF16. Weights, norms, softmax and loss stay float32.',
   ),
   emulate: flag(
     false,
-    'Let workers without such instructions compute bfloat16 in float32, slowly, instead of refusing them.',
+    'Let workers without AVX512_BF16 compute bfloat16 in float32, slowly, instead of refusing them.',
   ),
   wire: choice(
     ['float32', 'bfloat16'],

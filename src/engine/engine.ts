@@ -1,5 +1,6 @@
 // The engine: the tfjs backend that the model runs on, and what of it the rest of the program may know.
 import * as tf from '@tensorflow/tfjs';
+import type { EngineName } from './names.js';
 import { assert, UserError } from '../util/errors.js';
 import { type Addon, PrecisionCode } from './native/addon.js';
 import { NativeBackend } from './native/backend.js';
@@ -21,12 +22,9 @@ export interface EngineFingerprint {
   readonly engine: string;
   /** Library, version, and what it dispatches to. */
   readonly matmul: string;
-  /** The instruction set of everything else. */
+  /** What the rest depends on: the instruction set of attention's products; of TensorFlow the device. */
   readonly isa: string;
 }
-
-/** `native` is the default; `tensorflow` is there where `lockstep setup tensorflow` has built it. */
-export type EngineName = 'native' | 'tensorflow';
 
 export interface Engine {
   readonly name: EngineName;

@@ -1,10 +1,7 @@
 // The precision of matrix products, and what this machine can do of it.
 import { UserError } from '../util/errors.js';
+import type { Precision } from './names.js';
 import type { AddonInfo, PrecisionCode } from './native/addon.js';
-
-/** What matrix products take. With bfloat16 their sums, and everything else, stay float32. */
-export const precisions = ['float32', 'bfloat16'] as const;
-export type Precision = (typeof precisions)[number];
 
 export interface PrecisionOptions {
   readonly precision: Precision;

@@ -1,6 +1,7 @@
 // What a worker must know to compute any lease of a run: everything that changes a gradient's bits, and the pulse to
 // keep. It travels in the coordinator's welcome, so a worker needs no files.
 import { z } from 'zod';
+import { precisions } from '../engine/names.js';
 
 const size = z
   .int()
@@ -55,7 +56,7 @@ export const jobSchema = z.object({
   /** Micro-batches of a step: the leaves of the tree. */
   microBatches: size.max(65_536),
   labelSmoothing: share,
-  precision: z.enum(['float32', 'bfloat16']),
+  precision: z.enum(precisions),
   /** Workers without bfloat16 instructions compute it in float32; otherwise they are refused. */
   emulate: z.boolean(),
   wire: z.enum(['float32', 'bfloat16']),

@@ -3,7 +3,7 @@
 import { hostname } from 'node:os';
 import { Piscina } from 'piscina';
 import type { Logger } from 'pino';
-import type { EngineName } from '../engine/engine.js';
+import type { EngineName } from '../engine/names.js';
 import { loadAddon } from '../engine/native/load.js';
 import type { TrainingEvent } from '../metrics/events.js';
 import type { Batch } from '../model/batch.js';

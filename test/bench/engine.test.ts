@@ -25,10 +25,10 @@ test("`bench engine` measures this engine's step where there is no torch", { tim
   const [comparison] = comparisons;
   assert.equal(comparison?.precision, 'float32');
   assert.ok(comparison.ceilingFlopsPerSecond > 0);
-  const [own, ...others] = comparison.measurements;
-  assert.deepEqual([own?.arm, others], ['lockstep', []]);
-  assert.ok(own!.hostSeconds > 0 && own!.hostSeconds < own!.medianSeconds);
-  const kernels = own!.kernels.map(({ name }) => name);
+  const [own] = comparison.measurements; // others are there where TensorFlow is
+  assert.equal(own?.arm, 'lockstep');
+  assert.ok(own.hostSeconds > 0 && own.hostSeconds < own.medianSeconds);
+  const kernels = own.kernels.map(({ name }) => name);
   for (const name of ['linear', 'attentionGradient', 'crossEntropy', 'adamW', 'sumOfSquares']) {
     assert.ok(kernels.includes(name), name);
   }

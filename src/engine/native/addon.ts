@@ -81,7 +81,7 @@ export interface Kernels {
     precision: PrecisionCode,
   ): void;
   /**
-   * With dz = dy * activation'(…): dx[M,K] = dz · w, dw[N,K] = dzᵀ · x (added to dw when `accumulate`), db[N] = column sums
+   * With dz = dy * activation'(…): dx[M,K] = dz · w, dw[N,K] = dzᵀ · x, db[N] = column sums
    * of dz (or null). `saved` is y for relu, the pre-activation for gelu, null without activation.
    */
   linearGradient(
@@ -96,7 +96,6 @@ export interface Kernels {
     k: number,
     n: number,
     activation: ActivationCode,
-    accumulate: boolean,
     precision: PrecisionCode,
   ): void;
   /** c = a · b, plain: a is [M,K] (or [K,M] when transposeA), b is [K,N] (or [N,K] when transposeB). */
@@ -265,7 +264,7 @@ export interface Addon extends Kernels {
   crc32(bytes: Uint8Array): number;
   /** The same operations as plain single-threaded loops with float64 sums: what the fast ones are tested against. */
   readonly naive: Kernels;
-  /** The functions kernels are made of, over whole arrays, for tests. */
+  /** The functions kernels are made of, over whole arrays, for tests and benchmarks. */
   readonly elementary: {
     /** out = eˣ */
     exponential(x: Float32Array, out: Float32Array): void;

@@ -1,6 +1,6 @@
 // The compute thread as the I/O thread sees it: the memory they share, and the messages between them.
 import { SHARE_ENV, Worker } from 'node:worker_threads';
-import type { EngineName } from '../../engine/engine.js';
+import type { EngineName } from '../../engine/names.js';
 import type { Batch } from '../../model/batch.js';
 import { parameterLayout, type ParameterLayout } from '../../model/parameters.js';
 import type { Job } from '../../protocol/job.js';

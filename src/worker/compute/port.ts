@@ -1,6 +1,7 @@
 // What a worker's I/O thread and its compute thread say to each other. Vectors are shared memory; only batches
 // and small messages are posted.
-import type { EngineFingerprint, EngineName } from '../../engine/engine.js';
+import type { EngineFingerprint } from '../../engine/engine.js';
+import type { EngineName } from '../../engine/names.js';
 import type { Batch } from '../../model/batch.js';
 import type { Job } from '../../protocol/job.js';
 import type { BatchStats } from '../../protocol/stats.js';

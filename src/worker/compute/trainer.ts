@@ -77,7 +77,7 @@ export class Trainer {
       if (handlers.isCancelled()) return undefined;
       const isLast = leaf === end - 1;
       const memory = this.sum.beginLeaf(leaf, isLast, this.options.gradients[buffer]!);
-      this.directGradients(this.models[slot]!, memory);
+      this.directGradients(model, memory);
       const finals = new ChunkCounter(this.grid, isLast ? (chunk) => handlers.chunk(chunk) : () => undefined);
       stats.push(this.computeLeaf(model, batches[leaf - start]!, { step, microBatch: leaf }, finals));
       this.sum.endLeaf();

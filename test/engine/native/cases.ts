@@ -70,12 +70,11 @@ function linearCases([m, k, n]: readonly [number, number, number]): Case[] {
       matmul: true,
       ...(precision === 'float32' || code !== ActivationCode.gelu ? {} : { tolerance: ROUNDED_TWICE }),
       run: (kernels) => {
-        const isAdded = code === ActivationCode.relu;
         const [dy, saved] = [randoms(m * n, 4), randoms(m * n, 6, 3)];
-        const [dx, dw, db] = [fresh(m * k), isAdded ? randoms(n * k, 5) : fresh(n * k), fresh(n)];
+        const [dx, dw, db] = [fresh(m * k), fresh(n * k), fresh(n)];
         kernels.linearGradient(
           ...([dy, x, w, code === ActivationCode.none ? null : saved, dx, dw, db] as const),
-          ...([m, k, n, code, isAdded, PrecisionCode[precision]] as const),
+          ...([m, k, n, code, PrecisionCode[precision]] as const),
         );
         return [dx, dw, db];
       },
@@ -104,7 +103,7 @@ export function activationGradient(
   const [dx, dw] = [fresh(count), new Float32Array(1)];
   kernels.linearGradient(
     ...([dy, new Float32Array(count), Float32Array.of(1), saved, dx, dw, null] as const),
-    ...([count, 1, 1, activation, false, PrecisionCode.float32] as const),
+    ...([count, 1, 1, activation, PrecisionCode.float32] as const),
   );
   return dx;
 }

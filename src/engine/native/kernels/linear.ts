@@ -51,7 +51,6 @@ function gradient(backend: NativeBackend, inputs: Inputs, { activation }: Linear
     widthOf(x),
     w.shape[0]!,
     ActivationCode[activation],
-    false,
     backend.precision,
   );
   return [dx.info, dw.info, db.info];
