@@ -69,8 +69,10 @@ export async function trainLocally(
     http: options.http === undefined ? null : parseHttpAddress(options.http),
     onCrash: (message) => display.log(message),
   });
+  // It closes its sockets then: a process that ended with them open would abort.
+  workers.hopeless.catch((error: unknown) => coordinator.fail(error));
   try {
-    const outcome = await Promise.race([awaitOutcome(started, output, resume), workers.hopeless]);
+    const outcome = await awaitOutcome(started, output, resume);
     display.close();
     output.result(display.summary(outcome), display.summaryText(outcome));
   } finally {

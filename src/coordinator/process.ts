@@ -408,7 +408,8 @@ export class CoordinatorProcess {
     }
   }
 
-  private fail(error: unknown): void {
+  /** Ends without finishing the step; the newest checkpoint stays, and `done` rejects with the error. */
+  fail(error: unknown): void {
     if (this.ended) return;
     this.ended = true;
     this.close().then(

@@ -38,7 +38,7 @@ export function decodeSamples(payload: Uint8Array, shape: SamplesShape): SampleI
     if (length < 0 || position + length > numbers.length)
       throw new ProtocolError('sample lengths exceed the payload');
     position += length;
-    return numbers.subarray(position - length, position);
+    return numbers.slice(position - length, position); // sent on one by one, each without the others' memory
   };
   const decoded = Array.from({ length: shape.microBatches }, (_, m) =>
     Array.from({ length: shape.samples }, (_, s) =>

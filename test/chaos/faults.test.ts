@@ -52,6 +52,15 @@ test('Ctrl-C twice ends a coordinator by that signal, whatever its threads are d
   assert.match(run.text(), /Stopped at once/);
 });
 
+test('a run whose workers cannot compute what it asks for ends at once, with a sentence and exit code 2', async () => {
+  const args = ['train', 'run.yaml', '--workers', '2', '--run', 'refused', '--set', 'precision=bfloat16'];
+  const withoutBfloat16 = { ONEDNN_MAX_CPU_ISA: 'AVX2' };
+  const run = new Lockstep(args, { cwd: folder, env: withoutBfloat16 });
+  assert.equal(await run.exit(), 2, run.text());
+  assert.match(run.text(), /precision: bfloat16 cannot be computed here, since .*: use precision: float32/);
+  assert.match(run.text(), /error: worker-\d cannot work here; it says why above/);
+});
+
 test('a model that no memory can hold is refused with a sentence', async () => {
   const huge = ['width=65536', 'feedForward=262144', 'encoderLayers=256'];
   const run = coordinator(...huge.flatMap((setting) => ['--set', `model.${setting}`]));

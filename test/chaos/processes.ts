@@ -18,10 +18,11 @@ export class Lockstep {
   private readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   private isOver = false;
 
-  constructor(args: readonly string[], options: { cwd: string }) {
+  constructor(args: readonly string[], options: { cwd: string; env?: NodeJS.ProcessEnv }) {
     this.child = spawn(process.execPath, [MAIN, ...args], {
       cwd: options.cwd,
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.env },
     });
     this.ended = once(this.child, 'close').then(([code, signal]: unknown[]) => {
       this.isOver = true;
