@@ -6,7 +6,6 @@ import type { Progress } from '../../src/coordinator/events.js';
 import { completeStep, gradientNorm } from '../../src/coordinator/step-numbers.js';
 import type { Engine } from '../../src/engine/engine.js';
 import type { Precision } from '../../src/engine/names.js';
-import { sharedFloats } from '../../src/engine/native/memory.js';
 import type { AdamWSpec } from '../../src/engine/native/addon.js';
 import type { Batch } from '../../src/model/batch.js';
 import { initialParameters } from '../../src/model/initialise.js';
@@ -138,7 +137,7 @@ export class TrainingStep {
 
 /** As in a run, where other threads read and write them. */
 function sharedVector(elements: number): Float32Array {
-  return new Float32Array(sharedFloats(elements));
+  return new Float32Array(new SharedArrayBuffer(elements * Float32Array.BYTES_PER_ELEMENT));
 }
 
 function batchOf({ samples, length, vocabulary }: StepWorkload): Batch {

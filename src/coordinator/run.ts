@@ -7,7 +7,6 @@ import { RunDirectory, runIdentity } from '../checkpoint/run-directory.js';
 import { acquireTerm, type Term } from '../checkpoint/term.js';
 import { configDifferences } from '../config/differences.js';
 import { parseRunConfig } from '../config/load.js';
-import { sharedFloats } from '../engine/native/memory.js';
 import type { RunConfig } from '../config/schema.js';
 import { openDataset, type Dataset } from '../data/dataset.js';
 import type { ModelConfig } from '../model/config.js';
@@ -173,9 +172,9 @@ function allocate({ total, trainable }: ParameterLayout): SharedVectors {
   try {
     if (total > MAX_ELEMENTS) throw new RangeError(`at most ${MAX_ELEMENTS} are possible`);
     return {
-      parameters: sharedFloats(total),
-      moment1: sharedFloats(trainable),
-      moment2: sharedFloats(trainable),
+      parameters: new SharedArrayBuffer(total * 4),
+      moment1: new SharedArrayBuffer(trainable * 4),
+      moment2: new SharedArrayBuffer(trainable * 4),
     };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;

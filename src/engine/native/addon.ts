@@ -255,8 +255,6 @@ export interface Addon extends Kernels {
   setIsa(isa: AddonInfo['isa']): AddonInfo['isa'];
   /** A zeroed ArrayBuffer aligned to 64 bytes. */
   allocate(bytes: number): ArrayBuffer;
-  /** Asks the system for huge pages under memory that nobody has written to yet, such as a new SharedArrayBuffer's. */
-  useHugePages(bytes: Uint8Array): void;
   /**
    * Detaches the ArrayBuffer under `bytes`, whose memory goes back to its maker without waiting for a garbage collection.
    * Every view of it is empty afterwards. Shared memory is left alone.

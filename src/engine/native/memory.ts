@@ -1,17 +1,10 @@
-// What the addon offers for memory: that of sockets, and vectors that threads share.
+// What the addon offers for bytes that come from and go to sockets.
 import type { Addon } from './addon.js';
 import { loadAddon } from './load.js';
 
 /** Loaded with the first use: whoever only knows the protocol needs no addon. */
 let loaded: Addon | undefined;
 const addon = (): Addon => (loaded ??= loadAddon());
-
-/** A vector of zeros that several threads share, on huge pages where the system has them. */
-export function sharedFloats(elements: number): SharedArrayBuffer {
-  const memory = new SharedArrayBuffer(elements * Float32Array.BYTES_PER_ELEMENT);
-  addon().useHugePages(new Uint8Array(memory));
-  return memory;
-}
 
 /** CRC-32, as zlib computes it. */
 export const crc32 = (bytes: Uint8Array): number => addon().crc32(bytes);

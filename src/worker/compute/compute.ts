@@ -1,6 +1,5 @@
 // The compute thread as the I/O thread sees it: the memory they share, and the messages between them.
 import { SHARE_ENV, Worker } from 'node:worker_threads';
-import { sharedFloats } from '../../engine/native/memory.js';
 import type { EngineName } from '../../engine/names.js';
 import type { Batch } from '../../model/batch.js';
 import { parameterLayout, type ParameterLayout } from '../../model/parameters.js';
@@ -75,7 +74,7 @@ export class Compute {
 }
 
 function vectors(count: number, elements: number): SharedArrayBuffer[] {
-  return Array.from({ length: count }, () => sharedFloats(elements));
+  return Array.from({ length: count }, () => new SharedArrayBuffer(elements * 4));
 }
 
 /** An error loses its class on the way between threads: a user's fault (an engine that is not there) stays one. */
