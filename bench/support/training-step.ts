@@ -1,7 +1,6 @@
 // One training step as a run computes it, in one thread and without sockets: a worker's trainer on one micro-batch,
 // then what the coordinator and its reducers do with the sum.
-import { decaySegments } from '../../src/coordinator/reducer/segments.js';
-import type { DecaySegment } from '../../src/coordinator/reducer/reducer.js';
+import { decaySegments, segmentsWithin, type DecaySegment } from '../../src/coordinator/reducer/segments.js';
 import type { Progress } from '../../src/coordinator/events.js';
 import { completeStep, gradientNorm } from '../../src/coordinator/step-numbers.js';
 import type { Engine } from '../../src/engine/engine.js';
@@ -118,17 +117,14 @@ export class TrainingStep {
     for (let chunk = 0; chunk < this.grid.gradientChunks; chunk++) {
       const chunkStart = this.grid.start(chunk);
       const chunkEnd = chunkStart + this.grid.gradientElements(chunk);
-      for (const segment of this.segments) {
-        const start = Math.max(segment.start, chunkStart);
-        const end = Math.min(segment.end, chunkEnd);
-        if (start >= end) continue;
+      for (const { start, end, decay } of segmentsWithin(this.segments, chunkStart, chunkEnd)) {
         this.engine.addon.adamW(
           this.parameters.subarray(start, end),
           this.moment1.subarray(start, end),
           this.moment2.subarray(start, end),
           this.gradient.subarray(start, end),
           end - start,
-          segment.decay ? update : { ...update, weightDecay: 0 },
+          decay ? update : { ...update, weightDecay: 0 },
         );
       }
     }

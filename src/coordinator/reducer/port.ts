@@ -1,7 +1,8 @@
 // What the coordinator's main thread and a reducer thread say to each other.
 import type { Slice } from '../../protocol/chunks.js';
 import type { WireFormat } from '../../protocol/job.js';
-import type { DecaySegment, ReducerAction, ReducerEvent } from './reducer.js';
+import type { ReducerAction, ReducerEvent } from './reducer.js';
+import type { DecaySegment } from './segments.js';
 
 export interface ReducerSetup {
   /** Address to listen on; port * for any. */

@@ -11,15 +11,9 @@ import { BufferPool } from './buffer-pool.js';
 import { ChunkSum } from './chunk-sum.js';
 import { Offers, type Offer } from './offers.js';
 import { Publisher } from './publisher.js';
+import { type DecaySegment, segmentsWithin } from './segments.js';
 
 export type Arithmetic = Pick<Addon, 'add' | 'sumOfSquares' | 'adamW' | 'unpackBfloat16'>;
-
-/** A run of the slice's elements whose weights all decay, or all do not. Offsets are into the whole vector. */
-export interface DecaySegment {
-  readonly start: number;
-  readonly end: number;
-  readonly decay: boolean;
-}
 
 export interface ReducerOptions {
   readonly grid: ChunkGrid;
@@ -178,17 +172,14 @@ export class Reducer {
       const gradient = this.sums[chunk - slice.firstChunk]!.root!;
       const chunkStart = grid.start(chunk);
       const chunkEnd = chunkStart + grid.gradientElements(chunk);
-      for (const segment of segments) {
-        const start = Math.max(segment.start, chunkStart);
-        const end = Math.min(segment.end, chunkEnd);
-        if (start >= end) continue;
+      for (const { start, end, decay } of segmentsWithin(segments, chunkStart, chunkEnd)) {
         arithmetic.adamW(
           parameters.subarray(start, end),
           moment1.subarray(start, end),
           moment2.subarray(start, end),
           gradient.subarray(start - chunkStart, end - chunkStart),
           end - start,
-          segment.decay ? update : withoutDecay,
+          decay ? update : withoutDecay,
         );
       }
     }

@@ -1,6 +1,12 @@
 // Where weight decay applies, as few runs of elements as possible.
 import type { TensorSpec } from '../../model/parameters.js';
-import type { DecaySegment } from './reducer.js';
+
+/** A run of the slice's elements whose weights all decay, or all do not. Offsets are into the whole vector. */
+export interface DecaySegment {
+  readonly start: number;
+  readonly end: number;
+  readonly decay: boolean;
+}
 
 /** Neighbouring tensors that decay alike are one segment. Tensors are in the order of their offsets. */
 export function decaySegments(tensors: readonly TensorSpec[], trainable: number): DecaySegment[] {
@@ -12,4 +18,19 @@ export function decaySegments(tensors: readonly TensorSpec[], trainable: number)
     else segments.push({ start: offset, end: offset + size, decay });
   }
   return segments;
+}
+
+/** The parts of the segments that lie in [start, end), in order. */
+export function segmentsWithin(
+  segments: readonly DecaySegment[],
+  start: number,
+  end: number,
+): DecaySegment[] {
+  return segments
+    .map((segment) => ({
+      ...segment,
+      start: Math.max(segment.start, start),
+      end: Math.min(segment.end, end),
+    }))
+    .filter((part) => part.start < part.end);
 }
