@@ -154,7 +154,7 @@ export class Coordinator {
       this.log('warn', difference);
       this.publish({ kind: 'foreignWorker' });
     }
-    session.state = 'ready';
+    this.sessions.admit(session);
     this.publish({ kind: 'workerJoined' });
     this.publishStates();
     this.log('info', `${session.name} on ${session.host} joined`);
@@ -183,7 +183,7 @@ export class Coordinator {
     const workers = this.sessions.ready();
     if (this.evaluation) {
       for (let round = 0; round < MAX_LEASES; round++) for (const { id } of workers) this.leaseEvaluation(id);
-    } else if (this.book) {
+    } else if (this.book?.hasWaiting) {
       for (let round = 0; round < MAX_LEASES; round++) {
         for (const { id } of workers) if (this.canTake(id)) this.lease(id);
       }

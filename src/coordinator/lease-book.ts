@@ -20,12 +20,17 @@ export class LeaseBook {
   /** Nodes that nobody computes, ascending and disjoint. */
   private pool: TreeNode[];
   private readonly leases = new Map<string, Lease>();
+  /** The same by session. */
+  private readonly held = new Map<string, Lease[]>();
   /** Sessions that have had a lease of this step. */
   private readonly served = new Set<string>();
   /** By micro-batch: how many reducers have it. */
   private readonly coveredBy: Int32Array;
   readonly stats: (BatchStats | undefined)[];
   private doneLeaves = 0;
+  private unknownLosses: number;
+  /** Something became done since the last settling. */
+  private unsettled = false;
 
   constructor(
     readonly tree: ReductionTree,
@@ -34,6 +39,7 @@ export class LeaseBook {
     this.pool = [tree.root];
     this.coveredBy = new Int32Array(tree.leaves);
     this.stats = Array.from({ length: tree.leaves });
+    this.unknownLosses = tree.leaves;
   }
 
   /** Every micro-batch is in the sums of all reducers, and its loss is known. */
@@ -48,7 +54,11 @@ export class LeaseBook {
 
   /** Micro-batches whose loss is not known yet. */
   get uncomputed(): number {
-    return this.stats.filter((stats) => stats === undefined).length;
+    return this.unknownLosses;
+  }
+
+  get hasWaiting(): boolean {
+    return this.pool.length > 0;
   }
 
   /** Start of the first node that waits; Infinity when none does. */
@@ -60,8 +70,8 @@ export class LeaseBook {
     return this.leases.values();
   }
 
-  of(session: string): Lease[] {
-    return [...this.leases.values()].filter((lease) => lease.session === session);
+  of(session: string): readonly Lease[] {
+    return this.held.get(session) ?? [];
   }
 
   /**
@@ -84,6 +94,9 @@ export class LeaseBook {
     }
     const lease: Lease = { node, session, issuedAt: now, computed: false, expired: false };
     this.leases.set(leaseKey(session, node), lease);
+    const held = this.held.get(session);
+    if (held) held.push(lease);
+    else this.held.set(session, [lease]);
     return lease;
   }
 
@@ -97,7 +110,9 @@ export class LeaseBook {
       const leaf = range.start + i;
       const isNew = this.stats[leaf] === undefined;
       this.stats[leaf] = stat;
-      if (isNew && this.coveredBy[leaf] === this.reducers) this.doneLeaves++;
+      if (!isNew) return;
+      this.unknownLosses--;
+      if (this.coveredBy[leaf] === this.reducers) this.markDone();
     });
     return true;
   }
@@ -105,21 +120,28 @@ export class LeaseBook {
   /** One more reducer has these micro-batches in all its sums. */
   covered(leaves: readonly number[]): void {
     for (const leaf of leaves) {
-      if (++this.coveredBy[leaf]! === this.reducers && this.stats[leaf]) this.doneLeaves++;
+      if (++this.coveredBy[leaf]! === this.reducers && this.stats[leaf]) this.markDone();
     }
+  }
+
+  private markDone(): void {
+    this.doneLeaves++;
+    this.unsettled = true;
   }
 
   /** Takes out the leases, and the waiting nodes, of which nothing is wanted any more. */
   settle(): Lease[] {
+    if (!this.unsettled) return [];
+    this.unsettled = false;
     this.pool = this.pool.filter((node) => !this.isDone(node));
     const settled = [...this.leases.values()].filter((lease) => this.isDone(lease.node));
-    for (const lease of settled) this.leases.delete(leaseKey(lease.session, lease.node));
+    for (const lease of settled) this.forget(lease);
     return settled;
   }
 
   /** Ends a session's leases; what nobody else computes waits again, at its place from the left. */
   release(session: string): Lease[] {
-    const released = this.of(session);
+    const released = [...this.of(session)];
     for (const lease of released) this.endLease(lease);
     return released;
   }
@@ -136,8 +158,16 @@ export class LeaseBook {
   }
 
   endLease(lease: Lease): void {
-    this.leases.delete(leaseKey(lease.session, lease.node));
+    this.forget(lease);
     if (!lease.expired) this.requeue(lease.node);
+  }
+
+  private forget(lease: Lease): void {
+    this.leases.delete(leaseKey(lease.session, lease.node));
+    this.held.set(
+      lease.session,
+      this.of(lease.session).filter((other) => other !== lease),
+    );
   }
 
   /** Lets another worker try the same node; the lease lives on, and whoever is first wins. */

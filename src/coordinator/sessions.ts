@@ -16,6 +16,9 @@ const SPEED_SMOOTHING = 0.3;
 
 export class Sessions {
   private readonly sessions = new Map<string, Session>();
+  /** The ready sessions and the sum of their speeds, as long as nothing changed: a decision asks for them often. */
+  private summary:
+    { readonly ready: readonly Session[]; readonly average: number; readonly speed: number } | undefined;
 
   add(id: string, name: string, host: string, now: number): void {
     this.sessions.set(id, {
@@ -26,6 +29,7 @@ export class Sessions {
       lastHeard: now,
       speed: undefined,
     });
+    this.summary = undefined;
   }
 
   get(id: string): Session | undefined {
@@ -35,7 +39,14 @@ export class Sessions {
   remove(id: string): Session | undefined {
     const session = this.sessions.get(id);
     this.sessions.delete(id);
+    this.summary = undefined;
     return session;
+  }
+
+  /** The session is attached to the reducers and may be given work. */
+  admit(session: Session): void {
+    session.state = 'ready';
+    this.summary = undefined;
   }
 
   /** Notes how long a worker computed on some micro-batches. */
@@ -45,22 +56,30 @@ export class Sessions {
     const speed = microBatches / seconds;
     session.speed =
       session.speed === undefined ? speed : session.speed + SPEED_SMOOTHING * (speed - session.speed);
+    this.summary = undefined;
   }
 
   /** A worker's speed as a part of all ready workers'; one whose speed is not known yet counts as average. */
   share(id: string): number {
-    const known = this.ready().flatMap(({ speed }) => speed ?? []);
-    const average = known.length > 0 ? known.reduce((sum, speed) => sum + speed, 0) / known.length : 1;
-    const total = this.ready().reduce((sum, { speed }) => sum + (speed ?? average), 0);
-    return (this.sessions.get(id)?.speed ?? average) / total;
+    const { average, speed } = this.summarize();
+    return (this.sessions.get(id)?.speed ?? average) / speed;
   }
 
   all(): Session[] {
     return [...this.sessions.values()];
   }
 
-  ready(): Session[] {
-    return this.all().filter((session) => session.state === 'ready');
+  ready(): readonly Session[] {
+    return this.summarize().ready;
+  }
+
+  private summarize(): NonNullable<typeof this.summary> {
+    if (this.summary) return this.summary;
+    const ready = this.all().filter((session) => session.state === 'ready');
+    const known = ready.flatMap(({ speed }) => speed ?? []);
+    const average = known.length > 0 ? known.reduce((sum, speed) => sum + speed, 0) / known.length : 1;
+    const speed = ready.reduce((sum, session) => sum + (session.speed ?? average), 0);
+    return (this.summary = { ready, average, speed });
   }
 
   /** Sessions not heard of since `deadline`. */
