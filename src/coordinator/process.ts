@@ -6,6 +6,7 @@ import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
 import { startHttp, type HttpServer } from '../metrics/http.js';
 import { MetricsLog } from '../metrics/metrics-log.js';
 import { ChunkGrid } from '../protocol/chunks.js';
+import { isOfSession } from '../protocol/envelope.js';
 import { ProtocolError } from '../protocol/frames.js';
 import {
   decode,
@@ -156,13 +157,9 @@ export class CoordinatorProcess {
     try {
       const message = decode(workerToCoordinator, frames);
       if (message.type === 'hello') this.greet(peer, message);
-      else if (
-        session === undefined ||
-        message.session !== session ||
-        message.term !== this.options.run.term.term
-      ) {
-        this.connections.sendTo(peer, { type: 'bye', reason: 'the session is over', outcome: 'lost' });
-      } else this.hearWorker(session, message);
+      else if (isOfSession(message, session, this.options.run.term.term)) {
+        this.hearWorker(message.session, message);
+      } else this.connections.sendTo(peer, { type: 'bye', reason: 'the session is over', outcome: 'lost' });
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       if (session === undefined) this.refuse(peer, error.message);

@@ -14,6 +14,7 @@ import {
 import { RouterSocket, type PeerId } from '../../transport/router.js';
 import { assert, messageOf } from '../../util/errors.js';
 import type { FromReducer, ReducerFailed, ReducerSetup, SnapshotFiles, ToReducer } from './port.js';
+import { Peers } from './peers.js';
 import { Reducer, type ReducerAction, type ReducerEvent } from './reducer.js';
 
 const USAGE_INTERVAL_MS = 500;
@@ -29,13 +30,7 @@ class ReducerThread {
   private readonly grid: ChunkGrid;
   private readonly reducer: Reducer;
   private readonly socket: RouterSocket;
-  private readonly peers = new Map<string, PeerId>();
-  private readonly sessions = new Map<PeerId, string>();
-  private readonly open = new Set<string>();
-  /** Peers whose session is over: the coordinator says goodbye to them, and what they still send is dropped. */
-  private readonly ended = new Set<PeerId>();
-  /** Peers that attached to a session which the coordinator has not told us of yet. */
-  private readonly early = new Map<PeerId, Received<WorkerToReducer>>();
+  private readonly peers: Peers;
   private snapshot: Snapshot | undefined;
   private usage = { gradientBytes: 0, parameterBytes: 0, reduceSeconds: 0, updateSeconds: 0 };
 
@@ -45,6 +40,7 @@ class ReducerThread {
   ) {
     this.grid = new ChunkGrid(setup.trainable, setup.total);
     this.socket = new RouterSocket(setup.heartbeatMs);
+    this.peers = new Peers(setup.term);
     this.reducer = new Reducer({
       ...setup,
       grid: this.grid,
@@ -78,14 +74,11 @@ class ReducerThread {
   command(message: ToReducer): void {
     switch (message.type) {
       case 'open':
-        this.open.add(message.session);
         this.handle(message);
-        for (const [peer, attach] of this.early)
-          if (attach.session === message.session) this.attach(peer, attach);
+        for (const [peer, early] of this.peers.openSession(message.session)) this.hear(peer, early);
         break;
       case 'close':
-        this.open.delete(message.session);
-        this.unbind(message.session);
+        this.peers.closeSession(message.session);
         this.handle(message);
         break;
       case 'begin':
@@ -110,50 +103,27 @@ class ReducerThread {
   // ---- messages of workers
 
   private receive(peer: PeerId, frames: Uint8Array[]): void {
-    const session = this.sessions.get(peer);
     try {
-      const message = decode(workerToReducer, frames);
-      if (message.term !== this.setup.term)
-        this.refuse(peer, `this is term ${this.setup.term}, not ${message.term}`);
-      else if (session === undefined && message.type === 'attach') this.attach(peer, message);
-      else if (session === message.session) {
-        this.usage.gradientBytes += message.payload.length;
-        this.handle({ type: 'message', session, message });
-      } else if (!this.ended.has(peer)) this.refuse(peer, 'the session is not known here');
+      this.hear(peer, decode(workerToReducer, frames));
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
+      const session = this.peers.sessionOf(peer);
       if (session === undefined) this.refuse(peer, error.message);
       else this.tell({ type: 'fault', session, reason: error.message });
     }
   }
 
-  private attach(peer: PeerId, message: Received<WorkerToReducer>): void {
-    const { session } = message;
-    if (!this.open.has(session)) {
-      this.early.set(peer, message);
-      return;
-    }
-    this.early.delete(peer);
-    if (this.peers.has(session)) return this.refuse(peer, 'the session is attached already');
-    this.peers.set(session, peer);
-    this.sessions.set(peer, session);
-    this.handle({ type: 'message', session, message });
+  private hear(peer: PeerId, message: Received<WorkerToReducer>): void {
+    const hearing = this.peers.hear(peer, message);
+    if (hearing === 'accept') {
+      this.usage.gradientBytes += message.payload.length;
+      this.handle({ type: 'message', session: message.session, message });
+    } else if (hearing !== 'drop') this.refuse(peer, hearing.refuse);
   }
 
   private disconnected(peer: PeerId): void {
-    this.early.delete(peer);
-    const session = this.sessions.get(peer);
-    if (session !== undefined) this.unbind(session);
-    this.ended.delete(peer);
+    const session = this.peers.disconnected(peer);
     if (session !== undefined) this.tell({ type: 'lost', session });
-  }
-
-  private unbind(session: string): void {
-    const peer = this.peers.get(session);
-    this.peers.delete(session);
-    if (peer === undefined) return;
-    this.sessions.delete(peer);
-    this.ended.add(peer);
   }
 
   private refuse(peer: PeerId, reason: string): void {
@@ -176,7 +146,7 @@ class ReducerThread {
       this.tell(action);
       return;
     }
-    const peer = this.peers.get(action.session);
+    const peer = this.peers.peerOf(action.session);
     if (peer === undefined) return;
     this.usage.parameterBytes += action.payload?.length ?? 0;
     this.socket.send(peer, encode(action.message, action.payload, action.crc));
