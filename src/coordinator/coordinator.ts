@@ -11,6 +11,7 @@ import { LeaseBook, type Lease } from './lease-book.js';
 import { PendingCheckpoint } from './pending-checkpoint.js';
 import { Sessions, type Session } from './sessions.js';
 import { completeStep, gradientNorm, sumStats } from './step-numbers.js';
+import { StatusReports } from './worker-status.js';
 
 /** A lease is given to a second worker after this long; that of a node after 8 times what such a node took of late. */
 const LEASE_DEADLINE_MS = 30_000;
@@ -37,6 +38,7 @@ export class Coordinator {
   private stepStartedAt = 0;
   private lastCoverageAt = 0;
   private lastTickAt: number | undefined;
+  private readonly statusReports = new StatusReports();
   private millisecondsPerBatch: number | undefined;
   private actions: CoordinatorAction[] = [];
   private now = 0;
@@ -95,7 +97,7 @@ export class Coordinator {
         this.admit(event.session, event.fingerprint);
         break;
       case 'heartbeat':
-        if (!this.touch(event.session)) break;
+        if (!this.sessions.beat(event, this.now)) break;
         this.actions.push({ type: 'heartbeat', session: event.session, echo: event.sequence });
         break;
       case 'computed':
@@ -152,11 +154,11 @@ export class Coordinator {
         return;
       }
       this.log('warn', difference);
-      this.publish({ kind: 'foreignWorker' });
+      this.publish({ kind: 'foreignWorker', worker: session.name, host: session.host });
     }
     this.sessions.admit(session);
-    this.publish({ kind: 'workerJoined' });
-    this.publishStates();
+    this.publish({ kind: 'workerJoined', worker: session.name, host: session.host });
+    this.publishStatus();
     this.log('info', `${session.name} on ${session.host} joined`);
   }
 
@@ -167,13 +169,15 @@ export class Coordinator {
   }
 
   private end(id: string, reason: LeaveReason, detail: string): void {
-    const session = this.sessions.remove(id);
+    const session = this.sessions.get(id);
     if (!session) return;
+    const { name: worker, host } = session;
     for (const lease of this.book?.release(id) ?? []) this.publishLeaseEnd(lease, 'lost');
     this.evaluation?.release(id);
-    this.publish({ kind: 'workerLeft', reason });
-    this.publishStates();
-    this.log(reason === 'finished' ? 'info' : 'warn', `${session.name} on ${session.host} left: ${detail}`);
+    this.sessions.remove(id);
+    this.publish({ kind: 'workerLeft', worker, host, reason, detail });
+    this.publishStatus();
+    this.log(reason === 'finished' ? 'info' : 'warn', `${worker} on ${host} left: ${detail}`);
   }
 
   // ---- leases
@@ -386,6 +390,7 @@ export class Coordinator {
     }
     this.expireLeases();
     this.recallStalled();
+    if (this.statusReports.isDue(this.now)) this.publishStatus();
   }
 
   private expireLeases(): void {
@@ -418,19 +423,17 @@ export class Coordinator {
   }
 
   private publishLeaseEnd(lease: Lease, outcome: LeaseOutcome): void {
-    this.publish({ kind: 'leaseEnded', outcome, seconds: (this.now - lease.issuedAt) / 1000 });
+    const worker = this.nameOf(lease.session) ?? lease.session;
+    this.publish({ kind: 'leaseEnded', worker, outcome, seconds: (this.now - lease.issuedAt) / 1000 });
   }
 
   private publishLeftovers(): void {
     for (const lease of this.book?.leased ?? []) this.publishLeaseEnd(lease, 'dropped');
   }
 
-  private publishStates(): void {
-    const ready = this.sessions.ready().length;
-    this.publish({
-      kind: 'workerStates',
-      counts: { joining: this.sessions.all().length - ready, computing: ready },
-    });
+  private publishStatus(): void {
+    const { sessions, book, tree, now } = this;
+    for (const event of this.statusReports.make(sessions.all(), book, tree, now)) this.publish(event);
   }
 
   private log(level: 'info' | 'warn', message: string): void {

@@ -1,10 +1,7 @@
 // The coordinator as a running process: sockets, reducer threads, checkpoints, metrics and the clock around the
 // state machine in coordinator.ts. What is decided there is done here, and what happens here is told there.
 import type { Logger } from 'pino';
-import { createCoordinatorMetrics } from '../metrics/coordinator-metrics.js';
 import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
-import { startHttp, type HttpServer } from '../metrics/http.js';
-import { MetricsLog } from '../metrics/metrics-log.js';
 import { ChunkGrid } from '../protocol/chunks.js';
 import { isOfSession } from '../protocol/envelope.js';
 import { ProtocolError } from '../protocol/frames.js';
@@ -20,24 +17,20 @@ import type { SamplesShape } from '../protocol/samples.js';
 import { decodeStats } from '../protocol/stats.js';
 import { nodeKey, ReductionTree } from '../protocol/tree.js';
 import { RouterSocket, type PeerId } from '../transport/router.js';
+import { messageOf } from '../util/errors.js';
 import { CheckpointWriter } from './checkpoints.js';
 import { Connections } from './connections.js';
 import { Coordinator } from './coordinator.js';
 import type { CoordinatorAction, CoordinatorEvent } from './events.js';
-import { progressHealth } from './health.js';
 import type { FromReducer } from './reducer/port.js';
 import { Reducers, reducerSetups } from './reducers.js';
-import type { OpenRun } from './run.js';
 import { SampleSource, type LeaseSamples } from './sample-source.js';
+import { Telemetry, type TelemetryOptions } from './telemetry.js';
 
-export interface CoordinatorProcessOptions {
-  readonly run: OpenRun;
+export interface CoordinatorProcessOptions extends TelemetryOptions {
   /** For example tcp://127.0.0.1:7117, or with port *. */
   readonly bind: string;
-  /** Where /metrics, /healthz and /readyz are served; null: nowhere. */
-  readonly http: { readonly host: string; readonly port: number } | null;
   readonly log: Logger;
-  readonly onEvent: (event: TrainingEvent) => void;
 }
 
 export interface Outcome {
@@ -59,12 +52,9 @@ export class CoordinatorProcess {
   private readonly connections: Connections;
   private readonly samples: SampleSource;
   private readonly tree: ReductionTree;
-  private readonly metrics = createCoordinatorMetrics();
-  private readonly health = progressHealth();
   private reducers!: Reducers;
   private checkpoints!: CheckpointWriter;
-  private metricsLog!: MetricsLog;
-  private http: HttpServer | undefined;
+  private telemetry!: Telemetry;
   private timer: NodeJS.Timeout | undefined;
   private sequence = 0;
   private ended = false;
@@ -107,7 +97,7 @@ export class CoordinatorProcess {
 
   /** Where metrics are served, if anywhere. */
   get httpUrl(): string | undefined {
-    return this.http?.url;
+    return this.telemetry.httpUrl;
   }
 
   /** Ends the run after the current step, with a checkpoint. */
@@ -116,8 +106,8 @@ export class CoordinatorProcess {
   }
 
   private async open(): Promise<void> {
-    const { run, bind, http, log } = this.options;
-    this.metricsLog = await MetricsLog.open(run.directory.metricsLog, run.progress.version);
+    const { run, bind, log } = this.options;
+    this.telemetry = await Telemetry.open(this.options);
     this.url = await this.socket.bind(bind);
     this.reducers = await Reducers.start(reducerSetups(run, bind), {
       message: (reducer, message) => this.guard(() => this.hearReducer(reducer, message)),
@@ -129,11 +119,10 @@ export class CoordinatorProcess {
       {
         decide: (event) => this.decide(event),
         publish: (event) => this.publish(event),
-        flush: () => this.metricsLog.flush(),
+        flush: () => this.telemetry.flush(),
       },
       log,
     );
-    if (http) this.http = await startHttp({ ...http, registry: this.metrics.registry, ...this.health });
     this.perform(this.machine.start(performance.now()));
     const { intervalMs } = run.config.heartbeat;
     this.timer = setInterval(() => this.decide({ type: 'tick' }), Math.min(intervalMs, 250));
@@ -389,10 +378,7 @@ export class CoordinatorProcess {
   }
 
   private publish(event: TrainingEvent): void {
-    this.metrics.on(event);
-    this.metricsLog.on(event);
-    this.health.on(event);
-    this.options.onEvent(event);
+    this.telemetry.publish(event);
   }
 
   // ---- the end
@@ -409,6 +395,7 @@ export class CoordinatorProcess {
   fail(error: unknown): void {
     if (this.ended) return;
     this.ended = true;
+    this.telemetry.end('failed', messageOf(error));
     this.close().then(
       () => this.settle.reject(error),
       () => this.settle.reject(error),
@@ -417,6 +404,7 @@ export class CoordinatorProcess {
 
   private end(outcome: Outcome): void {
     this.ended = true;
+    this.telemetry.end(outcome.reason);
     this.close().then(
       () => this.settle.resolve(outcome),
       (error: unknown) => this.settle.reject(error),
@@ -430,8 +418,7 @@ export class CoordinatorProcess {
     this.socket.close();
     await this.checkpoints?.settled();
     await this.reducers?.stop();
-    await this.http?.close();
-    await this.metricsLog?.close();
+    await this.telemetry?.close();
     await this.options.run.dataset.close();
     await this.options.run.term.release();
   }

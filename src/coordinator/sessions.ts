@@ -1,4 +1,5 @@
 // Who is here: one session per worker process's stay, and when it was last heard of.
+import type { PhaseSeconds, WorkerPhase } from '../protocol/messages.js';
 
 export interface Session {
   readonly id: string;
@@ -9,6 +10,9 @@ export interface Session {
   lastHeard: number; // ms
   /** Micro-batches per second, lately; undefined before the first lease is computed. */
   speed: number | undefined;
+  /** What its last heartbeat said it does, and how many seconds it did what. */
+  phase: WorkerPhase | null;
+  phaseSeconds: PhaseSeconds;
 }
 
 /** Weight of the newest lease in a worker's speed. */
@@ -28,6 +32,8 @@ export class Sessions {
       state: 'joining',
       lastHeard: now,
       speed: undefined,
+      phase: null,
+      phaseSeconds: { compute: 0, push: 0, pull: 0, idle: 0 },
     });
     this.summary = undefined;
   }
@@ -47,6 +53,15 @@ export class Sessions {
   admit(session: Session): void {
     session.state = 'ready';
     this.summary = undefined;
+  }
+
+  /** Notes a sign of life, and what the worker says it does; undefined when it is not here. */
+  beat(
+    { session: id, phase, phases }: { session: string; phase: WorkerPhase; phases: PhaseSeconds },
+    now: number,
+  ): Session | undefined {
+    const session = this.sessions.get(id);
+    return session && Object.assign(session, { lastHeard: now, phase, phaseSeconds: phases });
   }
 
   /** Notes how long a worker computed on some micro-batches. */

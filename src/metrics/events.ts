@@ -1,5 +1,7 @@
 // What happens in a run, as the coordinator and the workers tell it: plain values, published by the core and
-// consumed by metrics, metrics.jsonl and the progress display. Nothing here knows Prometheus.
+// consumed by metrics, metrics.jsonl, the terminal and the live page. Nothing here knows Prometheus.
+
+import type { PhaseSeconds, WorkerPhase } from '../protocol/messages.js';
 
 /** Why a lease ended, as the coordinator sees it. */
 export const leaseOutcomes = [
@@ -72,15 +74,69 @@ export interface CheckpointWritten {
   readonly bytes: number;
 }
 
+/** A worker that is here: what it does now, and did so far. */
+export interface WorkerStatus {
+  readonly session: string;
+  readonly name: string;
+  readonly host: string;
+  readonly state: 'joining' | 'ready';
+  /** As its last heartbeat said; null before the first. */
+  readonly phase: WorkerPhase | null;
+  /** Seconds of its session, by phase. */
+  readonly phaseSeconds: PhaseSeconds;
+  /** The micro-batches that it was given and has not finished, `end` not included. */
+  readonly leases: readonly { readonly start: number; readonly end: number; readonly seconds: number }[];
+  /** While it computes, lately; null before its first lease is computed. */
+  readonly microBatchesPerSecond: number | null;
+  /** Since it was heard of. */
+  readonly silentSeconds: number;
+}
+
+/** A coordinator begins, or goes on with, a run: what stays the same as long as it lives. */
+export interface RunStarted {
+  readonly kind: 'runStarted';
+  readonly run: string; // its name
+  readonly runId: string;
+  readonly term: number;
+  /** Steps completed before. */
+  readonly version: number;
+  /** Steps of the whole run, and micro-batches of each. */
+  readonly steps: number;
+  readonly microBatches: number;
+  readonly objective: string;
+  readonly parameters: number;
+  /** Nats per token of the validation part when only word frequencies are known; null where that is not known. */
+  readonly unigramLoss: number | null;
+}
+
+export const endings = ['completed', 'stopped', 'failed'] as const;
+export type Ending = (typeof endings)[number];
+
 export type TrainingEvent =
+  | RunStarted
+  /** The coordinator ends; `detail` says why it failed. */
+  | { readonly kind: 'runEnded'; readonly reason: Ending; readonly detail: string }
   | StepCommitted
   | StepSkipped
   | Evaluated
-  | { readonly kind: 'leaseEnded'; readonly outcome: LeaseOutcome; readonly seconds: number }
-  | { readonly kind: 'workerJoined' }
+  | {
+      readonly kind: 'leaseEnded';
+      readonly worker: string;
+      readonly outcome: LeaseOutcome;
+      readonly seconds: number;
+    }
+  | { readonly kind: 'workerJoined'; readonly worker: string; readonly host: string }
   /** A worker joins that computes other bits than the run's: `hardware: relaxed` allows it. */
-  | { readonly kind: 'foreignWorker' }
-  | { readonly kind: 'workerLeft'; readonly reason: LeaveReason }
+  | { readonly kind: 'foreignWorker'; readonly worker: string; readonly host: string }
+  | {
+      readonly kind: 'workerLeft';
+      readonly worker: string;
+      readonly host: string;
+      readonly reason: LeaveReason;
+      readonly detail: string;
+    }
+  /** Who is here, about once a second and whenever somebody comes or goes. */
+  | { readonly kind: 'workers'; readonly workers: readonly WorkerStatus[] }
   /** How many workers are in each state now; a state that is absent counts 0. */
   | { readonly kind: 'workerStates'; readonly counts: Readonly<Partial<Record<WorkerState, number>>> }
   | { readonly kind: 'phase'; readonly phase: Phase; readonly seconds: number }

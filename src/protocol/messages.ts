@@ -25,6 +25,10 @@ export interface NodeId extends TreeNode {
 /** What a worker computes with: must be equal among workers for equal bits. */
 const engineFields = z.object({ engine: text, matmul: text, isa: text });
 
+/** What a worker does at a moment: computing comes before pulling, and pulling before pushing, when it does several. */
+export const workerPhases = ['compute', 'push', 'pull', 'idle'] as const;
+export type WorkerPhase = (typeof workerPhases)[number];
+
 const phaseSeconds = z.object({ compute: seconds, push: seconds, pull: seconds, idle: seconds });
 export type PhaseSeconds = z.infer<typeof phaseSeconds>;
 
@@ -47,13 +51,17 @@ export const workerToCoordinator = z.discriminatedUnion('type', [
     engine: engineFields,
     probe: z.string().regex(/^[0-9a-f]{64}$/),
   }),
-  /** Alive; `progress` grows with every micro-batch, `echo` is the last sequence number heard. */
+  /**
+   * Alive; `progress` grows with every micro-batch, `echo` is the last sequence number heard, `phase` what the worker
+   * does now, `phases` the seconds of its session by what it did.
+   */
   z.object({
     type: z.literal('heartbeat'),
     ...inSession,
     sequence: count,
     echo: count,
     progress: count,
+    phase: z.enum(workerPhases),
     phases: phaseSeconds,
   }),
   /** A node's forward results; payload: float64 [loss, target tokens, correct, source tokens] for each of its micro-batches. */

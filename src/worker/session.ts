@@ -14,6 +14,7 @@ import {
   decode,
   encode,
   reducerToWorker,
+  workerPhases,
   type CoordinatorToWorker,
   type Received,
   type ReducerToWorker,
@@ -363,7 +364,7 @@ class Session {
     this.lastTick = now;
     if (now - this.lastHeard > timeoutMs) return this.end(`the coordinator was silent for ${timeoutMs} ms`);
     const phases = this.machine.phasesUntil(now);
-    for (const phase of ['compute', 'push', 'pull', 'idle'] as const) {
+    for (const phase of workerPhases) {
       this.options.publish({ kind: 'phase', phase, seconds: phases[phase] - this.published[phase] });
     }
     this.published = phases;
@@ -375,6 +376,7 @@ class Session {
       sequence,
       echo: this.echo,
       progress: this.compute!.progress,
+      phase: this.machine.phase,
       phases,
     });
   }

@@ -1,7 +1,7 @@
 // The worker's decisions as a state machine: (state, event, now) -> actions. Leases come in; parameters are pulled
 // when a lease needs a newer version; one micro-batch after another is computed; gradients leave chunk by chunk as
 // they become final and are granted. It knows no socket, thread or clock.
-import type { NodeId, PhaseSeconds } from '../protocol/messages.js';
+import type { NodeId, PhaseSeconds, WorkerPhase } from '../protocol/messages.js';
 import { isEarlier, sameNodeId } from '../protocol/node-id.js';
 import { Pull, type PullTarget } from './pull.js';
 import { Pushes } from './pushes.js';
@@ -57,15 +57,18 @@ export class WorkerMachine {
     return this.actions;
   }
 
-  /** Seconds spent in each phase so far, computing before pulling before pushing. */
+  get phase(): WorkerPhase {
+    return this.running ? 'compute' : this.pull ? 'pull' : this.pushes.count > 0 ? 'push' : 'idle';
+  }
+
+  /** Seconds spent in each phase so far. */
   phasesUntil(now: number): PhaseSeconds {
     this.account(now);
     return { ...this.phases };
   }
 
   private account(now: number): void {
-    const phase = this.running ? 'compute' : this.pull ? 'pull' : this.pushes.count > 0 ? 'push' : 'idle';
-    this.phases[phase] += (now - (this.lastAt ?? now)) / 1000;
+    this.phases[this.phase] += (now - (this.lastAt ?? now)) / 1000;
     this.lastAt = now;
   }
 

@@ -126,7 +126,8 @@ export class Driver {
   }
 
   heartbeat(session: string): void {
-    this.say({ type: 'heartbeat', session, sequence: 1 });
+    const phases = { compute: 0, push: 0, pull: 0, idle: 0 };
+    this.say({ type: 'heartbeat', session, sequence: 1, phase: 'idle', phases });
   }
 
   rangeOf(lease: HeldLease | undefined): [number, number] | undefined {

@@ -1,6 +1,13 @@
 // One event of every kind, for the metrics tests.
 
-import type { Evaluated, StepCommitted, StepSkipped, TrainingEvent } from '../../src/metrics/events.js';
+import type {
+  Evaluated,
+  RunStarted,
+  StepCommitted,
+  StepSkipped,
+  TrainingEvent,
+  WorkerStatus,
+} from '../../src/metrics/events.js';
 
 export function committed(step: number): StepCommitted {
   return {
@@ -26,15 +33,45 @@ export function evaluated(version: number): Evaluated {
   return { kind: 'evaluated', version, loss: 3, accuracy: 0.5, tokens: 50, seconds: 1 };
 }
 
+export function workerStatus(changes: Partial<WorkerStatus>): WorkerStatus {
+  return {
+    session: 'session-1',
+    name: 'worker-1',
+    host: 'here',
+    state: 'ready',
+    phase: 'compute',
+    phaseSeconds: { compute: 6, push: 1, pull: 2, idle: 1 },
+    leases: [{ start: 0, end: 2, seconds: 0.5 }],
+    microBatchesPerSecond: 4,
+    silentSeconds: 0.2,
+    ...changes,
+  };
+}
+
+export const runStarted: RunStarted = {
+  kind: 'runStarted',
+  run: 'books',
+  runId: '00000000-0000-4000-8000-000000000000',
+  term: 1,
+  version: 0,
+  steps: 100,
+  microBatches: 4,
+  objective: 'masked',
+  parameters: 1_000_000,
+  unigramLoss: 6,
+};
+
 export const everyKind: readonly TrainingEvent[] = [
+  runStarted,
   committed(0),
   skipped(1),
   evaluated(2),
-  { kind: 'leaseEnded', outcome: 'covered', seconds: 0.3 },
-  { kind: 'leaseEnded', outcome: 'lost', seconds: 9 },
-  { kind: 'workerJoined' },
-  { kind: 'foreignWorker' },
-  { kind: 'workerLeft', reason: 'silent' },
+  { kind: 'leaseEnded', worker: 'worker-1', outcome: 'covered', seconds: 0.3 },
+  { kind: 'leaseEnded', worker: 'worker-1', outcome: 'lost', seconds: 9 },
+  { kind: 'workerJoined', worker: 'worker-1', host: 'here' },
+  { kind: 'foreignWorker', worker: 'worker-2', host: 'there' },
+  { kind: 'workerLeft', worker: 'worker-1', host: 'here', reason: 'silent', detail: 'silent for 5000 ms' },
+  { kind: 'workers', workers: [workerStatus({})] },
   { kind: 'workerStates', counts: { computing: 2, idle: 1 } },
   { kind: 'phase', phase: 'reduce', seconds: 0.25 },
   { kind: 'phase', phase: 'compute', seconds: 0.75 },
@@ -48,4 +85,5 @@ export const everyKind: readonly TrainingEvent[] = [
   { kind: 'heartbeat', seconds: 0.002 },
   { kind: 'computed', microBatches: 4, tokens: 80 },
   { kind: 'parametersPulled', version: 7 },
+  { kind: 'runEnded', reason: 'completed', detail: '' },
 ];

@@ -7,7 +7,7 @@ import type {
   WorkerToReducer,
 } from '../../src/protocol/messages.js';
 import type { Job } from '../../src/protocol/job.js';
-import { sessionOutcomes } from '../../src/protocol/messages.js';
+import { sessionOutcomes, workerPhases } from '../../src/protocol/messages.js';
 
 const count = fc.oneof(fc.nat({ max: 300 }), fc.maxSafeNat());
 const text = fc.string({ unit: 'binary', maxLength: 80 });
@@ -85,6 +85,7 @@ const job: fc.Arbitrary<Job> = record<Job>({
 
 const probe = fc.stringMatching(/^[0-9a-f]{64}$/);
 const engine = record({ engine: text, matmul: text, isa: text });
+const phase = fc.constantFrom(...workerPhases);
 const phases = record({ compute: seconds, push: seconds, pull: seconds, idle: seconds });
 
 export const anyWorkerToCoordinator: fc.Arbitrary<WorkerToCoordinator> = fc.oneof(
@@ -96,7 +97,7 @@ export const anyWorkerToCoordinator: fc.Arbitrary<WorkerToCoordinator> = fc.oneo
     runId: fc.option(text),
   }),
   message('ready', { ...session, engine, probe }),
-  message('heartbeat', { ...session, sequence: count, echo: count, progress: count, phases }),
+  message('heartbeat', { ...session, sequence: count, echo: count, progress: count, phase, phases }),
   message('computed', { ...session, ...node, seconds }),
   message('evaluated', { ...session, version: count, index: count }),
   message('leave', { ...session, reason: text }),

@@ -79,7 +79,8 @@ export class Cluster {
     this.nextTickAt = this.now + TICK_MS;
     const { coordinator } = this;
     for (const session of this.workers.keys()) {
-      const event = { type: 'heartbeat', session, sequence: 0 } as const;
+      const phases = { compute: 0, push: 0, pull: 0, idle: 0 };
+      const event = { type: 'heartbeat', session, sequence: 0, phase: 'idle', phases } as const;
       this.network.send(session, 'coordinator', () => coordinator.decide(event), ' control');
     }
     coordinator.decide({ type: 'tick' });

@@ -1,0 +1,87 @@
+// Everybody who listens to what happens in a run: Prometheus metrics, metrics.jsonl, health, and whoever started
+// the coordinator; with the HTTP server that answers for them.
+import { createCoordinatorMetrics } from '../metrics/coordinator-metrics.js';
+import type { Ending, TrainingEvent } from '../metrics/events.js';
+import { startHttp, type HttpServer } from '../metrics/http.js';
+import { MetricsLog } from '../metrics/metrics-log.js';
+import { progressHealth } from './health.js';
+import type { OpenRun } from './run.js';
+
+export interface TelemetryOptions {
+  readonly run: OpenRun;
+  /** Where /metrics, /healthz and /readyz are served; null: nowhere. */
+  readonly http: { readonly host: string; readonly port: number } | null;
+  readonly onEvent: (event: TrainingEvent) => void;
+}
+
+export class Telemetry {
+  private readonly metrics = createCoordinatorMetrics();
+  private readonly health = progressHealth();
+  private http: HttpServer | undefined;
+
+  private constructor(
+    private readonly options: TelemetryOptions,
+    private readonly metricsLog: MetricsLog,
+  ) {}
+
+  static async open(options: TelemetryOptions): Promise<Telemetry> {
+    const { directory, progress } = options.run;
+    const telemetry = new Telemetry(options, await MetricsLog.open(directory.metricsLog, progress.version));
+    try {
+      await telemetry.serve();
+    } catch (error) {
+      await telemetry.close();
+      throw error;
+    }
+    telemetry.publish(runStarted(options.run));
+    return telemetry;
+  }
+
+  private async serve(): Promise<void> {
+    const { http } = this.options;
+    const { registry } = this.metrics;
+    if (http) this.http = await startHttp({ ...http, registry, ...this.health });
+  }
+
+  /** Where the HTTP server answers, if there is one. */
+  get httpUrl(): string | undefined {
+    return this.http?.url;
+  }
+
+  readonly publish = (event: TrainingEvent): void => {
+    this.metrics.on(event);
+    this.metricsLog.on(event);
+    this.health.on(event);
+    this.options.onEvent(event);
+  };
+
+  /** Tells everybody how the run ended. */
+  end(reason: Ending, detail = ''): void {
+    this.publish({ kind: 'runEnded', reason, detail });
+  }
+
+  /** Settles when what was published so far is recorded. */
+  flush(): Promise<void> {
+    return this.metricsLog.flush();
+  }
+
+  async close(): Promise<void> {
+    await this.http?.close();
+    await this.metricsLog.close();
+  }
+}
+
+function runStarted({ config, runId, term, progress, layout, dataset }: OpenRun): TrainingEvent {
+  return {
+    kind: 'runStarted',
+    run: config.name,
+    runId,
+    term: term.term,
+    version: progress.version,
+    steps: config.steps,
+    microBatches: config.batch.microBatches,
+    objective: config.objective.kind,
+    parameters: layout.trainable,
+    unigramLoss: dataset.manifest.unigramNats ?? null,
+  };
+}

@@ -1,0 +1,54 @@
+// What everybody who is here does: the list of workers that metrics, the terminal and the live page show.
+import type { TrainingEvent, WorkerStatus } from '../metrics/events.js';
+import type { ReductionTree } from '../protocol/tree.js';
+import type { LeaseBook } from './lease-book.js';
+import type { Session } from './sessions.js';
+
+const INTERVAL_MS = 1_000;
+
+/** Reports at intervals, and whenever somebody comes or goes. */
+export class StatusReports {
+  private lastAt = -Infinity;
+
+  /** @param now monotonic milliseconds */
+  isDue(now: number): boolean {
+    return now - this.lastAt >= INTERVAL_MS;
+  }
+
+  make(
+    sessions: readonly Session[],
+    book: LeaseBook | undefined,
+    tree: ReductionTree,
+    now: number,
+  ): TrainingEvent[] {
+    this.lastAt = now;
+    const joining = sessions.filter(({ state }) => state === 'joining').length;
+    return [
+      { kind: 'workerStates', counts: { joining, computing: sessions.length - joining } },
+      { kind: 'workers', workers: workerStatuses(sessions, book, tree, now) },
+    ];
+  }
+}
+
+function workerStatuses(
+  sessions: readonly Session[],
+  book: LeaseBook | undefined,
+  tree: ReductionTree,
+  now: number,
+): WorkerStatus[] {
+  const leases = new Map<string, WorkerStatus['leases'][number][]>(sessions.map(({ id }) => [id, []]));
+  for (const { session, node, issuedAt } of book?.leased ?? []) {
+    leases.get(session)?.push({ ...tree.range(node), seconds: (now - issuedAt) / 1000 });
+  }
+  return sessions.map(({ id, name, host, state, phase, phaseSeconds, speed, lastHeard }) => ({
+    session: id,
+    name,
+    host,
+    state,
+    phase,
+    phaseSeconds,
+    leases: leases.get(id)!,
+    microBatchesPerSecond: speed ?? null,
+    silentSeconds: (now - lastHeard) / 1000,
+  }));
+}
