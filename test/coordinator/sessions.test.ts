@@ -98,3 +98,25 @@ test('a session that ends twice ends once', () => {
   const left = run.every('event').filter(({ event }) => event.kind === 'workerLeft');
   assert.equal(left.length, 1);
 });
+
+test('who is here and what everybody does is told once a second, and when somebody comes or goes', () => {
+  const run = new Driver();
+  const reports = () => run.every('event').flatMap(({ event }) => (event.kind === 'workers' ? [event] : []));
+  run.join('a');
+  assert.deepEqual(
+    reports()
+      .at(-1)
+      ?.workers.map(({ name, state }) => [name, state]),
+    [['a', 'ready']],
+  );
+  run.wait(1000);
+  const before = reports().length;
+  run.wait(3000, 'a');
+  assert.equal(reports().length - before, 3);
+  const [worker] = reports().at(-1)!.workers;
+  assert.equal(worker!.phase, 'idle');
+  assert.equal(worker!.silentSeconds, 0);
+  assert.ok(worker!.leases.length > 0);
+  run.leave('a');
+  assert.deepEqual(reports().at(-1)?.workers, []);
+});
