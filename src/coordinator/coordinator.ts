@@ -1,47 +1,34 @@
 // The coordinator's decisions as a state machine: (state, event, now) -> actions. It decides who computes what,
 // when a step is committed and with which numbers, when to evaluate, to save and to end. It knows no socket,
 // disk, thread or clock: events come in, actions go out, time is an argument.
-import type { LeaseOutcome, LeaveReason, TrainingEvent } from '../metrics/events.js';
-import type { NodeId } from '../protocol/messages.js';
 import type { BatchStats } from '../protocol/stats.js';
-import { ReductionTree, type TreeNode } from '../protocol/tree.js';
+import { ReductionTree } from '../protocol/tree.js';
+import { Decisions } from './decisions.js';
 import { Evaluation } from './evaluation.js';
 import type { CoordinatorAction, CoordinatorEvent, CoordinatorOptions, Progress } from './events.js';
-import { LeaseBook, type Lease } from './lease-book.js';
-import { PendingCheckpoint } from './pending-checkpoint.js';
+import { Membership } from './membership.js';
+import { MAX_LEASES, Round } from './round.js';
+import { Saving } from './saving.js';
 import { Sessions, type Session } from './sessions.js';
 import { completeStep, gradientNorm, sumStats } from './step-numbers.js';
 import { StatusReports } from './worker-status.js';
 
-/** A lease is given to a second worker after this long; that of a node after 8 times what such a node took of late. */
-const LEASE_DEADLINE_MS = 30_000;
-const DURATIONS_AVERAGED = 8;
-/** With nothing covered for this long while work waits and every worker is full, the last lease is recalled. */
-const STALL_MS = 2_000;
-/** Leases of one worker: one computed and on its way, one computing (or one computing, one ahead). */
-const MAX_LEASES = 2;
-
 export class Coordinator {
+  private readonly decisions = new Decisions();
   private readonly sessions = new Sessions();
+  private readonly membership: Membership;
+  private readonly saving: Saving;
+  private readonly statusReports = new StatusReports();
   private readonly tree: ReductionTree;
-  private book: LeaseBook | undefined;
+  /** Between the steps there is an evaluation, or neither. */
+  private round: Round | undefined;
   private evaluation: Evaluation | undefined;
-  private checkpoint: PendingCheckpoint | undefined;
-  private savedVersion: number;
-  private round = 0;
-  private roots = new Map<number, Float64Array>();
   private stopping = false;
   private finishing: 'completed' | 'stopped' | undefined;
   private finished = false;
   /** The last checkpoint could not be written. */
   private unsaved = false;
   private stepStartedAt = 0;
-  private lastCoverageAt = 0;
-  private lastTickAt: number | undefined;
-  private readonly statusReports = new StatusReports();
-  private millisecondsPerBatch: number | undefined;
-  private actions: CoordinatorAction[] = [];
-  private now = 0;
 
   /** @param progress where to start: all zero, or a checkpoint's */
   constructor(
@@ -49,23 +36,31 @@ export class Coordinator {
     private progress: Progress,
     isSaved: boolean,
   ) {
+    const { decisions, sessions } = this;
     this.tree = new ReductionTree(options.microBatches);
-    this.savedVersion = isSaved ? progress.version : -1;
+    this.saving = new Saving(options.reducers, decisions, isSaved ? progress.version : -1);
+    this.membership = new Membership(options, sessions, decisions, progress.fingerprint, {
+      ending: (session) => {
+        this.round?.release(session);
+        this.evaluation?.release(session);
+      },
+      changed: () => this.publishStatus(),
+    });
   }
 
   /** Begins the first step. */
   start(now: number): CoordinatorAction[] {
-    return this.run(now, () => this.nextStage());
+    return this.decisions.turn(now, () => this.nextStage());
   }
 
   /** @param now monotonic milliseconds */
   handle(event: CoordinatorEvent, now: number): CoordinatorAction[] {
-    return this.run(now, () => {
+    return this.decisions.turn(now, () => {
       this.receive(event);
       if (this.finished) return;
-      this.settleLeases();
+      this.round?.settle();
       this.tryCommit();
-      this.tryPublish();
+      this.saving.tryPublish();
       this.tryFinish();
       this.leaseOut();
     });
@@ -80,233 +75,139 @@ export class Coordinator {
     return this.sessions.get(session)?.name;
   }
 
-  private run(now: number, body: () => void): CoordinatorAction[] {
-    this.actions = [];
-    this.now = now;
-    body();
-    return this.actions;
-  }
-
   private receive(event: CoordinatorEvent): void {
     switch (event.type) {
       case 'hello':
-        this.sessions.add(event.session, event.name, event.host, this.now);
-        this.actions.push({ type: 'welcome', session: event.session });
+        this.membership.greet(event.session, event.name, event.host);
         break;
       case 'ready':
-        this.admit(event.session, event.fingerprint);
+        this.membership.admit(event.session, event.fingerprint);
+        this.progress = { ...this.progress, fingerprint: this.membership.fingerprint };
         break;
       case 'heartbeat':
-        if (!this.sessions.beat(event, this.now)) break;
-        this.actions.push({ type: 'heartbeat', session: event.session, echo: event.sequence });
+        this.membership.heartbeat(event);
         break;
       case 'computed':
         this.noteComputed(event);
         break;
       case 'evaluated':
-        if (!this.touch(event.session) || event.version !== this.progress.version) break;
-        this.evaluation?.finish(event.index, event.stats);
+        if (!this.membership.touch(event.session) || event.version !== this.progress.version) break;
+        this.evaluation?.finish(event.index, event.stats, this.decisions.now);
         this.tryEndEvaluation();
         break;
       case 'gone':
-        this.end(event.session, event.reason, event.detail);
+        this.membership.end(event.session, event.reason, event.detail);
         break;
       case 'covered':
-        if (!this.isCurrent(event)) break;
-        this.lastCoverageAt = this.now;
-        this.book?.covered(event.leaves);
+        if (this.round?.includes(event)) this.round.covered(event.leaves);
         break;
       case 'root':
-        if (this.isCurrent(event)) this.roots.set(event.reducer, event.blockSums);
+        if (this.round?.includes(event)) this.round.roots.set(event.reducer, event.blockSums);
         break;
       case 'sliceWritten':
-        this.checkpoint?.sliceWritten(event.version);
+        this.saving.sliceWritten(event.version);
         break;
       case 'checkpointEnded':
-        if (event.saved) this.savedVersion = event.version;
-        else if (this.finishing && event.version === this.progress.version) this.unsaved = true;
-        this.checkpoint = undefined;
+        if (!event.saved && this.finishing && event.version === this.progress.version) this.unsaved = true;
+        this.saving.ended(event.version, event.saved);
         break;
       case 'stop':
         this.stopping = true;
         break;
       case 'tick':
-        this.tick();
+        this.membership.tick();
+        this.evaluation?.expire(this.decisions.now);
+        this.round?.tick();
+        if (this.statusReports.isDue(this.decisions.now)) this.publishStatus();
         break;
       default:
         event satisfies never;
     }
   }
 
-  // ---- membership
-
-  private admit(id: string, fingerprint: string): void {
-    const session = this.touch(id);
-    if (!session) return;
-    const expected = this.progress.fingerprint;
-    if (expected === null) this.progress = { ...this.progress, fingerprint };
-    else if (expected !== fingerprint) {
-      const difference = `${session.name} on ${session.host} computes other bits: ${fingerprint}; the run's workers have ${expected}`;
-      if (this.options.hardware === 'strict') {
-        const reason = `${difference}. Set "hardware: relaxed" to allow it`;
-        this.actions.push({ type: 'dismiss', session: id, reason, outcome: 'refused' });
-        this.end(id, 'refused', reason);
-        return;
-      }
-      this.log('warn', difference);
-      this.publish({ kind: 'foreignWorker', worker: session.name, host: session.host });
-    }
-    this.sessions.admit(session);
-    this.publish({ kind: 'workerJoined', worker: session.name, host: session.host });
-    this.publishStatus();
-    this.log('info', `${session.name} on ${session.host} joined`);
+  private noteComputed({ session, node, stats, seconds }: CoordinatorEvent & { type: 'computed' }): void {
+    if (!this.membership.touch(session)) return;
+    if (stats.length > 0) this.sessions.computed(session, stats.length, seconds); // late results tell a speed, too
+    if (!this.round?.includes(node) || !this.tree.isCanonical(node)) return;
+    if (this.round.computed(session, node, stats, seconds)) return;
+    const reason = `sent losses of ${stats.length} micro-batches for node ${node.level}.${node.index}`;
+    this.membership.dismiss(session, 'failed', reason);
   }
 
-  private touch(id: string): Session | undefined {
-    const session = this.sessions.get(id);
-    if (session) session.lastHeard = this.now;
-    return session;
+  private publishStatus(): void {
+    const leases = this.round?.leases ?? [];
+    const reports = this.statusReports.make(this.sessions.all(), leases, this.tree, this.decisions.now);
+    for (const event of reports) this.decisions.publish(event);
   }
-
-  private end(id: string, reason: LeaveReason, detail: string): void {
-    const session = this.sessions.get(id);
-    if (!session) return;
-    const { name: worker, host } = session;
-    for (const lease of this.book?.release(id) ?? []) this.publishLeaseEnd(lease, 'lost');
-    this.evaluation?.release(id);
-    this.sessions.remove(id);
-    this.publish({ kind: 'workerLeft', worker, host, reason, detail });
-    this.publishStatus();
-    this.log(reason === 'finished' ? 'info' : 'warn', `${worker} on ${host} left: ${detail}`);
-  }
-
-  // ---- leases
 
   private leaseOut(): void {
     if (this.finished || this.finishing) return;
-    const workers = this.sessions.ready();
-    if (this.evaluation) {
-      for (let round = 0; round < MAX_LEASES; round++) for (const { id } of workers) this.leaseEvaluation(id);
-    } else if (this.book?.hasWaiting) {
-      for (let round = 0; round < MAX_LEASES; round++) {
-        for (const { id } of workers) if (this.canTake(id)) this.lease(id);
+    if (this.evaluation) this.leaseEvaluation(this.evaluation);
+    else this.round?.leaseOut();
+  }
+
+  private leaseEvaluation(evaluation: Evaluation): void {
+    for (let held = 0; held < MAX_LEASES; held++) {
+      for (const { id } of this.sessions.ready()) {
+        const index = evaluation.take(id, this.decisions.now);
+        if (index === undefined) continue;
+        this.decisions.add({ type: 'evaluate', session: id, version: this.progress.version, index });
       }
     }
-  }
-
-  /** An idle worker always; one that computes is given a lease ahead while it stays within its part of the work. */
-  private canTake(session: string): boolean {
-    const book = this.book!;
-    const held = book.of(session);
-    if (held.length >= MAX_LEASES) return false;
-    const computing = held.filter((lease) => !lease.computed).map(({ node }) => this.tree.range(node));
-    const batches = computing.reduce((sum, { start, end }) => sum + end - start, 0);
-    return batches === 0 || batches + 1 <= this.sessions.share(session) * book.uncomputed;
-  }
-
-  private lease(session: string): void {
-    const lease = this.book!.take(session, this.sessions.share(session), this.now);
-    if (lease) this.actions.push({ type: 'lease', session, node: this.nodeId(lease.node) });
-  }
-
-  private leaseEvaluation(session: string): void {
-    const index = this.evaluation!.take(session, this.now);
-    if (index === undefined) return;
-    this.actions.push({ type: 'evaluate', session, version: this.progress.version, index });
-  }
-
-  private noteComputed({ session, node, stats, seconds }: CoordinatorEvent & { type: 'computed' }): void {
-    if (!this.touch(session) || !this.isCurrent(node) || !this.book || !this.tree.isCanonical(node)) return;
-    const lease = this.book
-      .of(session)
-      .find((held) => held.node.level === node.level && held.node.index === node.index);
-    if (lease) this.noteDuration((this.now - lease.issuedAt) / stats.length);
-    if (this.book.computed(session, node, stats)) this.sessions.computed(session, stats.length, seconds);
-    else {
-      const reason = `sent losses of ${stats.length} micro-batches for node ${node.level}.${node.index}`;
-      this.actions.push({ type: 'dismiss', session, reason, outcome: 'refused' });
-      this.end(session, 'failed', reason);
-    }
-  }
-
-  /** A moving average in which no sample counts for much: who stood still for once must not put deadlines off. */
-  private noteDuration(millisecondsPerBatch: number): void {
-    const before = this.millisecondsPerBatch ?? millisecondsPerBatch;
-    const sample = Math.min(millisecondsPerBatch, 2 * before);
-    this.millisecondsPerBatch = before + (sample - before) / DURATIONS_AVERAGED;
-  }
-
-  private settleLeases(): void {
-    for (const lease of this.book?.settle() ?? []) {
-      this.publishLeaseEnd(lease, lease.computed ? 'covered' : 'recalled');
-      if (!lease.computed) this.recall(lease);
-    }
-  }
-
-  private recall(lease: Lease): void {
-    this.actions.push({ type: 'recall', session: lease.session, node: this.nodeId(lease.node) });
   }
 
   // ---- steps
 
-  private isCurrent({ step, round }: { step: number; round: number }): boolean {
-    return step === this.progress.version && round === this.round;
-  }
-
-  private nodeId({ level, index }: TreeNode): NodeId {
-    return { step: this.progress.version, round: this.round, level, index };
-  }
-
   /** What comes after a version is complete: its evaluation, the next step, or the end. */
   private nextStage(): void {
-    const { version } = this.progress;
-    if (version >= this.options.steps) this.finishing = 'completed';
+    if (this.progress.version >= this.options.steps) this.finishing = 'completed';
     else if (this.stopping) this.finishing = 'stopped';
-    else this.beginStep(0);
+    else {
+      this.stepStartedAt = this.decisions.now;
+      this.beginRound(0);
+    }
   }
 
-  private beginStep(round: number): void {
-    if (round === 0) this.stepStartedAt = this.now;
-    this.lastCoverageAt = this.now;
-    this.round = round;
-    this.roots = new Map();
-    this.book = new LeaseBook(this.tree, this.options.reducers);
-    this.actions.push({ type: 'begin', step: this.progress.version, round });
+  private beginRound(number: number): void {
+    const { tree, sessions, decisions, options } = this;
+    this.round?.abandon();
+    const setup = { tree, sessions, decisions, reducers: options.reducers };
+    this.round = new Round(this.progress.version, number, setup);
   }
 
   private tryCommit(): void {
-    if (!this.book?.done || this.roots.size < this.options.reducers) return;
+    const { round } = this;
+    if (!round?.done) return;
     const version = this.progress.version + 1;
     const isCheckpointDue =
       version % this.options.checkpointEvery === 0 || version === this.options.steps || this.stopping;
-    if (isCheckpointDue && this.checkpoint) return; // one at a time: the disk is behind
-    const totals = sumStats(this.book.stats as BatchStats[]);
-    const norm = gradientNorm(this.roots, totals.tokens);
-    if (!Number.isFinite(norm) && this.round === 0) {
-      this.log(
+    if (isCheckpointDue && this.saving.isBusy) return; // one at a time: the disk is behind
+    const totals = sumStats(round.stats);
+    const norm = gradientNorm(round.roots, totals.tokens);
+    if (!Number.isFinite(norm) && round.number === 0) {
+      this.decisions.log(
         'warn',
         `the gradient of step ${this.progress.version} is not finite; computing it a second time`,
       );
-      this.publishLeftovers();
-      this.beginStep(1);
+      this.beginRound(1);
       return;
     }
     this.commit(totals, norm);
-    this.book = undefined;
     const isEvaluationDue = version % this.options.evaluate.every === 0 || version === this.options.steps;
     if (isEvaluationDue && this.options.evaluate.batches > 0) {
-      this.evaluation = new Evaluation(this.options.evaluate.batches, this.now);
+      this.evaluation = new Evaluation(this.options.evaluate.batches, this.decisions.now);
     }
-    if (isCheckpointDue) this.snapshot(isEvaluationDue && this.evaluation !== undefined);
+    if (isCheckpointDue) this.saving.begin(this.progress, this.evaluation !== undefined);
     if (!this.evaluation) this.nextStage();
   }
 
   private commit(totals: BatchStats, norm: number): void {
-    const seconds = (this.now - this.stepStartedAt) / 1000;
+    const seconds = (this.decisions.now - this.stepStartedAt) / 1000;
     const { update, event, progress } = completeStep(this.progress, totals, norm, seconds, this.options);
-    this.actions.push({ type: 'commit', step: this.progress.version, update });
+    this.decisions.add({ type: 'commit', step: this.progress.version, update });
+    this.round = undefined;
     this.progress = progress;
-    this.publish(event);
+    this.decisions.publish(event);
   }
 
   // ---- evaluation
@@ -315,16 +216,10 @@ export class Coordinator {
     if (!this.evaluation?.done) return;
     const { version } = this.progress;
     const { loss, tokens, correct } = sumStats(this.evaluation.results);
-    const seconds = (this.now - this.evaluation.startedAt) / 1000;
+    const seconds = (this.decisions.now - this.evaluation.startedAt) / 1000;
     const mean = tokens > 0 ? loss / tokens : NaN;
-    this.publish({
-      kind: 'evaluated',
-      version,
-      loss: mean,
-      accuracy: tokens > 0 ? correct / tokens : 0,
-      tokens,
-      seconds,
-    });
+    const accuracy = tokens > 0 ? correct / tokens : 0;
+    this.decisions.publish({ kind: 'evaluated', version, loss: mean, accuracy, tokens, seconds });
     if (mean < (this.progress.best?.loss ?? Infinity)) {
       this.progress = { ...this.progress, best: { step: version, loss: mean } };
     }
@@ -334,109 +229,26 @@ export class Coordinator {
 
   private endEvaluation(loss: number | null): void {
     this.evaluation = undefined;
-    this.checkpoint?.evaluated(this.progress, loss);
+    this.saving.evaluated(this.progress, loss);
   }
 
-  // ---- checkpoints and the end
-
-  private snapshot(evaluationDue: boolean): void {
-    const { progress } = this;
-    this.checkpoint = new PendingCheckpoint(progress, this.options.reducers, evaluationDue);
-    this.actions.push({ type: 'snapshot', progress });
-    this.publish({ kind: 'checkpointStarted', step: progress.version });
-  }
-
-  private tryPublish(): void {
-    if (!this.checkpoint?.takeReady()) return;
-    const { progress, validationLoss } = this.checkpoint;
-    this.actions.push({ type: 'publish', progress, validationLoss });
-  }
+  // ---- the end
 
   private tryFinish(): void {
     if (this.stopping && !this.finishing && this.sessions.ready().length === 0) this.finishing = 'stopped';
     if (this.stopping && this.evaluation) {
       this.endEvaluation(null);
       this.finishing = 'stopped';
-      this.tryPublish();
+      this.saving.tryPublish();
     }
-    if (!this.finishing || this.checkpoint) return;
-    if (this.savedVersion !== this.progress.version && this.progress.version > 0 && !this.unsaved) {
-      this.snapshot(false);
+    if (!this.finishing || this.saving.isBusy) return;
+    const { version } = this.progress;
+    if (!this.saving.isSaved(version) && version > 0 && !this.unsaved) {
+      this.saving.begin(this.progress, false);
       return;
     }
     this.finished = true;
-    for (const { id } of this.sessions.all()) {
-      this.actions.push({
-        type: 'dismiss',
-        session: id,
-        reason: `the run is ${this.finishing}`,
-        outcome: 'finished',
-      });
-    }
-    this.actions.push({ type: 'finish', reason: this.finishing, saved: !this.unsaved });
-  }
-
-  // ---- time
-
-  private tick(): void {
-    const { intervalMs, timeoutMs } = this.options.heartbeat;
-    const stalled = this.now - (this.lastTickAt ?? this.now) - intervalMs;
-    if (stalled > timeoutMs / 2) this.sessions.forgive(stalled);
-    this.lastTickAt = this.now;
-    for (const { id } of this.sessions.silentSince(this.now - timeoutMs)) {
-      const reason = `silent for ${timeoutMs} ms`;
-      this.actions.push({ type: 'dismiss', session: id, reason, outcome: 'lost' });
-      this.end(id, 'silent', reason);
-    }
-    this.expireLeases();
-    this.recallStalled();
-    if (this.statusReports.isDue(this.now)) this.publishStatus();
-  }
-
-  private expireLeases(): void {
-    this.evaluation?.expire(this.now - LEASE_DEADLINE_MS);
-    for (const lease of this.book?.leased ?? []) {
-      const { start, end } = this.tree.range(lease.node);
-      const deadline = Math.max(LEASE_DEADLINE_MS, 8 * (this.millisecondsPerBatch ?? 0) * (end - start));
-      if (lease.expired || this.now - lease.issuedAt < deadline) continue;
-      this.book!.expire(lease);
-      this.publishLeaseEnd(lease, 'expired');
-    }
-  }
-
-  /** The first waiting node could be what all others wait for, and nobody has room for it: make room. */
-  private recallStalled(): void {
-    const { book } = this;
-    if (!book || this.now - this.lastCoverageAt < STALL_MS) return;
-    if (this.sessions.ready().some(({ id }) => this.canTake(id))) return;
-    const last = book.stalled();
-    if (!last) return;
-    book.endLease(last);
-    this.recall(last);
-    this.publishLeaseEnd(last, 'recalled');
-  }
-
-  // ---- telling
-
-  private publish(event: TrainingEvent): void {
-    this.actions.push({ type: 'event', event });
-  }
-
-  private publishLeaseEnd(lease: Lease, outcome: LeaseOutcome): void {
-    const worker = this.nameOf(lease.session) ?? lease.session;
-    this.publish({ kind: 'leaseEnded', worker, outcome, seconds: (this.now - lease.issuedAt) / 1000 });
-  }
-
-  private publishLeftovers(): void {
-    for (const lease of this.book?.leased ?? []) this.publishLeaseEnd(lease, 'dropped');
-  }
-
-  private publishStatus(): void {
-    const { sessions, book, tree, now } = this;
-    for (const event of this.statusReports.make(sessions.all(), book, tree, now)) this.publish(event);
-  }
-
-  private log(level: 'info' | 'warn', message: string): void {
-    this.actions.push({ type: 'log', level, message });
+    this.membership.dismissAll(`the run is ${this.finishing}`);
+    this.decisions.add({ type: 'finish', reason: this.finishing, saved: !this.unsaved });
   }
 }

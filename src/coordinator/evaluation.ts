@@ -3,6 +3,8 @@ import type { BatchStats } from '../protocol/stats.js';
 
 /** Micro-batches a worker holds at once: one to compute, one ahead. */
 const AHEAD = 2;
+/** What a micro-batch is taken to last as long as nobody has evaluated one. */
+const UNKNOWN_MS = 15_000;
 
 export class Evaluation {
   private waiting: number[];
@@ -10,6 +12,8 @@ export class Evaluation {
   private readonly held = new Map<string, Map<number, { readonly since: number; expired: boolean }>>();
   private readonly finished: (BatchStats | undefined)[];
   private left: number;
+  /** What the finished ones took together. */
+  private finishedMs = 0;
 
   /** @param startedAt ms */
   constructor(
@@ -41,22 +45,30 @@ export class Evaluation {
     return index;
   }
 
-  /** Lets others try what was taken before `deadline`; whoever is first wins. */
-  expire(deadline: number): void {
+  /** Lets others try what takes twice as long as those before it; whoever is first wins. */
+  expire(now: number): void {
+    const finished = this.finished.length - this.left;
+    const deadlineMs = 2 * (finished > 0 ? this.finishedMs / finished : UNKNOWN_MS);
     for (const held of this.held.values()) {
       for (const [index, lease] of held) {
-        if (lease.expired || lease.since >= deadline) continue;
+        if (lease.expired || now - lease.since <= deadlineMs) continue;
         lease.expired = true;
         this.waiting.push(index);
       }
     }
   }
 
-  finish(index: number, stats: BatchStats): void {
-    for (const held of this.held.values()) held.delete(index);
+  finish(index: number, stats: BatchStats, now: number): void {
+    const since: number[] = [];
+    for (const held of this.held.values()) {
+      const lease = held.get(index);
+      if (lease) since.push(lease.since);
+      held.delete(index);
+    }
     this.waiting = this.waiting.filter((waiting) => waiting !== index);
     if (index >= this.finished.length || this.finished[index]) return;
     this.finished[index] = stats;
+    this.finishedMs += now - Math.max(this.startedAt, ...since);
     this.left--;
   }
 

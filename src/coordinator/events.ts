@@ -97,5 +97,5 @@ export type CoordinatorAction =
   /** All slices are written and the evaluation of that version, if one was due, is known. */
   | { readonly type: 'publish'; readonly progress: Progress; readonly validationLoss: number | null }
   | { readonly type: 'event'; readonly event: TrainingEvent }
-  | { readonly type: 'log'; readonly level: 'info' | 'warn'; readonly message: string }
+  | { readonly type: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string }
   | { readonly type: 'finish'; readonly reason: 'completed' | 'stopped'; readonly saved: boolean };

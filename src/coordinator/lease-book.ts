@@ -10,9 +10,13 @@ export interface Lease {
   readonly node: TreeNode;
   readonly session: string;
   readonly issuedAt: number; // ms
+  /** When its worker could begin with it, ms; undefined while the worker has another to compute before it. */
+  startedAt: number | undefined;
   /** Its worker has told the node's losses; its gradient may still be on the way. */
   computed: boolean;
-  /** Put back into the pool because it took too long; whoever is first wins. */
+  /** How long it was computed; 0 before. */
+  computeMs: number;
+  /** Put back into the pool because it comes too late; whoever is first wins. */
   expired: boolean;
 }
 
@@ -80,7 +84,7 @@ export class LeaseBook {
    * what still waits: large subtrees first, smaller ones as the step runs out, so that a slow worker takes fewer.
    */
   take(session: string, share: number, now: number): Lease | undefined {
-    const next = this.pool.findIndex((node) => !this.leases.has(leaseKey(session, node)));
+    const next = this.pool.findIndex((node) => !this.overlaps(session, node));
     if (next < 0) return undefined;
     const work = this.served.has(session) ? this.waiting : this.tree.leaves;
     const most = Math.max(1, Math.round(work * share));
@@ -92,20 +96,53 @@ export class LeaseBook {
       this.pool.splice(next, 0, children[1]);
       node = children[0];
     }
-    const lease: Lease = { node, session, issuedAt: now, computed: false, expired: false };
+    const lease: Lease = {
+      node,
+      session,
+      issuedAt: now,
+      startedAt: undefined,
+      computed: false,
+      computeMs: 0,
+      expired: false,
+    };
     this.leases.set(leaseKey(session, node), lease);
-    const held = this.held.get(session);
-    if (held) held.push(lease);
-    else this.held.set(session, [lease]);
+    this.held.set(session, [...this.of(session), lease]);
+    this.startNext(session, now);
     return lease;
   }
 
-  /** Notes what a worker computed; false when the numbers are not the node's. */
-  computed(session: string, node: TreeNode, stats: readonly BatchStats[]): boolean {
+  /** A worker already at a part of the node, or at more than it, is no help with it. */
+  private overlaps(session: string, node: TreeNode): boolean {
+    const { start, end } = this.tree.range(node);
+    return this.of(session).some((lease) => {
+      const range = this.tree.range(lease.node);
+      return range.start < end && start < range.end;
+    });
+  }
+
+  /** The first lease that a worker has not computed is what it computes. */
+  private startNext(session: string, now: number): void {
+    const next = this.of(session).find(({ computed }) => !computed);
+    if (next) next.startedAt ??= now;
+  }
+
+  /** Notes what a worker computed, and in what time; false when the numbers are not the node's. */
+  computed(
+    session: string,
+    node: TreeNode,
+    stats: readonly BatchStats[],
+    seconds: number,
+    now: number,
+  ): boolean {
     const range = this.tree.range(node);
     if (stats.length !== size(range)) return false;
     const lease = this.leases.get(leaseKey(session, node));
-    if (lease) lease.computed = true;
+    if (lease) {
+      lease.startedAt ??= lease.issuedAt;
+      lease.computed = true;
+      lease.computeMs = seconds * 1000;
+      this.startNext(session, now);
+    }
     stats.forEach((stat, i) => {
       const leaf = range.start + i;
       const isNew = this.stats[leaf] === undefined;
@@ -130,19 +167,19 @@ export class LeaseBook {
   }
 
   /** Takes out the leases, and the waiting nodes, of which nothing is wanted any more. */
-  settle(): Lease[] {
+  settle(now: number): Lease[] {
     if (!this.unsettled) return [];
     this.unsettled = false;
     this.pool = this.pool.filter((node) => !this.isDone(node));
     const settled = [...this.leases.values()].filter((lease) => this.isDone(lease.node));
-    for (const lease of settled) this.forget(lease);
+    for (const lease of settled) this.forget(lease, now);
     return settled;
   }
 
   /** Ends a session's leases; what nobody else computes waits again, at its place from the left. */
-  release(session: string): Lease[] {
+  release(session: string, now: number): Lease[] {
     const released = [...this.of(session)];
-    for (const lease of released) this.endLease(lease);
+    for (const lease of released) this.endLease(lease, now);
     return released;
   }
 
@@ -157,37 +194,55 @@ export class LeaseBook {
     return leases.filter((lease) => lease.computed && start(lease) > this.firstWaiting).at(-1);
   }
 
-  endLease(lease: Lease): void {
-    this.forget(lease);
+  endLease(lease: Lease, now: number): void {
+    this.forget(lease, now);
     if (!lease.expired) this.requeue(lease.node);
   }
 
-  private forget(lease: Lease): void {
-    this.leases.delete(leaseKey(lease.session, lease.node));
+  private forget(lease: Lease, now: number): void {
+    const { session } = lease;
+    this.leases.delete(leaseKey(session, lease.node));
     this.held.set(
-      lease.session,
-      this.of(lease.session).filter((other) => other !== lease),
+      session,
+      this.of(session).filter((other) => other !== lease),
     );
+    this.startNext(session, now);
   }
 
-  /** Lets another worker try the same node; the lease lives on, and whoever is first wins. */
+  /** Lets other workers try the same node, or parts of it; the lease lives on, and whoever is first wins. */
   expire(lease: Lease): void {
     lease.expired = true;
     this.requeue(lease.node);
   }
 
   private requeue(node: TreeNode): void {
-    if (this.isDone(node)) return;
-    this.pool.push(node);
+    for (const rest of this.undone(node)) this.pool.push(rest);
     this.pool.sort((a, b) => this.tree.range(a).start - this.tree.range(b).start);
+  }
+
+  /** The node, or what is left of it where parts of it are done. */
+  private undone(node: TreeNode): TreeNode[] {
+    if (this.isDone(node)) return [];
+    const { start, end } = this.tree.range(node);
+    let children: readonly TreeNode[] | undefined;
+    for (let leaf = start; leaf < end && !children; leaf++)
+      if (this.isLeafDone(leaf)) children = this.tree.children(node);
+    return children ? children.flatMap((child) => this.undone(child)) : [node];
   }
 
   private isDone(node: TreeNode): boolean {
     const { start, end } = this.tree.range(node);
-    for (let leaf = start; leaf < end; leaf++) {
-      if (this.coveredBy[leaf] !== this.reducers || !this.stats[leaf]) return false;
-    }
+    for (let leaf = start; leaf < end; leaf++) if (!this.isLeafDone(leaf)) return false;
     return true;
+  }
+
+  private isLeafDone(leaf: number): boolean {
+    return this.coveredBy[leaf] === this.reducers && this.stats[leaf] !== undefined;
+  }
+
+  /** Micro-batches of a lease. */
+  sizeOf({ node }: Lease): number {
+    return size(this.tree.range(node));
   }
 }
 

@@ -1,5 +1,6 @@
-// Who is here: one session per worker process's stay, and when it was last heard of.
+// Who is here: one session per worker process's stay, when it was last heard of, and how fast it is.
 import type { PhaseSeconds, WorkerPhase } from '../protocol/messages.js';
+import { afterComputing, afterCovering, afterLosing, UNKNOWN_PACE, type Pace } from './pace.js';
 
 export interface Session {
   readonly id: string;
@@ -8,21 +9,29 @@ export interface Session {
   /** Greeted, but not attached to the reducers yet; or computing. */
   state: 'joining' | 'ready';
   lastHeard: number; // ms
-  /** Micro-batches per second, lately; undefined before the first lease is computed. */
-  speed: number | undefined;
+  pace: Pace;
   /** What its last heartbeat said it does, and how many seconds it did what. */
   phase: WorkerPhase | null;
   phaseSeconds: PhaseSeconds;
 }
 
-/** Weight of the newest lease in a worker's speed. */
-const SPEED_SMOOTHING = 0.3;
+/** What a lease is taken to last as long as nobody has computed one. */
+const UNKNOWN_LEASE_MS = 15_000;
+
+/** The ready sessions, fastest first, and what their speeds come to. */
+interface Summary {
+  readonly ready: readonly Session[];
+  /** Of those whose speed is known; undefined when none is. */
+  readonly averageSpeed: number | undefined;
+  readonly averageOverheadMs: number;
+  /** The sum of all; those whose speed is not known count as average. */
+  readonly speed: number;
+}
 
 export class Sessions {
   private readonly sessions = new Map<string, Session>();
-  /** The ready sessions and the sum of their speeds, as long as nothing changed: a decision asks for them often. */
-  private summary:
-    { readonly ready: readonly Session[]; readonly average: number; readonly speed: number } | undefined;
+  /** Kept as long as nothing changed: a decision asks for it often. */
+  private summary: Summary | undefined;
 
   add(id: string, name: string, host: string, now: number): void {
     this.sessions.set(id, {
@@ -31,7 +40,7 @@ export class Sessions {
       host,
       state: 'joining',
       lastHeard: now,
-      speed: undefined,
+      pace: UNKNOWN_PACE,
       phase: null,
       phaseSeconds: { compute: 0, push: 0, pull: 0, idle: 0 },
     });
@@ -66,35 +75,59 @@ export class Sessions {
 
   /** Notes how long a worker computed on some micro-batches. */
   computed(id: string, microBatches: number, seconds: number): void {
+    this.repace(id, (pace) => afterComputing(pace, microBatches, seconds));
+  }
+
+  /** Notes what a lease took beside being computed. */
+  covered(id: string, overheadMs: number): void {
+    this.repace(id, (pace) => afterCovering(pace, overheadMs));
+  }
+
+  /** Notes that a worker had not computed a lease after all that time. */
+  lost(id: string, microBatches: number, seconds: number): void {
+    this.repace(id, (pace) => afterLosing(pace, microBatches, seconds));
+  }
+
+  private repace(id: string, change: (pace: Pace) => Pace): void {
     const session = this.sessions.get(id);
-    if (!session || seconds <= 0) return;
-    const speed = microBatches / seconds;
-    session.speed =
-      session.speed === undefined ? speed : session.speed + SPEED_SMOOTHING * (speed - session.speed);
+    if (!session) return;
+    session.pace = change(session.pace);
     this.summary = undefined;
   }
 
   /** A worker's speed as a part of all ready workers'; one whose speed is not known yet counts as average. */
   share(id: string): number {
-    const { average, speed } = this.summarize();
-    return (this.sessions.get(id)?.speed ?? average) / speed;
+    const { averageSpeed = 1, speed } = this.summarize();
+    return (this.sessions.get(id)?.pace.speed ?? averageSpeed) / speed;
+  }
+
+  /** How long a worker is expected to take for a lease, until its gradient has arrived. */
+  expectedMs(id: string, microBatches: number): number {
+    const { averageSpeed, averageOverheadMs } = this.summarize();
+    const pace = this.sessions.get(id)?.pace ?? UNKNOWN_PACE;
+    const speed = pace.speed ?? averageSpeed;
+    if (speed === undefined) return UNKNOWN_LEASE_MS;
+    return (microBatches / speed) * 1000 + (pace.overheadMs ?? averageOverheadMs);
   }
 
   all(): Session[] {
     return [...this.sessions.values()];
   }
 
+  /** Those that may be given work, fastest first: what is left for the slow ones is less. */
   ready(): readonly Session[] {
     return this.summarize().ready;
   }
 
-  private summarize(): NonNullable<typeof this.summary> {
+  private summarize(): Summary {
     if (this.summary) return this.summary;
     const ready = this.all().filter((session) => session.state === 'ready');
-    const known = ready.flatMap(({ speed }) => speed ?? []);
-    const average = known.length > 0 ? known.reduce((sum, speed) => sum + speed, 0) / known.length : 1;
-    const speed = ready.reduce((sum, session) => sum + (session.speed ?? average), 0);
-    return (this.summary = { ready, average, speed });
+    const averageSpeed = mean(ready.flatMap(({ pace }) => pace.speed ?? []));
+    const averageOverheadMs = mean(ready.flatMap(({ pace }) => pace.overheadMs ?? [])) ?? 0;
+    const speedOf = ({ pace }: Session): number => pace.speed ?? averageSpeed ?? 1;
+    const speed = ready.reduce((sum, session) => sum + speedOf(session), 0);
+    ready.sort((a, b) => speedOf(b) - speedOf(a));
+    return (this.summary = { ready, averageSpeed, averageOverheadMs, speed });
   }
 
   /** Sessions not heard of since `deadline`. */
@@ -106,4 +139,8 @@ export class Sessions {
   forgive(stalledMs: number): void {
     for (const session of this.sessions.values()) session.lastHeard += stalledMs;
   }
+}
+
+function mean(values: readonly number[]): number | undefined {
+  return values.length > 0 ? values.reduce((sum, value) => sum + value, 0) / values.length : undefined;
 }

@@ -1,7 +1,7 @@
 // What everybody who is here does: the list of workers that metrics, the terminal and the live page show.
 import type { TrainingEvent, WorkerStatus } from '../metrics/events.js';
 import type { ReductionTree } from '../protocol/tree.js';
-import type { LeaseBook } from './lease-book.js';
+import type { Lease } from './lease-book.js';
 import type { Session } from './sessions.js';
 
 const INTERVAL_MS = 1_000;
@@ -17,7 +17,7 @@ export class StatusReports {
 
   make(
     sessions: readonly Session[],
-    book: LeaseBook | undefined,
+    leases: Iterable<Lease>,
     tree: ReductionTree,
     now: number,
   ): TrainingEvent[] {
@@ -25,30 +25,30 @@ export class StatusReports {
     const joining = sessions.filter(({ state }) => state === 'joining').length;
     return [
       { kind: 'workerStates', counts: { joining, computing: sessions.length - joining } },
-      { kind: 'workers', workers: workerStatuses(sessions, book, tree, now) },
+      { kind: 'workers', workers: workerStatuses(sessions, leases, tree, now) },
     ];
   }
 }
 
 function workerStatuses(
   sessions: readonly Session[],
-  book: LeaseBook | undefined,
+  leases: Iterable<Lease>,
   tree: ReductionTree,
   now: number,
 ): WorkerStatus[] {
-  const leases = new Map<string, WorkerStatus['leases'][number][]>(sessions.map(({ id }) => [id, []]));
-  for (const { session, node, issuedAt } of book?.leased ?? []) {
-    leases.get(session)?.push({ ...tree.range(node), seconds: (now - issuedAt) / 1000 });
+  const held = new Map<string, WorkerStatus['leases'][number][]>(sessions.map(({ id }) => [id, []]));
+  for (const { session, node, issuedAt } of leases) {
+    held.get(session)?.push({ ...tree.range(node), seconds: (now - issuedAt) / 1000 });
   }
-  return sessions.map(({ id, name, host, state, phase, phaseSeconds, speed, lastHeard }) => ({
+  return sessions.map(({ id, name, host, state, phase, phaseSeconds, pace, lastHeard }) => ({
     session: id,
     name,
     host,
     state,
     phase,
     phaseSeconds,
-    leases: leases.get(id)!,
-    microBatchesPerSecond: speed ?? null,
+    leases: held.get(id)!,
+    microBatchesPerSecond: pace.speed ?? null,
     silentSeconds: (now - lastHeard) / 1000,
   }));
 }

@@ -7,7 +7,6 @@ import type { PhaseSeconds, WorkerPhase } from '../protocol/messages.js';
 export const leaseOutcomes = [
   'covered', // every reducer has the node
   'lost', // its worker's session ended
-  'expired', // past its deadline; duplicated on another worker
   'recalled', // another attempt, or an ancestor, covered the node first
   'dropped', // the step or the term moved on
 ] as const;
@@ -125,6 +124,8 @@ export type TrainingEvent =
       readonly outcome: LeaseOutcome;
       readonly seconds: number;
     }
+  /** A lease that would come late was given to idle workers as well. */
+  | { readonly kind: 'leaseDuplicated'; readonly worker: string }
   | { readonly kind: 'workerJoined'; readonly worker: string; readonly host: string }
   /** A worker joins that computes other bits than the run's: `hardware: relaxed` allows it. */
   | { readonly kind: 'foreignWorker'; readonly worker: string; readonly host: string }

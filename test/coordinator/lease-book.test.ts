@@ -13,6 +13,8 @@ function computed(book: LeaseBook, lease: Lease): void {
     lease.session,
     lease.node,
     Array.from({ length: end - start }, () => STATS),
+    1,
+    0,
   );
 }
 
@@ -27,7 +29,7 @@ test('a computed lease makes room when all that is left of it waits or has expir
   assert.equal(book.stalled(), undefined, 'the leftmost quarter is being computed');
   computed(book, helped);
   book.covered([0, 1]);
-  book.settle();
+  book.settle(0);
   assert.equal(book.stalled(), stuck, 'the second quarter waits, and the hung lease starts left of it');
 });
 
@@ -35,6 +37,6 @@ test('a lease that is still being computed makes no room', () => {
   const book = new LeaseBook(tree, 1);
   const lost = book.take('lost', 0.5, 0)!;
   book.take('busy', 0.5, 0);
-  book.endLease(lost);
+  book.endLease(lost, 0);
   assert.equal(book.stalled(), undefined);
 });

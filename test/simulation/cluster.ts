@@ -28,7 +28,7 @@ export class Cluster {
   private term = 0;
   private hasEnded = false;
   private calm = false;
-  leasesExpired = 0;
+  leasesDuplicated = 0;
   /** Bits of the parameters of every version that was saved. */
   readonly versions: string[] = [];
 
@@ -136,7 +136,7 @@ export class Cluster {
       committed: (step) => this.committed(step),
       published: (saved) => this.published(saved),
       finished: () => (this.hasEnded = true),
-      leaseExpired: () => this.leasesExpired++,
+      leaseDuplicated: () => this.leasesDuplicated++,
     });
     for (let i = 0; i < count; i++) this.join();
   }

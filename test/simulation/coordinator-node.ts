@@ -25,7 +25,7 @@ export interface CoordinatorSurroundings {
   committed(step: number): void;
   published(saved: Saved): void;
   finished(): void;
-  leaseExpired(): void;
+  leaseDuplicated(): void;
 }
 
 export class CoordinatorNode {
@@ -145,8 +145,7 @@ export class CoordinatorNode {
         this.around.finished();
         break;
       case 'event':
-        if (action.event.kind === 'leaseEnded' && action.event.outcome === 'expired')
-          this.around.leaseExpired();
+        if (action.event.kind === 'leaseDuplicated') this.around.leaseDuplicated();
         break;
       case 'heartbeat':
       case 'log':

@@ -16,6 +16,7 @@ function stateOf({ progress, parameters, moment1, moment2 }: Saved): unknown {
 }
 
 test('any run, whatever happens in it, trains the bits of one undisturbed worker', () => {
+  let duplicated = 0;
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
     try {
       const scenario = randomScenario(seed);
@@ -23,11 +24,11 @@ test('any run, whatever happens in it, trains the bits of one undisturbed worker
       const expected = reference.run();
       const cluster = new Cluster(scenario, reference.versions);
       assert.deepEqual(stateOf(cluster.run()), stateOf(expected));
-      if (scenario.troubledEvents === 0)
-        assert.equal(cluster.leasesExpired, 0, 'no lease has to be repeated');
+      duplicated += cluster.leasesDuplicated;
     } catch (error) {
       const message = `seed ${seed} fails (LOCKSTEP_SEED=${seed} runs it alone): ${messageOf(error)}`;
       throw new Error(message, { cause: error });
     }
   }
+  if (SEEDS > 1) assert.ok(duplicated > 0, 'what stragglers hold is computed twice');
 });

@@ -1,4 +1,4 @@
-// Leases by how they ended, and how long they lasted.
+// Leases by how they ended, how long they lasted, and how many were given to a second worker.
 
 import { Counter, Histogram, type Registry } from 'prom-client';
 import { durationBuckets } from './family.js';
@@ -18,7 +18,13 @@ export function leases(registry: Registry): (event: TrainingEvent) => void {
     buckets: durationBuckets,
     registers: [registry],
   });
+  const duplicated = new Counter({
+    name: 'lockstep_leases_duplicated_total',
+    help: 'Leases that would have come late and were given to idle workers as well.',
+    registers: [registry],
+  });
   return (event) => {
+    if (event.kind === 'leaseDuplicated') duplicated.inc();
     if (event.kind !== 'leaseEnded') return;
     ended.inc({ outcome: event.outcome });
     if (event.outcome === 'covered') duration.observe(event.seconds);

@@ -1,0 +1,107 @@
+// Who takes part: workers are greeted, admitted if they compute the run's bits, and gone when they leave or fall
+// silent. What they hold is not its business: whoever leased it out is told when a session ends.
+import type { LeaveReason } from '../metrics/events.js';
+import type { Decisions } from './decisions.js';
+import type { CoordinatorEvent, CoordinatorOptions } from './events.js';
+import type { Session, Sessions } from './sessions.js';
+
+export interface MembershipHandlers {
+  /** A session ends; it is still known. */
+  ending(session: string): void;
+  /** Somebody came or went. */
+  changed(): void;
+}
+
+export class Membership {
+  private lastTickAt: number | undefined;
+
+  constructor(
+    private readonly options: Pick<CoordinatorOptions, 'hardware' | 'heartbeat'>,
+    private readonly sessions: Sessions,
+    private readonly decisions: Decisions,
+    /** What the run's workers compute with; null before the first of them. */
+    public fingerprint: string | null,
+    private readonly handlers: MembershipHandlers,
+  ) {}
+
+  greet(id: string, name: string, host: string): void {
+    this.sessions.add(id, name, host, this.decisions.now);
+    this.decisions.add({ type: 'welcome', session: id });
+  }
+
+  admit(id: string, fingerprint: string): void {
+    const session = this.touch(id);
+    if (!session) return;
+    this.fingerprint ??= fingerprint;
+    if (this.fingerprint !== fingerprint) {
+      const difference = `${nameOf(session)} computes other bits: ${fingerprint}; the run's workers have ${this.fingerprint}`;
+      if (this.options.hardware === 'strict') {
+        return this.dismiss(id, 'refused', `${difference}. Set "hardware: relaxed" to allow it`);
+      }
+      this.decisions.log('warn', difference);
+      this.decisions.publish({ kind: 'foreignWorker', ...identityOf(session) });
+    }
+    this.sessions.admit(session);
+    this.decisions.publish({ kind: 'workerJoined', ...identityOf(session) });
+    this.handlers.changed();
+    this.decisions.log('info', `${nameOf(session)} joined`);
+  }
+
+  /** Notes that a worker was heard. */
+  touch(id: string): Session | undefined {
+    const session = this.sessions.get(id);
+    if (session) session.lastHeard = this.decisions.now;
+    return session;
+  }
+
+  heartbeat(event: CoordinatorEvent & { type: 'heartbeat' }): void {
+    const { session, sequence } = event;
+    if (!this.sessions.beat(event, this.decisions.now)) return;
+    this.decisions.add({ type: 'heartbeat', session, echo: sequence });
+  }
+
+  /** Ends a session for what its worker did: it is told, and stays away. */
+  dismiss(id: string, reason: LeaveReason, detail: string): void {
+    this.decisions.add({ type: 'dismiss', session: id, reason: detail, outcome: 'refused' });
+    this.end(id, reason, detail);
+  }
+
+  end(id: string, reason: LeaveReason, detail: string): void {
+    const session = this.sessions.get(id);
+    if (!session) return;
+    this.handlers.ending(id);
+    this.sessions.remove(id);
+    this.decisions.publish({ kind: 'workerLeft', ...identityOf(session), reason, detail });
+    this.handlers.changed();
+    this.decisions.log(reason === 'finished' ? 'info' : 'warn', `${nameOf(session)} left: ${detail}`);
+  }
+
+  /** Ends the sessions of those not heard of for too long; a tick that comes late forgives them our own silence. */
+  tick(): void {
+    const { intervalMs, timeoutMs } = this.options.heartbeat;
+    const { now } = this.decisions;
+    const stalled = now - (this.lastTickAt ?? now) - intervalMs;
+    if (stalled > timeoutMs / 2) this.sessions.forgive(stalled);
+    this.lastTickAt = now;
+    for (const { id } of this.sessions.silentSince(now - timeoutMs)) {
+      const reason = `silent for ${timeoutMs} ms`;
+      this.decisions.add({ type: 'dismiss', session: id, reason, outcome: 'lost' });
+      this.end(id, 'silent', reason);
+    }
+  }
+
+  /** The run is over. */
+  dismissAll(reason: string): void {
+    for (const { id } of this.sessions.all()) {
+      this.decisions.add({ type: 'dismiss', session: id, reason, outcome: 'finished' });
+    }
+  }
+}
+
+function nameOf({ name, host }: Session): string {
+  return `${name} on ${host}`;
+}
+
+function identityOf({ name: worker, host }: Session): { worker: string; host: string } {
+  return { worker, host };
+}
