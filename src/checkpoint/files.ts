@@ -1,9 +1,6 @@
-// Positional reads and writes of float32 vectors, and files that are on disk when the call returns.
+// Positional reads and writes of float32 vectors in files of this machine.
 
-import { randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
-import { link, open, rm, type FileHandle } from 'node:fs/promises';
-import path from 'node:path';
+import { open, type FileHandle } from 'node:fs/promises';
 import { assert } from '../util/errors.js';
 
 /** Bytes per read or write call: large enough to stream, small enough to leave the thread pool to others. */
@@ -14,7 +11,8 @@ assert(
   'float32 files are little-endian, so must be the machine',
 );
 
-function bytesOf(values: Float32Array): Uint8Array {
+/** The bytes of a float32 vector, which may lie on a SharedArrayBuffer. */
+export function bytesOf(values: Float32Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
@@ -29,11 +27,6 @@ export async function readFully(handle: FileHandle, bytes: Uint8Array, position:
   }
 }
 
-/** Reads `values.length` float32 values from byte `position`. `values` may lie on a SharedArrayBuffer. */
-export function readSlice(handle: FileHandle, position: number, values: Float32Array): Promise<void> {
-  return readFully(handle, bytesOf(values), position);
-}
-
 async function writeFully(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   let done = 0;
   while (done < bytes.byteLength) {
@@ -44,7 +37,7 @@ async function writeFully(handle: FileHandle, bytes: Uint8Array, position: numbe
 
 /**
  * Writes `values` (may lie on a SharedArrayBuffer; must not change until the promise settles) at byte `position`
- * of an existing file. Any thread may call it, slices in any order. It does not sync: finishing the checkpoint does.
+ * of an existing file. Any thread may call it, slices in any order. It does not sync: sealing the file does.
  */
 export async function writeSlice(file: string, position: number, values: Float32Array): Promise<void> {
   const handle = await open(file, 'r+');
@@ -52,48 +45,5 @@ export async function writeSlice(file: string, position: number, values: Float32
     await writeFully(handle, bytesOf(values), position);
   } finally {
     await handle.close();
-  }
-}
-
-/** Creates `file` (EEXIST if there is one), writes it, and returns when its bytes are on disk. */
-export async function createFile(file: string, data: string | Uint8Array): Promise<void> {
-  const handle = await open(file, 'wx');
-  try {
-    await handle.writeFile(data);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Returns when everything written to `target` so far, by any process of this host, is on disk. Also for directories. */
-export async function syncPath(target: string): Promise<void> {
-  const handle = await open(target, constants.O_RDONLY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/**
- * Creates `file` with all of `data` or not at all, also when the process or the machine stops in between. Returns false when
- * there is one already. Where storage has no hard links, a stop in between can leave a part.
- */
-export async function publishFile(file: string, data: string): Promise<boolean> {
-  const temporary = `${file}.${randomUUID()}.tmp`;
-  await createFile(temporary, data);
-  try {
-    await link(temporary, file).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'EEXIST') throw error;
-      return createFile(file, data);
-    });
-    await syncPath(path.dirname(file));
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
-  } finally {
-    await rm(temporary, { force: true });
   }
 }

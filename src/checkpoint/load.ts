@@ -1,13 +1,14 @@
-// Reads a checkpoint back into flat vectors, after every sum and the layout have been checked.
+// Reads a checkpoint back into flat vectors. Every file is summed while it is read, so that one pass reads and checks.
 
-import path from 'node:path';
 import { UserError, assert } from '../util/errors.js';
+import { nameOf, type Folder } from './folder.js';
+import { SummedFile, hashBytes } from './hash.js';
 import type { TensorLayout } from './layout.js';
-import { MODEL_FILE, OPTIMIZER_FILE } from './names.js';
+import { inspectManifest, type Manifest } from './manifest.js';
+import { MODEL_FILE, OPTIMIZER_FILE, STATE_FILE } from './names.js';
 import { optimizerTensors } from './optimizer-layout.js';
 import { SafetensorsFile } from './safetensors.js';
-import { readState, type CheckpointState } from './state.js';
-import { verifyCheckpoint } from './verify.js';
+import { parseState, type CheckpointState } from './state.js';
 
 /** Where a checkpoint is read to; each may lie on a SharedArrayBuffer. */
 export interface TrainingVectors {
@@ -37,30 +38,90 @@ function checkTensors(file: SafetensorsFile, expected: readonly Expected[]): voi
     throw new UserError('CHECKPOINT_MISMATCH', `${file.path}: this model has no tensor ${extra.name}`);
 }
 
+/** A checkpoint whose manifest is valid, and whose files are compared with it as they are read. */
+export class CheckpointReader {
+  private constructor(
+    readonly folder: Folder,
+    private readonly manifest: Manifest,
+  ) {}
+
+  /** Throws UserError CHECKPOINT_BAD. */
+  static async open(folder: Folder): Promise<CheckpointReader> {
+    const found = await inspectManifest(folder);
+    if (found.status === 'valid') return new CheckpointReader(folder, found.manifest);
+    throw bad(folder, found.problem);
+  }
+
+  /** All bytes of a small file. Throws UserError CHECKPOINT_BAD. */
+  async read(name: string): Promise<Uint8Array> {
+    const bytes = await this.folder.read(name);
+    if (bytes === null) throw bad(this.folder, `${name} is missing`);
+    this.checkSum(name, hashBytes(bytes));
+    return bytes;
+  }
+
+  /** Throws UserError CHECKPOINT_BAD. */
+  async state(): Promise<CheckpointState> {
+    const text = new TextDecoder().decode(await this.read(STATE_FILE));
+    const state = parseState(text, nameOf(this.folder, STATE_FILE));
+    if (state.step === this.manifest.step) return state;
+    throw bad(
+      this.folder,
+      `${STATE_FILE} is of step ${state.step}, the manifest of step ${this.manifest.step}`,
+    );
+  }
+
+  /**
+   * Lets `use` read a safetensors file; what it read is right once the promise resolves.
+   * Throws UserError CHECKPOINT_BAD when the file has another sum, also when `use` failed on what it found there.
+   */
+  async readTensors(name: string, use: (tensors: SafetensorsFile) => Promise<void>): Promise<void> {
+    const file = new SummedFile(await this.folder.open(name));
+    try {
+      const used = SafetensorsFile.read(file, nameOf(this.folder, name)).then(use);
+      await used.catch(() => {}); // damage is what failed it, if there is damage
+      this.checkSum(name, await file.sum());
+      await used;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Compares the sums of the files that nobody has read. Throws UserError CHECKPOINT_BAD. */
+  async readRest(read: readonly string[]): Promise<void> {
+    for (const { name } of this.manifest.files) if (!read.includes(name)) await this.read(name);
+  }
+
+  private checkSum(name: string, sum: string): void {
+    const expected = this.manifest.files.find((file) => file.name === name)?.sha256;
+    if (sum === expected) return;
+    throw bad(this.folder, `${name} has SHA-256 ${sum}, expected ${expected ?? 'it to be in the manifest'}`);
+  }
+}
+
+function bad(folder: Folder, problem: string): UserError {
+  return new UserError('CHECKPOINT_BAD', `${folder.url} is not a valid checkpoint: ${problem}`);
+}
+
 async function readParts(
-  file: string,
+  tensors: SafetensorsFile,
   expected: readonly Expected[],
   parts: readonly Float32Array[],
 ): Promise<void> {
-  const tensors = await SafetensorsFile.open(file);
-  try {
-    checkTensors(tensors, expected);
-    let offset = 0;
-    for (const part of parts) {
-      await tensors.readFlat(offset, part);
-      offset += part.byteLength;
-    }
-  } finally {
-    await tensors.close();
+  checkTensors(tensors, expected);
+  let offset = 0;
+  for (const part of parts) {
+    await tensors.readFlat(offset, part);
+    offset += part.byteLength;
   }
 }
 
 /**
- * Loads the checkpoint at `directory`. `check` sees its state before any tensor is read and may throw.
- * Throws UserError CHECKPOINT_BAD (a file is missing or has another sum) or CHECKPOINT_MISMATCH (of another model).
+ * Loads the checkpoint in `folder`. `check` sees its state before any tensor is read and may throw. When it fails, the
+ * vectors hold anything. Throws UserError CHECKPOINT_BAD (a file is missing or has another sum) or CHECKPOINT_MISMATCH.
  */
 export async function loadCheckpoint(
-  directory: string,
+  folder: Folder,
   layout: TensorLayout,
   into: TrainingVectors,
   check: (state: CheckpointState) => void = () => {},
@@ -70,11 +131,13 @@ export async function loadCheckpoint(
   for (const moment of [moment1, moment2]) {
     assert(moment.length === layout.trainable, `room for ${layout.trainable} moments, got ${moment.length}`);
   }
-  const { problems } = await verifyCheckpoint(directory);
-  if (problems.length > 0) throw new UserError('CHECKPOINT_BAD', `${directory}: ${problems.join('; ')}`);
-  const state = await readState(directory);
+  const checkpoint = await CheckpointReader.open(folder);
+  const state = await checkpoint.state();
+  await checkpoint.readRest([MODEL_FILE, OPTIMIZER_FILE, STATE_FILE]);
   check(state);
-  await readParts(path.join(directory, MODEL_FILE), layout.tensors, [parameters]);
-  await readParts(path.join(directory, OPTIMIZER_FILE), optimizerTensors(layout), [moment1, moment2]);
+  await checkpoint.readTensors(MODEL_FILE, (tensors) => readParts(tensors, layout.tensors, [parameters]));
+  await checkpoint.readTensors(OPTIMIZER_FILE, (tensors) =>
+    readParts(tensors, optimizerTensors(layout), [moment1, moment2]),
+  );
   return state;
 }

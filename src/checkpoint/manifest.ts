@@ -1,12 +1,10 @@
 // manifest.json: the list of a checkpoint's files with their sizes and SHA-256 sums, written last. A directory
 // whose manifest is missing or does not hold together is no checkpoint for any reader.
 
-import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
-import path from 'node:path';
 import { z } from 'zod';
 import { jsonText } from '../util/json.js';
-import { createFile, syncPath } from './files.js';
+import { readText, type Folder } from './folder.js';
+import { hashBytes } from './hash.js';
 
 export const MANIFEST = 'manifest.json';
 const FORMAT = 'lockstep-checkpoint-1';
@@ -56,7 +54,7 @@ export function totalBytes(files: readonly ManifestFile[]): number {
 /** SHA-256 over the body, so that damage to the manifest itself is seen. */
 function digestOf({ format, step, term, files }: Manifest): string {
   const canonical = [format, step, term, files.map(({ name, bytes, sha256 }) => [name, bytes, sha256])];
-  return createHash('sha256').update(JSON.stringify(canonical)).digest('hex');
+  return hashBytes(JSON.stringify(canonical));
 }
 
 /** The text of manifest.json. */
@@ -90,47 +88,23 @@ export function decodeManifest(text: string): ManifestResult {
   return { status: 'valid', manifest };
 }
 
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
-}
-
 /** The first file of the manifest that is missing or has another size, as a sentence; null when all fit. */
-async function sizeProblem(directory: string, files: readonly ManifestFile[]): Promise<string | null> {
+async function sizeProblem(folder: Folder, files: readonly ManifestFile[]): Promise<string | null> {
+  const found = new Map((await folder.list()).map((entry) => [entry.name, entry.bytes]));
   for (const { name, bytes } of files) {
-    try {
-      const { size } = await stat(path.join(directory, name));
-      if (size !== bytes) return `${name} has ${size} bytes, expected ${bytes}`;
-    } catch (error) {
-      if (isMissing(error)) return `${name} is missing`;
-      throw error;
-    }
+    const size = found.get(name);
+    if (size === undefined || size === null) return `${name} is missing`;
+    if (size !== bytes) return `${name} has ${size} bytes, expected ${bytes}`;
   }
   return null;
 }
 
-/** Reads a directory's manifest and compares the files' sizes with it, not their sums. */
-export async function inspectManifest(directory: string): Promise<ManifestResult> {
-  let text: string;
-  try {
-    text = await readFile(path.join(directory, MANIFEST), 'utf8');
-  } catch (error) {
-    if (isMissing(error)) return { status: 'torn', problem: `it has no ${MANIFEST}` };
-    throw error;
-  }
+/** Reads a folder's manifest and compares the files' sizes with it, not their sums. */
+export async function inspectManifest(folder: Folder): Promise<ManifestResult> {
+  const text = await readText(folder, MANIFEST);
+  if (text === null) return { status: 'torn', problem: `it has no ${MANIFEST}` };
   const result = decodeManifest(text);
   if (result.status !== 'valid') return result;
-  const problem = await sizeProblem(directory, result.manifest.files);
+  const problem = await sizeProblem(folder, result.manifest.files);
   return problem === null ? result : { status: 'bad', problem };
-}
-
-/** Writes manifest.json, after which the directory is a checkpoint: every file must already be on disk. */
-export async function writeManifest(
-  directory: string,
-  step: number,
-  term: number,
-  files: readonly ManifestFile[],
-): Promise<void> {
-  await syncPath(directory);
-  await createFile(path.join(directory, MANIFEST), encodeManifest(step, term, files));
-  await syncPath(directory);
 }

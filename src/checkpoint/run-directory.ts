@@ -1,34 +1,31 @@
-// What lies where in a run's directory, the run's identity, and which model a path given by a user means.
+// What lies where in a run, the run's identity, and which model a folder given by a user means.
 
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../util/errors.js';
-import { pathExists } from '../util/exists.js';
-import { publishFile } from './files.js';
+import { DiskFolder } from './disk-folder.js';
+import { nameOf, readText, type Folder } from './folder.js';
 import { listCheckpoints } from './list.js';
 import { MODEL_FILE } from './names.js';
 
-/** The paths of runs/NAME. Creates nothing. */
+/** The folder of a run's checkpoints in its storage. */
+export const CHECKPOINTS = 'checkpoints';
+
+/** What a run consists of. Creates nothing. */
 export class RunDirectory {
+  /** The run's folder on this machine: its metrics, and all else by default. */
   readonly path: string;
+  /** Where its identity, its terms and its checkpoints are stored. */
+  readonly storage: Folder;
 
-  constructor(directory: string) {
+  constructor(directory: string, storage: Folder = new DiskFolder(directory)) {
     this.path = path.resolve(directory);
+    this.storage = storage;
   }
 
-  /** The run's identity; written once. */
-  get identityFile(): string {
-    return path.join(this.path, 'run.json');
-  }
-
-  get checkpoints(): string {
-    return path.join(this.path, 'checkpoints');
-  }
-
-  get terms(): string {
-    return path.join(this.path, 'terms');
+  get checkpoints(): Folder {
+    return this.storage.at(CHECKPOINTS);
   }
 
   get metricsLog(): string {
@@ -36,35 +33,37 @@ export class RunDirectory {
   }
 }
 
+/** Holds the run's identity; written once. */
+const IDENTITY_FILE = 'run.json';
 const identitySchema = z.object({ runId: z.uuid() });
 
 /**
- * The run's id: random, made by the first caller, the same for all later ones. Creates the directory when missing.
+ * The run's id: random, made by the first caller, the same for all later ones. Makes the folder when missing.
  * Throws UserError RUN_INVALID when run.json is not what an earlier call wrote.
  */
-export async function runIdentity(run: RunDirectory): Promise<{ readonly runId: string }> {
-  await mkdir(run.path, { recursive: true });
-  const text = await readFile(run.identityFile, 'utf8').catch(async (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error;
-    await publishFile(run.identityFile, `${JSON.stringify({ runId: randomUUID() })}\n`);
-    return readFile(run.identityFile, 'utf8');
-  });
+export async function runIdentity(storage: Folder): Promise<{ readonly runId: string }> {
+  let text = await readText(storage, IDENTITY_FILE);
+  if (text === null) {
+    await storage.make();
+    await storage.create(IDENTITY_FILE, `${JSON.stringify({ runId: randomUUID() })}\n`);
+    text = await readText(storage, IDENTITY_FILE);
+  }
   try {
-    return identitySchema.parse(JSON.parse(text));
+    return identitySchema.parse(JSON.parse(text ?? ''));
   } catch (error) {
-    const message = `${run.identityFile} does not hold a run's id: restore it, or choose another run directory`;
+    const message = `${nameOf(storage, IDENTITY_FILE)} does not hold a run's id: restore it, or choose another run directory`;
     throw new UserError('RUN_INVALID', message, { cause: error });
   }
 }
 
 /**
- * The model directory that `given` means: itself when it holds model.safetensors (a checkpoint, or any Hugging Face
+ * The model that `given` means: itself when it holds model.safetensors (a checkpoint, or any Hugging Face
  * model), otherwise the newest checkpoint of the run it is. Throws UserError MODEL_NOT_FOUND.
  */
-export async function resolveModelDirectory(given: string): Promise<string> {
-  if (await pathExists(path.join(given, MODEL_FILE))) return given;
-  const [newest] = await listCheckpoints(new RunDirectory(given).checkpoints);
-  if (newest !== undefined) return newest.directory;
+export async function resolveModel(given: Folder): Promise<Folder> {
+  if ((await given.list()).some(({ name }) => name === MODEL_FILE)) return given;
+  const [newest] = await listCheckpoints(given.at(CHECKPOINTS));
+  if (newest !== undefined) return newest.folder;
   const expected = 'a run with a finished checkpoint, or a directory with model.safetensors';
-  throw new UserError('MODEL_NOT_FOUND', `${given}: expected ${expected}`);
+  throw new UserError('MODEL_NOT_FOUND', `${given.url}: expected ${expected}`);
 }

@@ -1,8 +1,8 @@
-// safetensors files on disk: open and read tensors by name, create one ahead of its data.
+// safetensors files: open and read tensors by name, create one ahead of its data.
 
-import { open, type FileHandle } from 'node:fs/promises';
 import { UserError, assert, messageOf } from '../util/errors.js';
-import { readFully, readSlice } from './files.js';
+import { bytesOf } from './files.js';
+import { nameOf, type Folder, type OpenFile } from './folder.js';
 import { widen } from './half.js';
 import {
   decodeHeader,
@@ -19,29 +19,34 @@ function elements(tensor: TensorInfo): number {
 /** An open file whose header is valid. Reads are by position, so they may overlap. */
 export class SafetensorsFile {
   private constructor(
+    /** As messages name it. */
     readonly path: string,
     readonly header: SafetensorsHeader,
-    private readonly handle: FileHandle,
+    private readonly file: OpenFile,
   ) {}
 
   /** Throws UserError SAFETENSORS_INVALID (what is wrong), or SAFETENSORS_MISSING when it cannot be opened. */
-  static async open(path: string): Promise<SafetensorsFile> {
-    const handle = await open(path, 'r').catch((error: unknown) => {
+  static async open(folder: Folder, name: string): Promise<SafetensorsFile> {
+    const path = nameOf(folder, name);
+    const file = await folder.open(name).catch((error: unknown) => {
       throw new UserError('SAFETENSORS_MISSING', `cannot open ${path}: ${messageOf(error)}`, {
         cause: error,
       });
     });
-    try {
-      const { size } = await handle.stat();
-      const prefix = new Uint8Array(Math.min(8, size));
-      await readFully(handle, prefix, 0);
-      const json = new Uint8Array(headerLength(prefix, size, path));
-      await readFully(handle, json, 8);
-      return new SafetensorsFile(path, decodeHeader(json, size, path), handle);
-    } catch (error) {
-      await handle.close();
+    return SafetensorsFile.read(file, path).catch(async (error: unknown) => {
+      await file.close();
       throw error;
-    }
+    });
+  }
+
+  /** Reads the header of an open file; `path` names it in messages. Throws UserError SAFETENSORS_INVALID. */
+  static async read(file: OpenFile, path: string): Promise<SafetensorsFile> {
+    const { bytes } = file;
+    const prefix = new Uint8Array(Math.min(8, bytes));
+    await file.read(prefix, 0);
+    const json = new Uint8Array(headerLength(prefix, bytes, path));
+    await file.read(json, 8);
+    return new SafetensorsFile(path, decodeHeader(json, bytes, path), file);
   }
 
   /** The tensor of that name; throws UserError SAFETENSORS_TENSOR_MISSING. */
@@ -66,11 +71,11 @@ export class SafetensorsFile {
     );
     const position = this.header.dataOffset + tensor.begin;
     if (tensor.dtype === 'F32') {
-      await readSlice(this.handle, position, values);
+      await this.file.read(bytesOf(values), position);
       return values;
     }
     const bytes = new Uint8Array(tensor.end - tensor.begin);
-    await readFully(this.handle, bytes, position);
+    await this.file.read(bytes, position);
     if (!widen(tensor.dtype, bytes, values)) {
       throw new UserError(
         'SAFETENSORS_DTYPE',
@@ -82,30 +87,28 @@ export class SafetensorsFile {
 
   /** Reads float32 values from byte `offset` of the data section, across the bounds of tensors. */
   readFlat(offset: number, into: Float32Array): Promise<void> {
-    return readSlice(this.handle, this.header.dataOffset + offset, into);
+    return this.file.read(bytesOf(into), this.header.dataOffset + offset);
   }
 
   close(): Promise<void> {
-    return this.handle.close();
+    return this.file.close();
   }
 }
 
-/**
- * Creates `path` (EEXIST if there is one) for float32 tensors in the given order: header, then zeros to its full size.
- * Returns where its data section starts, in bytes.
- */
+/** Where the values of a file are written: the path, and the byte at which its data section starts. */
+export interface TensorFile {
+  readonly path: string;
+  readonly dataOffset: number;
+}
+
+/** Allocates a file for float32 tensors in the given order: header, then zeros to its full size. */
 export async function createSafetensors(
-  path: string,
+  folder: Folder,
+  name: string,
   tensors: readonly { readonly name: string; readonly shape: readonly number[] }[],
-): Promise<number> {
+): Promise<TensorFile> {
   const header = encodeHeader(tensors);
   const size = tensors.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 4), 0);
-  const handle = await open(path, 'wx');
-  try {
-    await handle.writeFile(header);
-    await handle.truncate(header.byteLength + size);
-  } finally {
-    await handle.close();
-  }
-  return header.byteLength;
+  const path = await folder.allocate(name, header, header.byteLength + size);
+  return { path, dataOffset: header.byteLength };
 }

@@ -1,9 +1,8 @@
 // state.json of a checkpoint: everything a resume needs beside the tensors.
 
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { z } from 'zod';
 import { UserError, messageOf } from '../util/errors.js';
+import { nameOf, readText, type Folder } from './folder.js';
 import { STATE_FILE } from './names.js';
 
 const count = z.int().nonnegative();
@@ -52,7 +51,10 @@ export function parseState(text: string, file: string): CheckpointState {
   }
 }
 
-export async function readState(directory: string): Promise<CheckpointState> {
-  const file = path.join(directory, STATE_FILE);
-  return parseState(await readFile(file, 'utf8'), file);
+/** The state of the checkpoint in `folder`; throws UserError CHECKPOINT_BAD. */
+export async function readState(folder: Folder): Promise<CheckpointState> {
+  const file = nameOf(folder, STATE_FILE);
+  const text = await readText(folder, STATE_FILE);
+  if (text === null) throw new UserError('CHECKPOINT_BAD', `${file} is missing`);
+  return parseState(text, file);
 }

@@ -1,29 +1,28 @@
 // The checkpoints of one run, as their owner writes and reads them. Writing has two halves: `begin` makes room, reducers
 // fill the slices they own (writeSlice, from any thread, at their own pace), `finish` makes a checkpoint of it.
 
-import { constants } from 'node:fs';
-import { copyFile, mkdir, rm, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { UserError, assert, messageOf } from '../util/errors.js';
 import { jsonText } from '../util/json.js';
-import { createFile, syncPath } from './files.js';
-import { withHasher } from './hash.js';
+import { nameOf, type Folder } from './folder.js';
+import { hashBytes } from './hash.js';
 import type { TensorLayout } from './layout.js';
-import { damagedCheckpoints, listCheckpoints, type CheckpointInfo } from './list.js';
+import { damagedCheckpoints, listCheckpoints, type CheckpointFolder, type CheckpointInfo } from './list.js';
 import { loadCheckpoint, type TrainingVectors } from './load.js';
-import { totalBytes, writeManifest, type ManifestFile } from './manifest.js';
-import { checkpointName, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, stepOfName } from './names.js';
+import { encodeManifest, MANIFEST, totalBytes, type ManifestFile } from './manifest.js';
+import { checkpointName, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE } from './names.js';
 import { optimizerTensors } from './optimizer-layout.js';
 import { removeCheckpoint, removeTornCheckpoints } from './remove.js';
 import { toDelete, type RetentionPolicy } from './retention.js';
-import { createSafetensors } from './safetensors.js';
+import { createSafetensors, type TensorFile } from './safetensors.js';
 import type { CheckpointState } from './state.js';
 
 const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json'];
 
 export interface StoreOptions {
-  /** `checkpoints/` of the run; created when missing. */
-  readonly directory: string;
+  /** `checkpoints/` of the run. */
+  readonly checkpoints: Folder;
   readonly layout: TensorLayout;
   /** Contents of config.json and generation_config.json. */
   readonly config: object;
@@ -41,9 +40,9 @@ export interface StoreOptions {
 export interface BegunCheckpoint {
   readonly step: number;
   readonly term: number;
-  readonly directory: string;
+  readonly folder: Folder;
   /** Element i of the flat parameter vector lies at `dataOffset + 4 * i`. Zeros where nothing is written. */
-  readonly model: { readonly path: string; readonly dataOffset: number };
+  readonly model: TensorFile;
   /** Moments of element i (i < layout.trainable) lie at `moment1Offset + 4 * i` and `moment2Offset + 4 * i`. */
   readonly optimizer: {
     readonly path: string;
@@ -57,64 +56,51 @@ export interface LoadedCheckpoint {
   readonly state: CheckpointState;
 }
 
-function isTaken(error: NodeJS.ErrnoException): false {
-  if (error.code !== 'EEXIST') throw error;
-  return false;
-}
-
 export class CheckpointStore {
-  /** Checkpoints whose sums were found wrong: neither listed nor counted again. */
-  private readonly bad = new Set<string>();
+  /** Checkpoints that were found damaged, by their directory: neither listed nor counted again. */
+  private readonly bad = new Map<string, CheckpointFolder>();
 
   constructor(private readonly options: StoreOptions) {}
 
   /** Valid checkpoints (by manifest and sizes; known bad ones left out), newest first. */
   async list(): Promise<CheckpointInfo[]> {
-    const all = await listCheckpoints(this.options.directory);
+    const all = await listCheckpoints(this.options.checkpoints);
     return all.filter((info) => !this.bad.has(info.directory));
   }
 
-  /** Deletes what a crash left unfinished; call once, before the first `begin`. Returns the directories. */
+  /** Deletes what a crash left unfinished; call once, before the first `begin`. Returns where they lay. */
   removeTorn(): Promise<string[]> {
-    return removeTornCheckpoints(this.options.directory);
+    return removeTornCheckpoints(this.options.checkpoints);
   }
 
-  /** Creates the directory and both tensor files at full size. Nothing is a checkpoint before `finish`. */
+  /** Makes the folder and both tensor files at full size. Nothing is a checkpoint before `finish`. */
   async begin(step: number, term: number): Promise<BegunCheckpoint> {
-    const directory = await this.createDirectory(step, term);
+    const folder = await this.makeFolder(step, term);
     try {
       const { layout } = this.options;
-      const modelPath = path.join(directory, MODEL_FILE);
-      const optimizerPath = path.join(directory, OPTIMIZER_FILE);
-      const dataOffset = await createSafetensors(modelPath, layout.tensors);
-      const moment1Offset = await createSafetensors(optimizerPath, optimizerTensors(layout));
+      const model = await createSafetensors(folder, MODEL_FILE, layout.tensors);
+      const { path, dataOffset } = await createSafetensors(folder, OPTIMIZER_FILE, optimizerTensors(layout));
       return {
         step,
         term,
-        directory,
-        model: { path: modelPath, dataOffset },
-        optimizer: {
-          path: optimizerPath,
-          moment1Offset,
-          moment2Offset: moment1Offset + 4 * layout.trainable,
-        },
+        folder,
+        model,
+        optimizer: { path, moment1Offset: dataOffset, moment2Offset: dataOffset + 4 * layout.trainable },
       };
     } catch (error) {
-      await rm(directory, { recursive: true, force: true });
+      await folder.removeAll();
       throw error;
     }
   }
 
-  private async createDirectory(step: number, term: number): Promise<string> {
-    const parent = this.options.directory;
-    await mkdir(parent, { recursive: true });
-    const plain = path.join(parent, checkpointName(step, term, false));
-    const own = path.join(parent, checkpointName(step, term, true));
-    // mkdir is the exclusive operation that network storage has, too: whoever creates the directory owns it.
-    const createdPlain = !this.options.contested && (await mkdir(plain).then(() => true, isTaken));
-    if (!createdPlain) await mkdir(own);
-    await syncPath(parent);
-    return createdPlain ? plain : own;
+  /** Whoever makes the folder owns it. */
+  private async makeFolder(step: number, term: number): Promise<Folder> {
+    const { checkpoints, contested } = this.options;
+    const plain = checkpoints.at(checkpointName(step, term, false));
+    if (!contested && (await plain.make())) return plain;
+    const own = checkpoints.at(checkpointName(step, term, true));
+    if (await own.make()) return own;
+    throw new Error(`${own.url} is there already`);
   }
 
   /**
@@ -126,71 +112,57 @@ export class CheckpointStore {
       state.step === begun.step,
       `a checkpoint of step ${begun.step}, with the state of step ${state.step}`,
     );
+    const { folder, step, term } = begun;
     let files: ManifestFile[];
     try {
-      files = await this.complete(begun.directory, state);
-      await writeManifest(begun.directory, begun.step, begun.term, files);
+      files = await this.complete(folder, state);
+      await createIn(folder, MANIFEST, encodeManifest(step, term, files));
     } catch (error) {
       await this.abandon(begun);
       throw error;
     }
-    const info = {
-      directory: begun.directory,
-      step: begun.step,
-      term: begun.term,
-      bytes: totalBytes(files),
-      validationLoss: state.validationLoss,
-    };
+    const { validationLoss } = state;
+    const info = { folder, directory: folder.url, step, term, bytes: totalBytes(files), validationLoss };
     await this.retain(info);
     return info;
   }
 
   /** Deletes a begun checkpoint that will not be finished. */
   async abandon(begun: BegunCheckpoint): Promise<void> {
-    await removeCheckpoint(begun.directory);
+    await removeCheckpoint(begun.folder);
   }
 
-  /** Writes the small files, brings all to disk and computes their sums. */
-  private async complete(directory: string, state: CheckpointState): Promise<ManifestFile[]> {
+  /** Writes the small files, and has all stored for good; gives them in the order of the manifest. */
+  private async complete(folder: Folder, state: CheckpointState): Promise<ManifestFile[]> {
     const { config, generationConfig, tokenizerDirectory } = this.options;
-    await createFile(path.join(directory, 'config.json'), jsonText(config));
-    await createFile(path.join(directory, 'generation_config.json'), jsonText(generationConfig));
-    await createFile(path.join(directory, STATE_FILE), jsonText(state));
-    for (const name of TOKENIZER_FILES) {
-      const copy = path.join(directory, name);
-      await copyFile(path.join(tokenizerDirectory, name), copy, constants.COPYFILE_EXCL);
-      await syncPath(copy);
-    }
-    const names = [
-      'config.json',
-      'generation_config.json',
-      MODEL_FILE,
-      OPTIMIZER_FILE,
-      STATE_FILE,
-      ...TOKENIZER_FILES,
-    ];
-    await syncPath(path.join(directory, MODEL_FILE));
-    await syncPath(path.join(directory, OPTIMIZER_FILE));
-    return withHasher((hash) =>
-      Promise.all(
-        names.map(async (name) => {
-          const file = path.join(directory, name);
-          return { name, bytes: (await stat(file)).size, sha256: await hash(file) };
-        }),
-      ),
+    const create = async (name: string, data: string | Uint8Array): Promise<ManifestFile> => {
+      await createIn(folder, name, data);
+      return { name, bytes: Buffer.byteLength(data), sha256: hashBytes(data) };
+    };
+    const seal = async (name: string): Promise<ManifestFile> => ({ name, ...(await folder.seal(name)) });
+    const tokenizer = TOKENIZER_FILES.map(async (name) =>
+      create(name, await readFile(path.join(tokenizerDirectory, name))),
     );
+    return allOf([
+      create('config.json', jsonText(config)),
+      create('generation_config.json', jsonText(generationConfig)),
+      seal(MODEL_FILE),
+      seal(OPTIMIZER_FILE),
+      create(STATE_FILE, jsonText(state)),
+      ...tokenizer,
+    ]);
   }
 
   /** Deletes what the policy does not keep; `newest`, just written, always stays. */
   private async retain(newest: CheckpointInfo): Promise<void> {
     try {
       // A damaged checkpoint of this step has just been written anew, from the same bits.
-      const superseded = [...this.bad].filter((bad) => stepOfName(path.basename(bad)) === newest.step);
-      const expired = toDelete(await this.list(), this.options.retention).map((info) => info.directory);
-      for (const directory of [...superseded, ...expired]) {
-        if (directory === newest.directory) continue;
-        await removeCheckpoint(directory);
-        this.bad.delete(directory);
+      const superseded = [...this.bad.values()].filter((bad) => bad.step === newest.step);
+      const expired = toDelete(await this.list(), this.options.retention);
+      for (const { folder } of [...superseded, ...expired]) {
+        if (folder.url === newest.directory) continue;
+        await removeCheckpoint(folder);
+        this.bad.delete(folder.url);
       }
     } catch (error) {
       this.options.onWarning(`could not delete an old checkpoint: ${messageOf(error)}`);
@@ -207,28 +179,39 @@ export class CheckpointStore {
     onBad: (directory: string, error: UserError) => void,
     check?: (state: CheckpointState) => void,
   ): Promise<LoadedCheckpoint | null> {
-    const { directory, layout } = this.options;
-    const damaged = await damagedCheckpoints(directory);
-    const report = (bad: string, error: UserError) => {
-      this.bad.add(bad);
-      onBad(bad, error);
+    const { checkpoints, layout } = this.options;
+    const damaged = await damagedCheckpoints(checkpoints);
+    const report = ({ folder, step }: CheckpointFolder, error: UserError): void => {
+      this.bad.set(folder.url, { folder, step });
+      onBad(folder.url, error);
     };
     for (const info of await this.list()) {
       const newer = damaged.filter(({ step }) => step > info.step);
-      for (const bad of newer.filter((one) => !this.bad.has(one.directory))) {
-        report(bad.directory, new UserError('CHECKPOINT_BAD', `${bad.directory}: ${bad.problem}`));
+      for (const bad of newer.filter(({ folder }) => !this.bad.has(folder.url))) {
+        report(bad, new UserError('CHECKPOINT_BAD', `${bad.folder.url}: ${bad.problem}`));
       }
       try {
-        return { info, state: await loadCheckpoint(info.directory, layout, into, check) };
+        return { info, state: await loadCheckpoint(info.folder, layout, into, check) };
       } catch (error) {
         if (!(error instanceof UserError) || error.code !== 'CHECKPOINT_BAD') throw error;
-        report(info.directory, error);
+        report(info, error);
       }
     }
     if (damaged.length === 0 && this.bad.size === 0) return null;
     throw new UserError(
       'CHECKPOINTS_ALL_BAD',
-      `every checkpoint in ${directory} is damaged (\`lockstep verify\` says how): restore one, or delete them to begin again`,
+      `every checkpoint in ${checkpoints.url} is damaged (\`lockstep verify\` says how): restore one, or delete them to begin again`,
     );
   }
+}
+
+/** All results, or the first failure, once nothing is under way any more. */
+async function allOf<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
+}
+
+/** Throws when there is another file of that name. */
+async function createIn(folder: Folder, name: string, data: string | Uint8Array): Promise<void> {
+  if (!(await folder.create(name, data))) throw new Error(`${nameOf(folder, name)} is there already`);
 }

@@ -1,14 +1,14 @@
 // Re-hashes checkpoints and says what is wrong with each. Reads only.
 
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { messageOf } from '../util/errors.js';
-import { withHasher } from './hash.js';
+import { readText, type Folder } from './folder.js';
+import { SummedFile } from './hash.js';
 import { inspectManifest, totalBytes, type Manifest, type ManifestFile } from './manifest.js';
 import { STATE_FILE } from './names.js';
 import { parseState } from './state.js';
 
 export interface Verdict {
+  /** Where it lies, as a user writes it. */
   readonly directory: string;
   /** `torn`: never finished, no reader accepts it, harmless. `bad`: finished, and damaged since. */
   readonly status: 'valid' | 'torn' | 'bad';
@@ -20,25 +20,28 @@ export interface Verdict {
   readonly problems: readonly string[];
 }
 
-/** What differs from the manifest in each of its files. */
-function sumProblems(directory: string, files: readonly ManifestFile[]): Promise<(string | null)[]> {
-  return withHasher((hash) =>
-    Promise.all(
-      files.map(async ({ name, sha256 }) => {
-        try {
-          const sum = await hash(path.join(directory, name));
-          return sum === sha256 ? null : `${name} has SHA-256 ${sum}, expected ${sha256}`;
-        } catch (error) {
-          return `${name} cannot be read: ${messageOf(error)}`;
-        }
-      }),
-    ),
-  );
+async function sumOf(folder: Folder, name: string): Promise<string> {
+  const file = new SummedFile(await folder.open(name));
+  try {
+    return await file.sum();
+  } finally {
+    await file.close();
+  }
 }
 
-async function stateProblem(directory: string, manifest: Manifest): Promise<string | null> {
+/** What differs from the manifest in one of its files. */
+async function sumProblem(folder: Folder, { name, sha256 }: ManifestFile): Promise<string | null> {
   try {
-    const { step } = parseState(await readFile(path.join(directory, STATE_FILE), 'utf8'), STATE_FILE);
+    const sum = await sumOf(folder, name);
+    return sum === sha256 ? null : `${name} has SHA-256 ${sum}, expected ${sha256}`;
+  } catch (error) {
+    return `${name} cannot be read: ${messageOf(error)}`;
+  }
+}
+
+async function stateProblem(folder: Folder, manifest: Manifest): Promise<string | null> {
+  try {
+    const { step } = parseState((await readText(folder, STATE_FILE)) ?? '', STATE_FILE);
     return step === manifest.step
       ? null
       : `${STATE_FILE} is of step ${step}, the manifest of step ${manifest.step}`;
@@ -47,17 +50,18 @@ async function stateProblem(directory: string, manifest: Manifest): Promise<stri
   }
 }
 
-/** Hashes every file of the checkpoint at `directory` and compares it with the manifest. */
-export async function verifyCheckpoint(directory: string): Promise<Verdict> {
-  const result = await inspectManifest(directory);
+/** Hashes every file of the checkpoint in `folder` and compares it with the manifest. */
+export async function verifyCheckpoint(folder: Folder): Promise<Verdict> {
+  const directory = folder.url;
+  const result = await inspectManifest(folder);
   if (result.status !== 'valid') {
     const { status, problem } = result;
     return { directory, status, step: null, term: null, bytes: 0, problems: [problem] };
   }
   const { manifest } = result;
-  const sums = await sumProblems(directory, manifest.files);
+  const sums = await Promise.all(manifest.files.map((file) => sumProblem(folder, file)));
   const problems = sums.filter((problem) => problem !== null);
-  const inState = problems.length === 0 ? await stateProblem(directory, manifest) : null;
+  const inState = problems.length === 0 ? await stateProblem(folder, manifest) : null;
   if (inState !== null) problems.push(inState);
   return {
     directory,

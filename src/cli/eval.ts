@@ -1,9 +1,9 @@
 // `lockstep eval`: loss, perplexity and accuracy of a model on a prepared data set.
 
 import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
+import { nameOf } from '../checkpoint/folder.js';
 import type { Dataset } from '../data/dataset.js';
 import type { EvaluationPlan, EvaluationSums } from '../model/evaluate.js';
 import type { ObjectiveConfig } from '../model/objectives.js';
@@ -52,7 +52,7 @@ async function evaluateModel(model: OpenModel, options: Options, output: Output)
   if (directory === undefined) {
     throw new UserError(
       'DATA_NOT_GIVEN',
-      `${model.directory} does not say what it was trained on: give --data DIR`,
+      `${model.folder.url} does not say what it was trained on: give --data DIR`,
     );
   }
   const dataset = await openDataset(directory);
@@ -67,13 +67,13 @@ async function evaluateModel(model: OpenModel, options: Options, output: Output)
 
 /** Token ids mean the same only under the same tokenizer. */
 async function expectSameTokens(model: OpenModel, dataset: Dataset): Promise<void> {
-  const ours = await readFile(path.join(model.directory, 'tokenizer.json')).catch(() => null);
+  const ours = await model.folder.read('tokenizer.json');
   const theirs = await readFile(dataset.tokenizerFile);
-  const differs = ours !== null && !ours.equals(theirs);
+  const differs = ours !== null && !theirs.equals(ours);
   if (!differs && dataset.vocabularySize <= model.config.vocabularySize) return;
   throw new UserError(
     'DATA_MISMATCH',
-    `${dataset.directory} was prepared with another tokenizer than the model's: prepare it again with --tokenizer ${path.join(model.directory, 'tokenizer.json')}`,
+    `${dataset.directory} was prepared with another tokenizer than the model's: prepare it again with --tokenizer ${nameOf(model.folder, 'tokenizer.json')}`,
   );
 }
 
@@ -125,7 +125,7 @@ async function evaluateOn(model: OpenModel, dataset: Dataset, options: Options):
   const fromTraining = options.split === 'validation' ? unigramNats : null;
   const loss = sums.loss / sums.tokens;
   return {
-    model: model.directory,
+    model: model.folder.url,
     step: model.state?.step ?? null,
     data: dataset.directory,
     split: options.split,

@@ -52,7 +52,7 @@ export function expectObjective(model: OpenModel, kinds: readonly ObjectiveConfi
   if (trained === undefined || kinds.includes(trained)) return;
   throw new UserError(
     'OBJECTIVE_UNSUITED',
-    `${model.directory} was trained with objective ${trained}, expected ${kinds.join(' or ')}: use \`lockstep ${USED_BY[trained]}\``,
+    `${model.folder.url} was trained with objective ${trained}, expected ${kinds.join(' or ')}: use \`lockstep ${USED_BY[trained]}\``,
   );
 }
 

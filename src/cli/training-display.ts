@@ -111,7 +111,7 @@ class Display implements TrainingDisplay {
       loss: this.lastStep?.loss ?? null,
       validationLoss: this.validationLoss,
       unigramLoss: run.dataset.manifest.unigramNats,
-      checkpoint: `${run.directory.checkpoints}/step-${outcome.version}`,
+      checkpoint: `${run.directory.checkpoints.url}/step-${outcome.version}`,
     };
   }
 

@@ -1,7 +1,5 @@
 // `lockstep verify`: computes every checksum of a checkpoint, or of all of a run's, again.
 
-import { stat } from 'node:fs/promises';
-import path from 'node:path';
 import type { Command } from 'commander';
 import type { Verdict } from '../checkpoint/verify.js';
 import { UserError } from '../util/errors.js';
@@ -13,27 +11,22 @@ interface Report {
   readonly checkpoints: readonly Verdict[];
 }
 
-async function isDirectory(given: string): Promise<boolean> {
-  return stat(given).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-}
-
 /** A checkpoint itself must be valid. A run must have a valid one and none that is bad: torn ones are a crash's harmless rest. */
 async function verify(given: string): Promise<Report> {
-  const { RunDirectory } = await import('../checkpoint/run-directory.js');
-  const { checkpointDirectories } = await import('../checkpoint/list.js');
+  const { openFolder } = await import('../checkpoint/open-folder.js');
+  const { CHECKPOINTS } = await import('../checkpoint/run-directory.js');
+  const { checkpointFolders } = await import('../checkpoint/list.js');
   const { verifyCheckpoint } = await import('../checkpoint/verify.js');
-  if (!(await isDirectory(given))) throw new UserError('NOT_FOUND', `${given} is not a directory`);
-  const { checkpoints } = new RunDirectory(given);
-  if (!(await isDirectory(checkpoints))) {
-    const verdict = await verifyCheckpoint(path.resolve(given));
+  const folder = await openFolder(given);
+  const entries = await folder.list();
+  if (entries.length === 0) throw new UserError('NOT_FOUND', `${given} is empty, or no directory`);
+  if (!entries.some(({ name, bytes }) => bytes === null && name === CHECKPOINTS)) {
+    const verdict = await verifyCheckpoint(folder);
     return { sound: verdict.status === 'valid', checkpoints: [verdict] };
   }
   const verdicts: Verdict[] = [];
-  for (const directory of await checkpointDirectories(checkpoints))
-    verdicts.push(await verifyCheckpoint(directory));
+  for (const one of await checkpointFolders(folder.at(CHECKPOINTS)))
+    verdicts.push(await verifyCheckpoint(one.folder));
   verdicts.sort((a, b) => a.directory.localeCompare(b.directory, 'en', { numeric: true }));
   const statuses = verdicts.map((verdict) => verdict.status);
   return { sound: statuses.includes('valid') && !statuses.includes('bad'), checkpoints: verdicts };

@@ -58,8 +58,8 @@ export async function openRun({ config, directory, takeOver, log }: OpenRunOptio
   const job = jobOf(config, dataset);
   checkData(config, dataset);
   const layout = parameterLayout(job.model);
-  const { runId } = await runIdentity(run);
-  const term = await acquireTerm(run.terms, { takeOver });
+  const { runId } = await runIdentity(run.storage);
+  const term = await acquireTerm(run.storage, { takeOver });
   try {
     const vectors = allocate(layout);
     const store = createStore(run, config, dataset, job.model, layout, term, log);
@@ -70,7 +70,7 @@ export async function openRun({ config, directory, takeOver, log }: OpenRunOptio
     };
     const loaded = await store.loadLatest(
       into,
-      (bad, error) => log.warn(`${bad} is damaged, using an older one: ${error.message}`),
+      (_bad, error) => log.warn(`${error.message}; using an older one`),
       (state) => checkContinues(state, config, dataset, run),
     );
     for (const torn of await store.removeTorn()) log.warn(`removed ${torn}: it was never finished`);
@@ -193,7 +193,7 @@ function createStore(
   log: Logger,
 ): CheckpointStore {
   return new CheckpointStore({
-    directory: run.checkpoints,
+    checkpoints: run.checkpoints,
     layout,
     config: toHuggingFace(model),
     generationConfig: generationConfig(model),

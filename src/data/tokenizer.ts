@@ -46,8 +46,23 @@ export async function loadTokenizer(
   file: string,
   names: Partial<SpecialTokenNames> = {},
 ): Promise<Tokenizer> {
-  const { engine, json } = await openEngine(file);
-  const specialTokens = { ...DEFAULT_SPECIAL_TOKENS, ...(await configuredNames(file)), ...names };
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw invalid(file, error);
+  });
+  const configFile = join(dirname(file), basename(file).replace(/^tokenizer/, 'tokenizer_config'));
+  const config = await readFile(configFile, 'utf8').catch(() => null);
+  return parseTokenizer(text, config, file, names);
+}
+
+/** As loadTokenizer, from the text of `file` and that of the tokenizer_config.json beside it, where there is one. */
+export function parseTokenizer(
+  text: string,
+  config: string | null,
+  file: string,
+  names: Partial<SpecialTokenNames> = {},
+): Tokenizer {
+  const { engine, json } = openEngine(text, file);
+  const specialTokens = { ...DEFAULT_SPECIAL_TOKENS, ...configuredNames(config), ...names };
   const idOf = (role: keyof SpecialTokenNames): number => {
     const id = engine.tokenToId(specialTokens[role]);
     if (id !== null) return id;
@@ -77,9 +92,13 @@ export async function loadTokenizer(
   };
 }
 
-async function openEngine(file: string): Promise<{ engine: Engine; json: TokenizerJson }> {
+function invalid(file: string, cause: unknown): UserError {
+  const message = `expected a Hugging Face tokenizer.json at ${file}: ${messageOf(cause)}`;
+  return new UserError('TOKENIZER_INVALID', message, { cause });
+}
+
+function openEngine(text: string, file: string): { engine: Engine; json: TokenizerJson } {
   try {
-    const text = await readFile(file, 'utf8');
     const engine = Engine.fromString(text);
     // A tokenizer.json may ask for truncation and padding, which would change a corpus in silence.
     engine.disableTruncation();
@@ -88,14 +107,7 @@ async function openEngine(file: string): Promise<{ engine: Engine; json: Tokeniz
     if (json.model?.dropout) throw new Error('it drops merges at random (model.dropout)');
     return { engine, json };
   } catch (error) {
-    const problem = messageOf(error);
-    throw new UserError(
-      'TOKENIZER_INVALID',
-      `expected a Hugging Face tokenizer.json at ${file}: ${problem}`,
-      {
-        cause: error,
-      },
-    );
+    throw invalid(file, error);
   }
 }
 
@@ -109,12 +121,11 @@ function specialIdsOf(json: TokenizerJson): number[] {
   return (json.added_tokens ?? []).filter((token) => token.special === true).map((token) => token.id);
 }
 
-/** Special tokens named by the tokenizer_config.json beside a tokenizer.json, where there is one. */
-async function configuredNames(file: string): Promise<Partial<SpecialTokenNames>> {
+/** Special tokens named by a tokenizer_config.json. */
+function configuredNames(text: string | null): Partial<SpecialTokenNames> {
   let config: Record<string, unknown>;
   try {
-    const path = join(dirname(file), basename(file).replace(/^tokenizer/, 'tokenizer_config'));
-    config = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
+    config = JSON.parse(text ?? '{}') as Record<string, unknown>;
   } catch {
     return {};
   }

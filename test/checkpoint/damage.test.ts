@@ -38,9 +38,9 @@ for (const [what, damage, named] of damages) {
   test(`a checkpoint with ${what} is named as bad, and the one before it is loaded`, async (t) => {
     const store = await storeIn(await temporaryDirectory(t));
     await writeCheckpoint(store, 1);
-    const { directory } = await writeCheckpoint(store, 2);
+    const { folder, directory } = await writeCheckpoint(store, 2);
     await damage(directory);
-    const verdict = await verifyCheckpoint(directory);
+    const verdict = await verifyCheckpoint(folder);
     assert.equal(verdict.status, 'bad');
     assert.match(verdict.problems.join(), named);
     const bad: string[] = [];
@@ -53,7 +53,7 @@ for (const [what, damage, named] of damages) {
     assert.deepEqual(bad, [directory]);
     assert.equal(loaded?.state.step, 1);
     assert.deepEqual(into, filled(1));
-    await assert.rejects(loadCheckpoint(directory, layout, vectors()), {
+    await assert.rejects(loadCheckpoint(folder, layout, vectors()), {
       code: 'CHECKPOINT_BAD',
       message: named,
     });
@@ -70,9 +70,7 @@ test('a checkpoint that lacks a file, or has one of another size, or a changed m
   const manifest = path.join(changed.directory, 'manifest.json');
   await writeFile(manifest, (await readFile(manifest, 'utf8')).replace('"term": 1', '"term": 2'));
   assert.deepEqual(await store.list(), []);
-  const verdicts = await Promise.all(
-    [missing, short, changed].map(({ directory }) => verifyCheckpoint(directory)),
-  );
+  const verdicts = await Promise.all([missing, short, changed].map(({ folder }) => verifyCheckpoint(folder)));
   assert.deepEqual(
     verdicts.map(({ status }) => status),
     ['bad', 'bad', 'bad'],

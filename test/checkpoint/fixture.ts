@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import type { TensorLayout } from '../../src/checkpoint/layout.js';
 import type { TrainingVectors } from '../../src/checkpoint/load.js';
 import type { CheckpointState } from '../../src/checkpoint/state.js';
@@ -72,7 +73,7 @@ export async function storeIn(
     '{"tokenizer_class":"PreTrainedTokenizerFast"}',
   );
   return new CheckpointStore({
-    directory: path.join(directory, 'checkpoints'),
+    checkpoints: new DiskFolder(path.join(directory, 'checkpoints')),
     layout,
     config: { model_type: 'marian' },
     generationConfig: { max_length: 4 },

@@ -10,9 +10,9 @@ const store = await storeIn(directory);
 const begun = await store.begin(2, 1);
 await writeSlices(begun, filled(2));
 if (stopAt === 'hashing') {
-  await writeFile(path.join(begun.directory, 'config.json'), '{}');
-  await writeFile(path.join(begun.directory, 'state.json'), JSON.stringify(stateOf(2)));
-  await copyFile(path.join(directory, 'tokenizer.json'), path.join(begun.directory, 'tokenizer.json'));
+  await writeFile(path.join(begun.folder.url, 'config.json'), '{}');
+  await writeFile(path.join(begun.folder.url, 'state.json'), JSON.stringify(stateOf(2)));
+  await copyFile(path.join(directory, 'tokenizer.json'), path.join(begun.folder.url, 'tokenizer.json'));
 }
 process.stdout.write('ready\n');
 setInterval(() => {}, 1000);

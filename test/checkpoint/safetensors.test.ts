@@ -3,12 +3,13 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import { writeSlice } from '../../src/checkpoint/files.js';
 import { fromFloat16 } from '../../src/checkpoint/half.js';
 import { SafetensorsFile, createSafetensors } from '../../src/checkpoint/safetensors.js';
 import { layout, temporaryDirectory } from './fixture.js';
 
-/** A file with one tensor `x` of the given dtype and bytes. */
+/** A file with one tensor `x` of the given dtype and bytes; returns its name. */
 async function foreignFile(
   directory: string,
   dtype: string,
@@ -18,14 +19,15 @@ async function foreignFile(
   const json = JSON.stringify({ x: { dtype, shape: [count], data_offsets: [0, data.byteLength] } });
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(json.length));
-  const file = path.join(directory, `${dtype}.safetensors`);
+  const name = `${dtype}.safetensors`;
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  await writeFile(file, Buffer.concat([length, Buffer.from(json), bytes]));
-  return file;
+  await writeFile(path.join(directory, name), Buffer.concat([length, Buffer.from(json), bytes]));
+  return name;
 }
 
 async function readForeign(directory: string, dtype: string, count: number, data: ArrayBufferView) {
-  const file = await SafetensorsFile.open(await foreignFile(directory, dtype, count, data));
+  const name = await foreignFile(directory, dtype, count, data);
+  const file = await SafetensorsFile.open(new DiskFolder(directory), name);
   try {
     return await file.read('x');
   } finally {
@@ -34,18 +36,18 @@ async function readForeign(directory: string, dtype: string, count: number, data
 }
 
 test('slices written at any offsets are read back by name with the same bits', async (t) => {
-  const directory = await temporaryDirectory(t);
+  const folder = new DiskFolder(await temporaryDirectory(t));
   let run = 0;
   await fc.assert(
     fc.asyncProperty(
       fc.float32Array({ minLength: layout.total, maxLength: layout.total }),
       fc.nat(layout.total),
       async (values, cut) => {
-        const file = path.join(directory, `${run++}.safetensors`);
-        const dataOffset = await createSafetensors(file, layout.tensors);
-        await writeSlice(file, dataOffset + 4 * cut, values.subarray(cut));
-        await writeSlice(file, dataOffset, values.subarray(0, cut));
-        const opened = await SafetensorsFile.open(file);
+        const name = `${run++}.safetensors`;
+        const file = await createSafetensors(folder, name, layout.tensors);
+        await writeSlice(file.path, file.dataOffset + 4 * cut, values.subarray(cut));
+        await writeSlice(file.path, file.dataOffset, values.subarray(0, cut));
+        const opened = await SafetensorsFile.open(folder, name);
         for (const { name, offset, size } of layout.tensors) {
           assert.deepEqual(await opened.read(name), values.slice(offset, offset + size));
         }
@@ -57,12 +59,12 @@ test('slices written at any offsets are read back by name with the same bits', a
 });
 
 test('a vector longer than one write call is written and read whole, on shared memory, too', async (t) => {
-  const file = path.join(await temporaryDirectory(t), 'x.safetensors');
+  const folder = new DiskFolder(await temporaryDirectory(t));
   const length = (9 << 20) / 4 + 3;
   const values = new Float32Array(new SharedArrayBuffer(4 * length)).map((_, i) => i % 65_537);
-  const dataOffset = await createSafetensors(file, [{ name: 'x', shape: [length] }]);
-  await writeSlice(file, dataOffset, values);
-  const opened = await SafetensorsFile.open(file);
+  const file = await createSafetensors(folder, 'x.safetensors', [{ name: 'x', shape: [length] }]);
+  await writeSlice(file.path, file.dataOffset, values);
+  const opened = await SafetensorsFile.open(folder, 'x.safetensors');
   const into = new Float32Array(new SharedArrayBuffer(4 * length));
   await opened.read('x', into);
   await opened.close();
@@ -70,10 +72,9 @@ test('a vector longer than one write call is written and read whole, on shared m
 });
 
 test('the same tensors give the same header bytes, and what is not written is zero', async (t) => {
-  const directory = await temporaryDirectory(t);
-  const [a, b] = [path.join(directory, 'a'), path.join(directory, 'b')];
-  const dataOffset = await createSafetensors(a, layout.tensors);
-  await createSafetensors(b, layout.tensors);
+  const folder = new DiskFolder(await temporaryDirectory(t));
+  const { path: a, dataOffset } = await createSafetensors(folder, 'a', layout.tensors);
+  const { path: b } = await createSafetensors(folder, 'b', layout.tensors);
   const bytes = await readFile(a);
   assert.ok(bytes.equals(await readFile(b)));
   assert.equal(bytes.byteLength, dataOffset + 4 * layout.total);
@@ -101,11 +102,13 @@ test('a tensor of integers, a tensor that is not there, and a file that is not t
     code: 'SAFETENSORS_DTYPE',
     message: /x is I32, expected F32, F16, BF16 or F64/,
   });
-  const opened = await SafetensorsFile.open(await foreignFile(directory, 'F32', 1, new Float32Array(1)));
+  const folder = new DiskFolder(directory);
+  const name = await foreignFile(directory, 'F32', 1, new Float32Array(1));
+  const opened = await SafetensorsFile.open(folder, name);
   await assert.rejects(opened.read('y'), {
     code: 'SAFETENSORS_TENSOR_MISSING',
     message: /has no tensor "y"/,
   });
   await opened.close();
-  await assert.rejects(SafetensorsFile.open(path.join(directory, 'none')), { code: 'SAFETENSORS_MISSING' });
+  await assert.rejects(SafetensorsFile.open(folder, 'none'), { code: 'SAFETENSORS_MISSING' });
 });

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
 import { verifyCheckpoint } from '../../src/checkpoint/verify.js';
 import {
@@ -47,8 +48,8 @@ test('a finished checkpoint is listed, loads with the same bits, and is a Huggin
 
 test('optimizer.safetensors holds both moments of each trained tensor by name, and none of a constant one', async (t) => {
   const store = await storeIn(await temporaryDirectory(t));
-  const { directory } = await writeCheckpoint(store, 3);
-  const file = await SafetensorsFile.open(path.join(directory, 'optimizer.safetensors'));
+  const { folder } = await writeCheckpoint(store, 3);
+  const file = await SafetensorsFile.open(folder, 'optimizer.safetensors');
   assert.deepEqual(
     [...file.header.tensors.keys()],
     ['exp_avg', 'exp_avg_sq'].flatMap((moment) => [
@@ -106,7 +107,7 @@ for (const stopAt of ['slices', 'hashing']) {
     child.kill('SIGKILL');
     await once(child, 'exit');
     const torn = path.join(directory, 'checkpoints', 'step-2');
-    assert.equal((await verifyCheckpoint(torn)).status, 'torn');
+    assert.equal((await verifyCheckpoint(new DiskFolder(torn))).status, 'torn');
     assert.deepEqual(await store.list(), [first]);
     assert.equal((await store.loadLatest(vectors(), fails))?.info.step, 1);
     assert.deepEqual(await store.removeTorn(), [torn]);

@@ -1,29 +1,40 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { liveness, thisOwner, type Owner } from '../../src/checkpoint/owner.js';
+import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import { acquireTerm } from '../../src/checkpoint/term.js';
 import { temporaryDirectory } from './fixture.js';
 
 const script = fileURLToPath(new URL('./term-owner.js', import.meta.url));
 const ours = { takeOver: false };
 
+async function newRun(t: TestContext): Promise<DiskFolder> {
+  return new DiskFolder(path.join(await temporaryDirectory(t), 'run'));
+}
+
+async function termsOf(run: DiskFolder): Promise<string> {
+  const { url } = run.at('terms');
+  await mkdir(url, { recursive: true });
+  return url;
+}
+
 /** Starts a process that takes a term; returns it and what it printed first. */
-async function startOwner(t: TestContext, directory: string) {
-  const child = spawn(process.execPath, [script, directory], { stdio: ['ignore', 'pipe', 'inherit'] });
+async function startOwner(t: TestContext, run: DiskFolder) {
+  const child = spawn(process.execPath, [script, run.url], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
   const [printed] = (await once(child.stdout, 'data')) as [Buffer];
   return { child, said: printed.toString().trim() };
 }
 
 /** Makes it look as if `owner` had taken `term`. */
-async function pretend(directory: string, term: number, owner: Owner): Promise<void> {
-  const file = path.join(directory, `${String(term).padStart(6, '0')}.json`);
+async function pretend(run: DiskFolder, term: number, owner: Owner): Promise<void> {
+  const file = path.join(await termsOf(run), `${String(term).padStart(6, '0')}.json`);
   await writeFile(file, JSON.stringify({ term, owner }));
 }
 
@@ -33,58 +44,58 @@ async function foreigner(): Promise<Owner> {
 }
 
 test('terms rise by one with each release, and start at 1', async (t) => {
-  const directory = path.join(await temporaryDirectory(t), 'run', 'terms');
+  const run = await newRun(t);
   for (const expected of [1, 2, 3]) {
-    const { term, contested, release } = await acquireTerm(directory, ours);
+    const { term, contested, release } = await acquireTerm(run, ours);
     assert.deepEqual({ term, contested }, { term: expected, contested: false });
     await release();
   }
 });
 
 test('a run whose owner lives is refused, within one process and across processes', async (t) => {
-  const directory = await temporaryDirectory(t);
-  const first = await acquireTerm(directory, ours);
-  await assert.rejects(acquireTerm(directory, { takeOver: true }), {
+  const run = await newRun(t);
+  const first = await acquireTerm(run, ours);
+  await assert.rejects(acquireTerm(run, { takeOver: true }), {
     code: 'RUN_IN_USE',
     message: new RegExp(`in use by process ${process.pid} on this machine`),
   });
-  assert.equal((await startOwner(t, directory)).said, 'RUN_IN_USE');
+  assert.equal((await startOwner(t, run)).said, 'RUN_IN_USE');
   await first.release();
-  assert.equal((await startOwner(t, directory)).said, '2');
-  await assert.rejects(acquireTerm(directory, ours), { code: 'RUN_IN_USE' });
+  assert.equal((await startOwner(t, run)).said, '2');
+  await assert.rejects(acquireTerm(run, ours), { code: 'RUN_IN_USE' });
 });
 
 test('the run of an owner killed with -9 is free for the next at once', async (t) => {
-  const directory = await temporaryDirectory(t);
-  const { child, said } = await startOwner(t, directory);
+  const run = await newRun(t);
+  const { child, said } = await startOwner(t, run);
   assert.equal(said, '1');
   child.kill('SIGKILL');
   await once(child, 'exit');
-  const { term, contested } = await acquireTerm(directory, ours);
+  const { term, contested } = await acquireTerm(run, ours);
   assert.deepEqual({ term, contested }, { term: 2, contested: false });
 });
 
 test('of many that try at once exactly one gets the run, and nothing but its term stays', async (t) => {
-  const directory = await temporaryDirectory(t);
-  const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => acquireTerm(directory, ours)));
+  const run = await newRun(t);
+  const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => acquireTerm(run, ours)));
   const won = outcomes.filter(({ status }) => status === 'fulfilled');
   assert.equal(won.length, 1);
   for (const outcome of outcomes) {
     if (outcome.status === 'rejected') assert.equal((outcome.reason as { code: string }).code, 'RUN_IN_USE');
   }
-  assert.deepEqual(await readdir(directory), ['000001.json']);
+  assert.deepEqual(await readdir(await termsOf(run)), ['000001.json']);
 });
 
 test('a process id that another process has now does not pass for the owner', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await pretend(directory, 4, { ...(await thisOwner()), startTime: '1' });
-  assert.equal((await acquireTerm(directory, ours)).term, 5);
+  const run = await newRun(t);
+  await pretend(run, 4, { ...(await thisOwner()), startTime: '1' });
+  assert.equal((await acquireTerm(run, ours)).term, 5);
 });
 
 test('the run of an owner on another machine is refused unless it is taken over, and is contested from then on', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await pretend(directory, 7, await foreigner());
-  await assert.rejects(acquireTerm(directory, ours), {
+  const run = await newRun(t);
+  await pretend(run, 7, await foreigner());
+  await assert.rejects(acquireTerm(run, ours), {
     code: 'RUN_IN_USE_ELSEWHERE',
     message: /process \d+ on elsewhere \(term 7\).*take the run over/,
   });
@@ -92,32 +103,32 @@ test('the run of an owner on another machine is refused unless it is taken over,
     [true, 8],
     [false, 9],
   ] as const) {
-    const taken = await acquireTerm(directory, { takeOver });
+    const taken = await acquireTerm(run, { takeOver });
     assert.deepEqual([taken.term, taken.contested], [term, true]);
     await taken.release();
   }
 });
 
 test('an owner on another machine that released the run is no obstacle', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await pretend(directory, 7, await foreigner());
-  await writeFile(path.join(directory, '000007.released'), '');
-  const { term, contested } = await acquireTerm(directory, ours);
+  const run = await newRun(t);
+  await pretend(run, 7, await foreigner());
+  await writeFile(path.join(await termsOf(run), '000007.released'), '');
+  const { term, contested } = await acquireTerm(run, ours);
   assert.deepEqual({ term, contested }, { term: 8, contested: false });
 });
 
 test('an older owner that lives here keeps the run even after a younger one elsewhere released it', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await pretend(directory, 1, await thisOwner());
-  await pretend(directory, 2, await foreigner());
-  await writeFile(path.join(directory, '000002.released'), '');
-  await assert.rejects(acquireTerm(directory, { takeOver: true }), { code: 'RUN_IN_USE' });
+  const run = await newRun(t);
+  await pretend(run, 1, await thisOwner());
+  await pretend(run, 2, await foreigner());
+  await writeFile(path.join(await termsOf(run), '000002.released'), '');
+  await assert.rejects(acquireTerm(run, { takeOver: true }), { code: 'RUN_IN_USE' });
 });
 
 test('a term file that cannot be read is not taken for a dead owner', async (t) => {
-  const directory = await temporaryDirectory(t);
-  await writeFile(path.join(directory, '000001.json'), '');
-  await assert.rejects(acquireTerm(directory, ours), {
+  const run = await newRun(t);
+  await writeFile(path.join(await termsOf(run), '000001.json'), '');
+  await assert.rejects(acquireTerm(run, ours), {
     code: 'RUN_IN_USE_ELSEWHERE',
     message: /left no name/,
   });

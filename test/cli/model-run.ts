@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { writeSlice } from '../../src/checkpoint/files.js';
+import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import { CheckpointStore } from '../../src/checkpoint/store.js';
 import { parseRunConfig } from '../../src/config/load.js';
 import type { Manifest } from '../../src/data/manifest.js';
@@ -88,7 +89,7 @@ export async function writeRun(
     'test',
   );
   const store = new CheckpointStore({
-    directory: path.join(directory, 'checkpoints'),
+    checkpoints: new DiskFolder(path.join(directory, 'checkpoints')),
     layout: parameterLayout(modelConfig),
     config: toHuggingFace(modelConfig),
     generationConfig: generationConfig(modelConfig),

@@ -60,8 +60,8 @@ test('verify of one checkpoint exits with 0 when it is whole and 2 when it is ba
   await flipBit(path.join(directory, 'optimizer.safetensors'), 1);
   assert.equal((await report(directory)).exitCode, 2);
   const torn = await store.begin(2, 1);
-  assert.deepEqual((await report(torn.directory)).statuses, [['step-2', 'torn']]);
-  assert.equal((await report(torn.directory)).exitCode, 2);
+  assert.deepEqual((await report(torn.folder.url)).statuses, [['step-2', 'torn']]);
+  assert.equal((await report(torn.folder.url)).exitCode, 2);
 });
 
 test('verify of a run without a checkpoint exits with 2, and so does verify of what is not there', async (t) => {
@@ -70,5 +70,5 @@ test('verify of a run without a checkpoint exits with 2, and so does verify of w
   assert.equal((await report(directory)).exitCode, 2);
   const { stdout, stderr, exitCode } = await run(path.join(directory, 'none'));
   assert.deepEqual([stdout, exitCode], ['', 2]);
-  assert.match(stderr, /none is not a directory/);
+  assert.match(stderr, /none is empty, or no directory/);
 });

@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { writeSlice } from '../../src/checkpoint/files.js';
+import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import { createSafetensors } from '../../src/checkpoint/safetensors.js';
 import { loadEngine } from '../../src/engine/engine.js';
 import type { ModelConfig } from '../../src/model/config.js';
@@ -38,8 +39,8 @@ async function write(directory: string, config: ModelConfig): Promise<void> {
   const json = (name: string, value: unknown) => writeFileSync(join(directory, name), JSON.stringify(value));
   json('config.json', toHuggingFace(config));
   json('generation_config.json', generationConfig(config));
-  const file = join(directory, 'model.safetensors');
-  await writeSlice(file, await createSafetensors(file, layout.tensors), flat);
+  const file = await createSafetensors(new DiskFolder(directory), 'model.safetensors', layout.tensors);
+  await writeSlice(file.path, file.dataOffset, flat);
 
   const batch = tinyBatch();
   const { source, sourceLengths, input } = batchTensors(batch);

@@ -1,4 +1,5 @@
 // What the coordinator's main thread and a reducer thread say to each other.
+import type { TensorFile } from '../../checkpoint/safetensors.js';
 import type { Slice } from '../../protocol/chunks.js';
 import type { WireFormat } from '../../protocol/job.js';
 import type { ReducerAction, ReducerEvent } from './reducer.js';
@@ -24,7 +25,7 @@ export interface ReducerSetup {
 
 /** Where a snapshot goes: byte offsets of element 0 of each vector in its file. */
 export interface SnapshotFiles {
-  readonly model: { readonly path: string; readonly dataOffset: number };
+  readonly model: TensorFile;
   readonly optimizer: {
     readonly path: string;
     readonly moment1Offset: number;
