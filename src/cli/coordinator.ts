@@ -1,8 +1,13 @@
 // `lockstep coordinator`: trains a run with whatever workers come; starts none itself.
+import { rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { outputOf } from './output.js';
 import { addRunOptions, awaitOutcome, sameCommand, startRun, type RunOptions } from './run-options.js';
 import { createTrainingDisplay } from './training-display.js';
+
+interface CoordinatorCommandOptions extends RunOptions {
+  readonly addressFile?: string;
+}
 
 export function register(program: Command): void {
   addRunOptions(
@@ -10,18 +15,33 @@ export function register(program: Command): void {
       .command('coordinator')
       .description('train a run with workers that are started elsewhere (lockstep worker URL)'),
     { bind: 'tcp://127.0.0.1:7117' },
-  ).action(async (config: string, options: RunOptions, command: Command) => {
-    const output = outputOf(command);
-    const display = createTrainingDisplay(process.stderr);
-    const started = await startRun(config, options, display.on);
-    const { run, coordinator } = started;
-    display.start(run, coordinator);
-    output.note(`Workers: lockstep worker ${coordinator.url}`);
-    try {
-      const outcome = await awaitOutcome(started, output, sameCommand());
-      output.result(display.summary(outcome), display.summaryText(outcome));
-    } finally {
-      display.close();
-    }
-  });
+  )
+    .option(
+      '--address-file <file>',
+      'write where workers connect into this file, for scripts that start them',
+    )
+    .action(async (config: string, options: CoordinatorCommandOptions, command: Command) => {
+      const output = outputOf(command);
+      const display = createTrainingDisplay(process.stderr);
+      const started = await startRun(config, options, display.on);
+      const { run, coordinator } = started;
+      try {
+        display.start(run, coordinator);
+        output.note(`Workers: lockstep worker ${coordinator.url}`);
+        if (options.addressFile !== undefined) {
+          await writeAddress(options.addressFile, coordinator.url).catch((error) => coordinator.fail(error));
+        }
+        const outcome = await awaitOutcome(started, output, sameCommand());
+        output.result(display.summary(outcome), display.summaryText(outcome));
+      } finally {
+        display.close();
+      }
+    });
+}
+
+/** Whoever waits for the file finds the whole address in it, or no file. */
+async function writeAddress(file: string, url: string): Promise<void> {
+  const unfinished = `${file}.${process.pid}`;
+  await writeFile(unfinished, `${url}\n`);
+  await rename(unfinished, file);
 }

@@ -98,21 +98,24 @@ function stopNow(message: string): void {
 }
 
 /**
- * Waits for the end. Ctrl-C (or SIGTERM) once: finish the step, save; twice: stop now. Throws Interrupted with how to go on.
+ * Waits for the end. Ctrl-C or SIGTERM: finish the step, save. Ctrl-C again: stop now; supervisors repeat SIGTERM and
+ * have SIGKILL for that. Throws Interrupted with how to go on.
  */
 export async function awaitOutcome(
   { run, coordinator }: StartedRun,
   output: Output,
   resume: string,
 ): Promise<Outcome> {
-  let interrupts = 0;
-  const interrupt = (): void => {
-    if (++interrupts > 1) stopNow(`Stopped at once. The newest checkpoint stays: ${resume} goes on from it.`);
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (stopping && signal === 'SIGTERM') return;
+    if (stopping) stopNow(`Stopped at once. The newest checkpoint stays: ${resume} goes on from it.`);
+    stopping = true;
     output.note('Finishing the step and saving a checkpoint; Ctrl-C again stops at once.');
     coordinator.stop();
   };
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
   try {
     const outcome = await coordinator.done;
     if (!outcome.saved) {
@@ -127,7 +130,7 @@ export async function awaitOutcome(
     }
     return outcome;
   } finally {
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
+    process.off('SIGINT', stop);
+    process.off('SIGTERM', stop);
   }
 }

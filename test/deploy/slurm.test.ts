@@ -1,0 +1,199 @@
+// The batch script on a real Slurm: whatever Slurm does to the job, the weights are those of a run on one machine.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { prepare } from '../../src/data/prepare.js';
+import { packageRoot } from '../../src/util/package.js';
+import { Lockstep } from '../chaos/processes.js';
+import { kill, missingForSlurm, SlurmCluster, until } from './slurm-cluster.js';
+
+const STEPS = 8;
+const HOUR_SECONDS = 3600;
+const MODEL = path.join('checkpoints', `step-${STEPS}`, 'model.safetensors');
+
+// Workers are held by SIGSTOP for longer than a worker may be silent by default.
+const CONFIG = `
+data: ./data
+model: { width: 64, heads: 4, feedForward: 128, encoderLayers: 1, decoderLayers: 1, maxLength: 32, norm: pre }
+objective: { kind: masked, rate: 0.3 }
+window: 24
+batch: { microBatches: 6, samples: 4 }
+steps: ${STEPS}
+checkpoint: { every: 100 }
+heartbeat: { intervalMs: 1000, timeoutMs: 600000 }
+`;
+
+describe('on Slurm', { skip: missingForSlurm() }, () => {
+  let folder = '';
+  let cluster: SlurmCluster;
+  let references: Promise<string[]>;
+  let held: Promise<HeldJob>;
+
+  before(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'lockstep-slurm-'));
+    await prepareData(folder);
+    references = Promise.all(['1', '2'].map((seed) => trainHere(folder, seed)));
+    references.catch(() => undefined);
+    await mkdir(path.join(folder, 'cluster'));
+    cluster = await SlurmCluster.start(path.join(folder, 'cluster'));
+    // Slurm looks at time limits twice a minute: this job waits for that while the others run.
+    held = submit('timed', ['--nodes=1', `--signal=B:USR1@${HOUR_SECONDS}`]).then(async (job) => {
+      const held = await holdInStep2(job);
+      await limitTime(job.id, HOUR_SECONDS / 60 - 1);
+      return held;
+    });
+    held.catch(() => undefined);
+  });
+
+  after(async () => {
+    await cluster?.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  interface Job {
+    readonly id: string;
+    readonly output: () => string;
+    readonly run: string;
+  }
+
+  interface HeldJob extends Job {
+    readonly release: () => void;
+  }
+
+  async function sbatch(
+    config: string,
+    options: readonly string[],
+    args: readonly string[],
+  ): Promise<string> {
+    const script = path.join(packageRoot, 'deploy/slurm/lockstep.sbatch');
+    const all = [...options, '--parsable', '--cpus-per-task=1', script, path.join(folder, config)];
+    const env = { LOCKSTEP_HOME: packageRoot };
+    const printed = await cluster.call('sbatch', [...all, '--log-level', 'info', ...args], env);
+    return printed.trim();
+  }
+
+  async function submit(name: string, options: readonly string[]): Promise<Job> {
+    await writeFile(path.join(folder, `${name}.yaml`), CONFIG);
+    const id = await sbatch(`${name}.yaml`, options, []);
+    return { id, run: path.join(cluster.folder, 'runs', name), output: () => outputOf(id) };
+  }
+
+  function outputOf(id: string): string {
+    const file = path.join(cluster.folder, `lockstep-${id}.out`);
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  }
+
+  /** Stops the workers' processes once two steps are made, so that what happens next meets an unfinished step. */
+  async function holdInStep2(job: Job): Promise<HeldJob> {
+    const metrics = path.join(job.run, 'metrics.jsonl');
+    await until(
+      'two steps',
+      () => existsSync(metrics) && /"version":2\b/.test(readFileSync(metrics, 'utf8')),
+      () => job.output() + cluster.logs(),
+    );
+    const workers = cluster.processes(
+      (environment, command) =>
+        environment.includes(`SLURM_JOB_ID=${job.id}\0`) && command.includes('main.js\0worker'),
+    );
+    for (const pid of workers) kill(pid, 'SIGSTOP');
+    return { ...job, release: () => workers.forEach((pid) => kill(pid, 'SIGCONT')) };
+  }
+
+  async function limitTime(id: string, minutes: number): Promise<void> {
+    await cluster.call('scontrol', ['update', `JobId=${id}`, `TimeLimit=${minutes}`]);
+  }
+
+  async function fieldOf(id: string, field: string): Promise<string> {
+    const text = await cluster.call('scontrol', ['show', 'job', id]);
+    return new RegExp(`\\b${field}=(\\S+)`).exec(text)![1]!;
+  }
+
+  async function completion(id: string): Promise<void> {
+    const state = await until(
+      `the end of job ${id}`,
+      async () => {
+        const state = await fieldOf(id, 'JobState');
+        return ['PENDING', 'CONFIGURING', 'RUNNING', 'COMPLETING', 'REQUEUED'].includes(state)
+          ? false
+          : state;
+      },
+      () => outputOf(id) + cluster.logs(),
+    );
+    assert.equal(state, 'COMPLETED', outputOf(id) + cluster.logs());
+  }
+
+  test('a job array trains a run for each task, with the bits of local runs', async () => {
+    await writeFile(path.join(folder, 'array.yaml'), CONFIG);
+    const id = await sbatch(
+      'array.yaml',
+      ['--nodes=1', '--array=1-2'],
+      ['--set', 'seed=%a', '--', '--http', '0'],
+    );
+    for (const task of ['1', '2']) await completion(`${id}_${task}`);
+    const runs = ['1', '2'].map((task) => path.join(cluster.folder, 'runs', `array-${id}_${task}`));
+    assert.deepEqual(await Promise.all(runs.map(hashOf)), await references);
+  });
+
+  test('a node that is set down takes its worker along, and no bit changes', async () => {
+    const job = await holdInStep2(await submit('down', ['--nodes=3']));
+    await cluster.call('scontrol', ['update', 'NodeName=n3', 'State=DOWN', 'Reason=test']);
+    await until(
+      'the coordinator to miss n3',
+      () => /n3-0 on \S+ left/.test(job.output()),
+      () => job.output() + cluster.logs(),
+    );
+    job.release();
+    await completion(job.id);
+    await cluster.call('scontrol', ['update', 'NodeName=n3', 'State=RESUME']);
+    assert.equal(await fieldOf(job.id, 'Restarts'), '0');
+    assert.equal(await hashOf(job.run), (await references)[0]);
+  });
+
+  test('a job whose time is nearly over saves, is queued again and ends with the same bits', async () => {
+    const job = await held;
+    await until(
+      'the signal before the time limit',
+      () => job.output().includes('Finishing the step'),
+      () => job.output() + cluster.logs(),
+    );
+    await limitTime(job.id, (10 * HOUR_SECONDS) / 60);
+    job.release();
+    await completion(job.id);
+    assert.equal(await fieldOf(job.id, 'Restarts'), '1');
+    assert.match(job.output(), /Stopped after step 3, saved[^]*going on from step 3/);
+    assert.equal(await hashOf(job.run), (await references)[0]);
+  });
+});
+
+async function prepareData(folder: string): Promise<void> {
+  const words = Array.from({ length: 5000 }, (_, i) => `w${(i * i + 7 * i) % 401}${i % 11 === 0 ? '.' : ''}`);
+  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
+  await prepare({
+    inputs: [path.join(folder, 'text.txt')],
+    out: path.join(folder, 'data'),
+    vocabularySize: 1000,
+    validationShare: 0.2,
+  });
+}
+
+/** The weights' hash after a local run. */
+async function trainHere(folder: string, seed: string): Promise<string> {
+  const config = path.join(folder, `here-${seed}.yaml`);
+  await writeFile(config, CONFIG);
+  const run = path.join(folder, `here-${seed}`);
+  const training = new Lockstep(['train', config, '--run', run, '--workers', '1', '--set', `seed=${seed}`], {
+    cwd: folder,
+  });
+  assert.equal(await training.exit(), 0, training.text());
+  return hashOf(run);
+}
+
+async function hashOf(run: string): Promise<string> {
+  return createHash('sha256')
+    .update(await readFile(path.join(run, MODEL)))
+    .digest('hex');
+}
