@@ -143,10 +143,12 @@ PartitionName=all Nodes=ALL Default=YES State=UP MaxTime=INFINITE
 
   /** Ends all jobs and daemons, and whatever they left. */
   async stop(): Promise<void> {
-    for (const daemon of this.daemons) daemon.kill('SIGKILL');
-    await Promise.all(
-      this.daemons.map((daemon) => daemon.exitCode ?? daemon.signalCode ?? once(daemon, 'exit')),
+    const running = this.daemons.filter(
+      ({ exitCode, signalCode }) => exitCode === null && signalCode === null,
     );
+    const ended = running.map((daemon) => once(daemon, 'exit'));
+    for (const daemon of running) daemon.kill('SIGKILL');
+    await Promise.all(ended);
     for (const pid of this.processes(() => true)) kill(pid, 'SIGKILL');
   }
 
