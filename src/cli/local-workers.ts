@@ -9,6 +9,8 @@ import { ExitCode } from './output.js';
 export interface LocalWorkersOptions {
   readonly count: number;
   readonly url: string;
+  /** What each is called with besides, where the coordinator wants keys. */
+  readonly keyArguments: readonly string[];
   readonly runId: string;
   readonly engine: EngineName;
   /** Compute threads of each. */
@@ -61,11 +63,11 @@ export class LocalWorkers {
   }
 
   private start(index: number, crashes: number): void {
-    const { url, runId, engine, threads, logLevel, http, onCrash } = this.options;
+    const { url, keyArguments, runId, engine, threads, logLevel, http, onCrash } = this.options;
     const main = fileURLToPath(new URL('./main.js', import.meta.url));
     const name = `worker-${index + 1}`;
     const startedAt = performance.now();
-    const args = ['worker', url, '--name', name, '--run', runId, '--engine', engine];
+    const args = ['worker', url, '--name', name, '--run', runId, '--engine', engine, ...keyArguments];
     args.push('--threads', String(threads));
     if (http) args.push('--http', `${http.host}:${http.port === 0 ? 0 : http.port + index + 1}`);
     const child = fork(main, [...args, '--log-level', logLevel], {

@@ -16,6 +16,7 @@ import * as doctor from './doctor.js';
 import * as evaluate from './eval.js';
 import * as fill from './fill.js';
 import * as generate from './generate.js';
+import * as keygen from './keygen.js';
 import * as prepare from './prepare.js';
 import * as quickstart from './quickstart.js';
 import * as schema from './schema.js';
@@ -33,6 +34,7 @@ const commands = [
   train,
   coordinator,
   worker,
+  keygen,
   fill,
   generate,
   translate,

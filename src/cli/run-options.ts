@@ -11,8 +11,14 @@ import { UserError } from '../util/errors.js';
 import { repeatable } from './options.js';
 import { Interrupted, type Output } from './output.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
+import type { LocalKeys } from './local-keys.js';
+import {
+  addCoordinatorKeyOptions,
+  coordinatorSecurity,
+  type CoordinatorKeyOptions,
+} from './security-options.js';
 
-export interface RunOptions {
+export interface RunOptions extends CoordinatorKeyOptions {
   readonly run?: string;
   readonly set: readonly string[];
   readonly bind: string;
@@ -22,7 +28,7 @@ export interface RunOptions {
 }
 
 export function addRunOptions(command: Command, defaults: { readonly bind: string }): Command {
-  return command
+  command
     .argument('<config>', "the run's YAML file")
     .option('--run <dir>', 'where the run lives (default: runs/NAME)')
     .option('--set <key=value>', 'override a key of the config; repeatable', repeatable, [])
@@ -33,6 +39,7 @@ export function addRunOptions(command: Command, defaults: { readonly bind: strin
     )
     .option('--take-over', 'take the run from a coordinator on another host that you know has ended')
     .option('--log-level <level>', 'trace, debug, info, warn or error', 'warn');
+  return addCoordinatorKeyOptions(command);
 }
 
 /** A coordinator that runs, with what it was opened from. */
@@ -47,15 +54,17 @@ export async function startRun(
   configFile: string,
   options: RunOptions,
   onEvent: (event: TrainingEvent) => void,
+  localKeys: LocalKeys | null = null,
 ): Promise<StartedRun> {
   const { loadConfig } = await import('../config/load.js');
-  return startConfiguredRun(loadConfig(configFile, options.set), options, onEvent);
+  return startConfiguredRun(loadConfig(configFile, options.set), options, onEvent, localKeys);
 }
 
 export async function startConfiguredRun(
   config: RunConfig,
   options: RunOptions,
   onEvent: (event: TrainingEvent) => void,
+  localKeys: LocalKeys | null = null,
 ): Promise<StartedRun> {
   const [{ openRun }, { CoordinatorProcess }, { createLogger }] = await Promise.all([
     import('../coordinator/run.js'),
@@ -65,9 +74,10 @@ export async function startConfiguredRun(
   const bind = parseTcpAddress(options.bind, { anyPort: true });
   const http = options.http === undefined ? null : parseHttpAddress(options.http);
   const log = createLogger({ name: 'coordinator', level: logLevel(options.logLevel) });
+  const security = await coordinatorSecurity(options, bind, localKeys?.allowed ?? [], log);
   const directory = options.run ?? path.join('runs', config.name);
   const run = await openRun({ config, directory, takeOver: options.takeOver ?? false, log });
-  const coordinator = await CoordinatorProcess.start({ run, bind, http, log, onEvent });
+  const coordinator = await CoordinatorProcess.start({ run, bind, security, http, log, onEvent });
   return { run, coordinator, log };
 }
 

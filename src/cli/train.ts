@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { RunConfig } from '../config/schema.js';
 import { parseHttpAddress } from './address.js';
+import { makeLocalKeys, type LocalKeys } from './local-keys.js';
 import { LocalWorkers } from './local-workers.js';
 import { integerArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
@@ -40,8 +41,13 @@ export function register(program: Command): void {
     .action(async (config: string, options: TrainOptions, command: Command) => {
       const output = outputOf(command);
       const display = createTrainingDisplay(process.stderr);
-      const started = await startRun(config, options, display.on);
-      await trainLocally(started, options, display, output, sameCommand());
+      const localKeys = options.key === undefined ? null : makeLocalKeys(options.key);
+      try {
+        const started = await startRun(config, options, display.on, localKeys);
+        await trainLocally(started, options, display, output, sameCommand(), localKeys);
+      } finally {
+        localKeys?.remove();
+      }
     });
 }
 
@@ -52,6 +58,7 @@ export async function trainLocally(
   display: TrainingDisplay,
   output: Output,
   resume: string,
+  localKeys: LocalKeys | null = null,
 ): Promise<void> {
   const { run, coordinator } = started;
   const wanted = options.workers === 'auto' ? Math.max(1, availableParallelism()) : options.workers;
@@ -62,6 +69,7 @@ export async function trainLocally(
   const workers = new LocalWorkers({
     count,
     url: coordinator.url,
+    keyArguments: localKeys?.workerArguments ?? [],
     runId: run.runId,
     engine: run.config.worker.engine,
     threads: workerThreads(run.config, count),

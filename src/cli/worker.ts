@@ -6,8 +6,9 @@ import { engineNames } from '../engine/names.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
 import { integerArgument } from './options.js';
 import { logLevel } from './run-options.js';
+import { addWorkerKeyOptions, workerSecurity, type WorkerKeyOptions } from './security-options.js';
 
-interface WorkerCommandOptions {
+interface WorkerCommandOptions extends WorkerKeyOptions {
   readonly engine: EngineName;
   readonly threads?: number;
   readonly name: string;
@@ -18,9 +19,9 @@ interface WorkerCommandOptions {
 }
 
 export function register(program: Command): void {
-  program
+  const worker = program
     .command('worker')
-    .description('compute for a coordinator; needs nothing but its address')
+    .description('compute for a coordinator; needs nothing but its address, and a key where it has one')
     .argument('<url>', "the coordinator's address, tcp://HOST:PORT")
     .option('--threads <n>', 'compute threads (default: all cores)', integerArgument(1, 1024))
     .addOption(
@@ -32,25 +33,26 @@ export function register(program: Command): void {
     .option('--run <id>', 'work only for the run with this id')
     .option('--http <address>', 'serve /metrics, /healthz and /readyz at HOST:PORT or PORT')
     .option('--patience <seconds>', 'how long to look for a coordinator', integerArgument(0), 600)
-    .option('--log-level <level>', 'trace, debug, info, warn or error', 'info')
-    .action(async (url: string, options: WorkerCommandOptions) => {
-      const [{ runWorker }, { createLogger }] = await Promise.all([
-        import('../worker/process.js'),
-        import('../metrics/log.js'),
-      ]);
-      const stop = stopSignal();
-      await runWorker({
-        url: parseTcpAddress(url, { anyPort: false }),
-        name: options.name,
-        runId: options.run ?? null,
-        engine: options.engine,
-        threads: options.threads ?? availableParallelism(),
-        http: options.http === undefined ? null : parseHttpAddress(options.http),
-        patienceMs: options.patience * 1000,
-        log: createLogger({ name: options.name, level: logLevel(options.logLevel) }),
-        signal: stop,
-      });
+    .option('--log-level <level>', 'trace, debug, info, warn or error', 'info');
+  addWorkerKeyOptions(worker).action(async (url: string, options: WorkerCommandOptions) => {
+    const [{ runWorker }, { createLogger }] = await Promise.all([
+      import('../worker/process.js'),
+      import('../metrics/log.js'),
+    ]);
+    const stop = stopSignal();
+    await runWorker({
+      url: parseTcpAddress(url, { anyPort: false }),
+      security: await workerSecurity(options),
+      name: options.name,
+      runId: options.run ?? null,
+      engine: options.engine,
+      threads: options.threads ?? availableParallelism(),
+      http: options.http === undefined ? null : parseHttpAddress(options.http),
+      patienceMs: options.patience * 1000,
+      log: createLogger({ name: options.name, level: logLevel(options.logLevel) }),
+      signal: stop,
     });
+  });
 }
 
 /**

@@ -3,25 +3,19 @@
 import type { Logger } from 'pino';
 import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
 import { ChunkGrid } from '../protocol/chunks.js';
-import { isOfSession } from '../protocol/envelope.js';
-import { ProtocolError } from '../protocol/frames.js';
-import {
-  decode,
-  workerToCoordinator,
-  type CoordinatorToWorker,
-  type Received,
-  type SessionOutcome,
-  type WorkerToCoordinator,
-} from '../protocol/messages.js';
+import type { CoordinatorToWorker, SessionOutcome } from '../protocol/messages.js';
 import type { SamplesShape } from '../protocol/samples.js';
 import { decodeStats } from '../protocol/stats.js';
 import { nodeKey, ReductionTree } from '../protocol/tree.js';
-import { RouterSocket, type PeerId } from '../transport/router.js';
+import { openGate } from '../transport/gate.js';
+import type { KeyPair, PublicKey, ServerSecurity } from '../transport/keys.js';
+import { RouterSocket } from '../transport/router.js';
 import { messageOf } from '../util/errors.js';
 import { CheckpointWriter } from './checkpoints.js';
 import { Connections } from './connections.js';
 import { Coordinator } from './coordinator.js';
 import type { CoordinatorAction, CoordinatorEvent } from './events.js';
+import { Reception, type SessionMessage } from './reception.js';
 import type { FromReducer } from './reducer/port.js';
 import { Reducers, reducerSetups } from './reducers.js';
 import { SampleSource, type LeaseSamples } from './sample-source.js';
@@ -30,6 +24,8 @@ import { Telemetry, type TelemetryOptions } from './telemetry.js';
 export interface CoordinatorProcessOptions extends TelemetryOptions {
   /** For example tcp://127.0.0.1:7117, or with port *. */
   readonly bind: string;
+  /** The coordinator's keys, and whose keys may connect; null: nothing is encrypted and everybody may. */
+  readonly security: { readonly keys: KeyPair; nameOf(key: PublicKey): string | undefined } | null;
   readonly log: Logger;
 }
 
@@ -50,11 +46,13 @@ export class CoordinatorProcess {
   private readonly machine: Coordinator;
   private readonly socket: RouterSocket;
   private readonly connections: Connections;
+  private readonly reception: Reception;
   private readonly samples: SampleSource;
   private readonly tree: ReductionTree;
   private reducers!: Reducers;
   private checkpoints!: CheckpointWriter;
   private telemetry!: Telemetry;
+  private closeGate: (() => void) | undefined;
   private timer: NodeJS.Timeout | undefined;
   private sequence = 0;
   private ended = false;
@@ -63,12 +61,23 @@ export class CoordinatorProcess {
   readonly done = new Promise<Outcome>((resolve, reject) => (this.settle = { resolve, reject }));
 
   private constructor(private readonly options: CoordinatorProcessOptions) {
-    const { run } = options;
+    const { run, security, log } = options;
     const { config } = run;
     this.samples = new SampleSource(run.dataset, config);
     this.tree = new ReductionTree(config.batch.microBatches);
-    this.socket = new RouterSocket(config.heartbeat.timeoutMs, LINGER_MS);
+    this.socket = new RouterSocket(config.heartbeat.timeoutMs, serverSecurity(options), LINGER_MS);
     this.connections = new Connections(this.socket);
+    const keys = security && { own: security.keys, nameOf: security.nameOf.bind(security) };
+    this.reception = new Reception(
+      this.connections,
+      { runId: run.runId, term: run.term.term, keys, log },
+      {
+        opened: (session, name, host) => this.greet(session, name, host),
+        message: (session, message) => this.hearWorker(session, message),
+        fault: (session, reason) => this.expel(session, reason),
+        late: (session) => this.lose(session, 'failed', 'it did not begin to work in time'),
+      },
+    );
     const slices = new ChunkGrid(run.layout.trainable, run.layout.total).slices(config.reducers);
     const decisive = {
       steps: config.steps,
@@ -106,10 +115,11 @@ export class CoordinatorProcess {
   }
 
   private async open(): Promise<void> {
-    const { run, bind, log } = this.options;
+    const { run, bind, log, security } = this.options;
     this.telemetry = await Telemetry.open(this.options);
+    if (security) this.closeGate = await openGate(run.runId, (key) => security.nameOf(key) !== undefined);
     this.url = await this.socket.bind(bind);
-    this.reducers = await Reducers.start(reducerSetups(run, bind), {
+    this.reducers = await Reducers.start(reducerSetups(run, bind, serverSecurity(this.options)), {
       message: (reducer, message) => this.guard(() => this.hearReducer(reducer, message)),
       failed: (error) => this.fail(error),
     });
@@ -125,56 +135,30 @@ export class CoordinatorProcess {
     );
     this.perform(this.machine.start(performance.now()));
     const { intervalMs } = run.config.heartbeat;
-    this.timer = setInterval(() => this.decide({ type: 'tick' }), Math.min(intervalMs, 250));
+    this.timer = setInterval(() => this.tick(), Math.min(intervalMs, 250));
     this.socket
       .receive({
-        message: (peer, frames) => this.guard(() => this.receive(peer, frames)),
+        message: (peer, frames) => this.guard(() => this.reception.receive(peer, frames)),
         disconnected: (peer) =>
-          this.lose(this.connections.sessionOf(peer), 'disconnected', 'its connection ended'),
+          this.lose(this.reception.disconnected(peer), 'disconnected', 'its connection ended'),
       })
       .catch((error: unknown) => this.fail(error));
-    if (!/^tcp:\/\/(127\.|localhost:|\[::1\])/.test(this.url)) {
-      log.warn(`${this.url} is open to everybody who can reach it: connections are not authenticated`);
-    }
     log.info({ url: this.url, term: run.term.term, version: run.progress.version }, 'coordinator listening');
   }
 
   // ---- what happens
 
-  private receive(peer: PeerId, frames: Uint8Array[]): void {
-    const session = this.connections.sessionOf(peer);
-    try {
-      const message = decode(workerToCoordinator, frames);
-      if (message.type === 'hello') this.greet(peer, message);
-      else if (isOfSession(message, session, this.options.run.term.term)) {
-        this.hearWorker(message.session, message);
-      } else this.connections.sendTo(peer, { type: 'bye', reason: 'the session is over', outcome: 'lost' });
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      if (session === undefined) this.refuse(peer, error.message);
-      else this.expel(session, error.message);
-    }
+  private tick(): void {
+    this.guard(() => this.reception.tick(performance.now()));
+    this.decide({ type: 'tick' });
   }
 
-  private greet(peer: PeerId, hello: WorkerToCoordinator & { type: 'hello' }): void {
-    const { runId } = this.options.run;
-    if (hello.runId !== null && hello.runId !== runId)
-      return this.refuse(peer, 'this is the coordinator of another run');
-    if (this.connections.sessionOf(peer) !== undefined) return;
-    const session = this.connections.open(peer);
+  private greet(session: string, name: string, host: string): void {
     this.reducers.tellAll({ type: 'open', session });
-    this.decide({ type: 'hello', session, name: hello.name, host: hello.host });
+    this.decide({ type: 'hello', session, name, host });
   }
 
-  private refuse(peer: PeerId, reason: string): void {
-    this.options.log.warn(`refused a connection: ${reason}`);
-    this.connections.sendTo(peer, { type: 'bye', reason, outcome: 'refused' });
-  }
-
-  private hearWorker(
-    session: string,
-    message: Exclude<Received<WorkerToCoordinator>, { type: 'hello' }>,
-  ): void {
+  private hearWorker(session: string, message: SessionMessage): void {
     switch (message.type) {
       case 'ready': {
         const { engine, matmul, isa } = message.engine;
@@ -418,8 +402,13 @@ export class CoordinatorProcess {
     this.socket.close();
     await this.checkpoints?.settled();
     await this.reducers?.stop();
+    this.closeGate?.();
     await this.telemetry?.close();
     await this.options.run.dataset.close();
     await this.options.run.term.release();
   }
+}
+
+function serverSecurity({ run, security }: CoordinatorProcessOptions): ServerSecurity | null {
+  return security && { secretKey: security.keys.secretKey, domain: run.runId };
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { ChunkGrid } from '../protocol/chunks.js';
 import type { ReducerAddress } from '../protocol/messages.js';
+import type { ServerSecurity } from '../transport/keys.js';
 import { UserError, messageOf } from '../util/errors.js';
 import type { FromReducer, ReducerFailed, ReducerSetup, ToReducer } from './reducer/port.js';
 import { decaySegments } from './reducer/segments.js';
@@ -15,11 +16,12 @@ export interface ReducersHandlers {
 }
 
 /** One setup per slice: at most as many reducers as the config wants, on ports of their own at the coordinator's host. */
-export function reducerSetups(run: OpenRun, bind: string): ReducerSetup[] {
+export function reducerSetups(run: OpenRun, bind: string, security: ServerSecurity | null): ReducerSetup[] {
   const { config, layout, vectors, term, progress } = run;
   const segments = decaySegments(layout.tensors, layout.trainable);
   return new ChunkGrid(layout.trainable, layout.total).slices(config.reducers).map((slice) => ({
     bind: bind.replace(/:[^:]*$/, ':*'),
+    security,
     term: term.term,
     trainable: layout.trainable,
     total: layout.total,

@@ -9,6 +9,13 @@ import type { TreeNode } from './tree.js';
 const count = z.int().nonnegative();
 const seconds = z.number().nonnegative();
 const text = z.string().max(4096);
+/** What is shown in logs and on terminals: no control characters, no line ends. */
+const label = z
+  .string()
+  .max(200)
+  .regex(/^[^\p{C}\p{Zl}\p{Zp}]*$/u, 'expected printable characters');
+/** A public key, a challenge, a proof: 32 bytes. */
+const bytes32 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits');
 
 /** Every message after the greeting carries the session (a worker process's stay) and the coordinator's term. */
 const inSession = { session: z.string().min(8).max(64), term: count };
@@ -23,7 +30,7 @@ export interface NodeId extends TreeNode {
 }
 
 /** What a worker computes with: must be equal among workers for equal bits. */
-const engineFields = z.object({ engine: text, matmul: text, isa: text });
+const engineFields = z.object({ engine: label, matmul: label, isa: label });
 
 /** What a worker does at a moment: computing comes before pulling, and pulling before pushing, when it does several. */
 export const workerPhases = ['compute', 'push', 'pull', 'idle'] as const;
@@ -38,18 +45,22 @@ export const workerToCoordinator = z.discriminatedUnion('type', [
   /** The first message on a connection. */
   z.object({
     type: z.literal('hello'),
-    name: text,
-    host: text,
+    name: label,
+    host: label,
     pid: count,
     threads: count.min(1),
-    runId: text.nullable(),
+    runId: label.nullable(),
+    /** Its public key, where connections are encrypted. */
+    key: bytes32.nullable(),
   }),
+  /** Answers a challenge: what only the owner of the key that hello named can compute. */
+  z.object({ type: z.literal('prove'), proof: bytes32 }),
   /** Attached to all reducers; `probe` is the SHA-256 of a fixed micro-batch's gradient. */
   z.object({
     type: z.literal('ready'),
     ...inSession,
     engine: engineFields,
-    probe: z.string().regex(/^[0-9a-f]{64}$/),
+    probe: bytes32,
   }),
   /**
    * Alive; `progress` grows with every micro-batch, `echo` is the last sequence number heard, `phase` what the worker
@@ -69,7 +80,7 @@ export const workerToCoordinator = z.discriminatedUnion('type', [
   /** An evaluation micro-batch's results; payload: float64 [loss, target tokens, correct, source tokens]. */
   z.object({ type: z.literal('evaluated'), ...inSession, version: count, index: count }),
   /** The worker leaves. */
-  z.object({ type: z.literal('leave'), ...inSession, reason: text }),
+  z.object({ type: z.literal('leave'), ...inSession, reason: label }),
 ]);
 export type WorkerToCoordinator = z.infer<typeof workerToCoordinator>;
 
@@ -90,11 +101,13 @@ const samplesFields = {
 };
 
 export const coordinatorToWorker = z.discriminatedUnion('type', [
-  /** Answers hello: the session, what is trained and who reduces. */
+  /** Answers the hello of a worker with a key. */
+  z.object({ type: z.literal('challenge'), runId: label, challenge: bytes32 }),
+  /** Answers hello, or the proof: the session, what is trained and who reduces. */
   z.object({
     type: z.literal('welcome'),
     ...inSession,
-    runId: text,
+    runId: label,
     job: jobSchema,
     reducers: z.array(reducerAddress).min(1),
   }),

@@ -1,6 +1,7 @@
 // A ZeroMQ ROUTER that serves many peers: frames in, frames out, and who went away. No message is understood here.
 import { Router } from 'zeromq';
 import { UserError, messageOf } from '../util/errors.js';
+import { z85, type ServerSecurity } from './keys.js';
 import { receiveAll } from './receive.js';
 import { SendQueue } from './send-queue.js';
 
@@ -10,6 +11,9 @@ const NOTIFY_DISCONNECT = 2;
 
 /** The largest frame a peer has reason to send is a chunk of 4 MiB; ZeroMQ ends a connection that sends a larger one. */
 const MAX_FRAME_BYTES = 8 * 2 ** 20;
+
+/** A connection that has not said by then who it is, is closed. */
+const HANDSHAKE_MS = 10_000;
 
 /** zeromq.js declares the setter of options it has no name for as protected. */
 class NotifyingRouter extends Router {
@@ -37,14 +41,21 @@ export class RouterSocket {
 
   /**
    * @param heartbeatMs silence after which a peer's connection is given up by ZeroMQ itself
+   * @param security null: whoever connects is served, and nothing is encrypted
    * @param lingerMs how long last messages may take after `close`
    */
-  constructor(heartbeatMs: number, lingerMs = 0) {
+  constructor(heartbeatMs: number, security: ServerSecurity | null, lingerMs = 0) {
     this.socket.linger = lingerMs;
     this.socket.maxMessageSize = MAX_FRAME_BYTES;
     this.socket.heartbeatInterval = Math.ceil(heartbeatMs / 2);
     this.socket.heartbeatTimeout = heartbeatMs;
+    this.socket.handshakeInterval = HANDSHAKE_MS;
     this.socket.notifyDisconnects();
+    if (!security) return;
+    this.socket.curveServer = true;
+    this.socket.curveSecretKey = z85(security.secretKey);
+    this.socket.zapDomain = security.domain;
+    this.socket.zapEnforceDomain = true; // otherwise everybody gets in where the gate does not answer
   }
 
   /** Binds and returns the address with the port that was chosen. */

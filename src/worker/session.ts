@@ -1,6 +1,5 @@
 // One session of a worker with one coordinator, from the greeting to its end: the sockets, the compute thread, the
 // batch threads and the clock around the state machine in worker.ts. Losing any connection ends it.
-import { hostname } from 'node:os';
 import { Piscina } from 'piscina';
 import type { Logger } from 'pino';
 import type { EngineName } from '../engine/names.js';
@@ -22,6 +21,7 @@ import {
   type WorkerToCoordinator,
   type WorkerToReducer,
 } from '../protocol/messages.js';
+import { nodeIdOf } from '../protocol/node-id.js';
 import { decodeSamples, type SampleIds } from '../protocol/samples.js';
 import { encodeStats } from '../protocol/stats.js';
 import { DealerSocket } from '../transport/dealer.js';
@@ -30,15 +30,12 @@ import type { BatchTask } from './batch-task.js';
 import { Compute } from './compute/compute.js';
 import type { FromCompute } from './compute/port.js';
 import type { Task, WorkerAction, WorkerEvent } from './events.js';
+import { answerTo, helloOf, type Introduction } from './greeting.js';
 import { WorkerMachine } from './worker.js';
 
-export interface SessionOptions {
+export interface SessionOptions extends Introduction {
   readonly url: string;
-  readonly name: string;
-  /** The only run this worker works for; null: whatever the coordinator trains. */
-  readonly runId: string | null;
   readonly engine: EngineName;
-  readonly threads: number;
   readonly log: Logger;
   readonly publish: (event: TrainingEvent) => void;
   /** Leave in an orderly way. */
@@ -92,7 +89,7 @@ class Session {
     private readonly resolve: (end: SessionEnd) => void,
     private readonly reject: (error: unknown) => void,
   ) {
-    this.control = new DealerSocket(options.url, GREETING_TIMEOUT_MS);
+    this.control = new DealerSocket(options.url, GREETING_TIMEOUT_MS, options.security);
     this.batchThreads = new Piscina<BatchTask, Batch>({
       filename: new URL('./batch-task.js', import.meta.url).href,
       minThreads: 1,
@@ -101,19 +98,18 @@ class Session {
   }
 
   open(): void {
-    const { url, name, runId, threads, signal } = this.options;
+    const { url, signal } = this.options;
     signal.addEventListener('abort', this.onAbort);
     try {
       this.control.open({
         message: (frames) => this.guard(() => this.hear(decode(coordinatorToWorker, frames))),
-        lost: (reason) => this.end(reason),
+        lost: (reason, hopeless) => (hopeless ? this.end(reason, 'refused') : this.end(`${url}: ${reason}`)),
       });
     } catch (error) {
       this.fail(error);
       return;
     }
-    const hello = { type: 'hello', name, host: hostname(), pid: process.pid, threads, runId } as const;
-    this.control.send(encode(hello));
+    this.tell(helloOf(this.options));
     this.timer = setTimeout(
       () => this.end(`${url}: no answer within ${GREETING_TIMEOUT_MS} ms`),
       GREETING_TIMEOUT_MS,
@@ -125,6 +121,9 @@ class Session {
   private hear(message: Received<CoordinatorToWorker>): void {
     this.lastHeard = performance.now();
     switch (message.type) {
+      case 'challenge':
+        this.tell(answerTo(message, this.options));
+        break;
       case 'welcome':
         if (!this.welcome) this.begin(message);
         break;
@@ -133,7 +132,7 @@ class Session {
           kind: 'node',
           id: this.nextTaskId++,
           version: message.step,
-          node: pickNode(message),
+          node: nodeIdOf(message),
         });
         break;
       case 'evaluate': {
@@ -142,7 +141,7 @@ class Session {
         break;
       }
       case 'recall':
-        this.handle({ type: 'recall', node: pickNode(message) });
+        this.handle({ type: 'recall', node: nodeIdOf(message) });
         break;
       case 'heartbeat': {
         this.echo = message.sequence;
@@ -179,10 +178,10 @@ class Session {
   }
 
   private attach(url: string, reducer: number): DealerSocket {
-    const socket = new DealerSocket(url, this.welcome!.job.heartbeat.timeoutMs);
+    const socket = new DealerSocket(url, this.welcome!.job.heartbeat.timeoutMs, this.options.security);
     socket.open({
       message: (frames) => this.guard(() => this.hearReducer(reducer, decode(reducerToWorker, frames))),
-      lost: (reason) => this.end(reason),
+      lost: (reason) => this.end(`${url}: ${reason}`),
     });
     socket.send(encode({ type: 'attach', ...this.envelope() }));
     return socket;
@@ -228,10 +227,10 @@ class Session {
         this.tellReady();
         break;
       case 'grant':
-        this.handle({ type: 'grant', reducer, node: pickNode(message), chunks: message.chunks });
+        this.handle({ type: 'grant', reducer, node: nodeIdOf(message), chunks: message.chunks });
         break;
       case 'done':
-        this.handle({ type: 'done', reducer, node: pickNode(message) });
+        this.handle({ type: 'done', reducer, node: nodeIdOf(message) });
         break;
       case 'parameters': {
         const { version, chunk, payload } = message;
@@ -420,20 +419,6 @@ class Session {
     await this.compute?.close();
     await this.batchThreads.destroy();
   }
-}
-
-function pickNode({
-  step,
-  round,
-  level,
-  index,
-}: {
-  step: number;
-  round: number;
-  level: number;
-  index: number;
-}) {
-  return { step, round, level, index };
 }
 
 /** The bytes of a vector from an element on; vectors lie on shared memory. */

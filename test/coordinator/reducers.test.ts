@@ -8,6 +8,7 @@ const ELEMENTS = 8;
 function setup(): ReducerSetup {
   const vector = (): SharedArrayBuffer => new SharedArrayBuffer(ELEMENTS * 4);
   return {
+    security: null,
     bind: 'tcp://127.0.0.1:*',
     term: 1,
     trainable: ELEMENTS,

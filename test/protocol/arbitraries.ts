@@ -11,6 +11,8 @@ import { sessionOutcomes, workerPhases } from '../../src/protocol/messages.js';
 
 const count = fc.oneof(fc.nat({ max: 300 }), fc.maxSafeNat());
 const text = fc.string({ unit: 'binary', maxLength: 80 });
+/** Printable. */
+const label = fc.string({ unit: fc.constantFrom(...'aZ09 -_./<ä漢🚀'), maxLength: 80 });
 const seconds = fc.double({ min: 0, max: 1e9, noNaN: true }).map((value) => value + 0); // JSON has no -0
 const session = { session: fc.stringMatching(/^[0-9a-f]{8,64}$/), term: count };
 const node = {
@@ -83,24 +85,26 @@ const job: fc.Arbitrary<Job> = record<Job>({
   heartbeat: record<Job['heartbeat']>({ intervalMs: size, timeoutMs: size }),
 });
 
-const probe = fc.stringMatching(/^[0-9a-f]{64}$/);
-const engine = record({ engine: text, matmul: text, isa: text });
+const bytes32 = fc.stringMatching(/^[0-9a-f]{64}$/);
+const engine = record({ engine: label, matmul: label, isa: label });
 const phase = fc.constantFrom(...workerPhases);
 const phases = record({ compute: seconds, push: seconds, pull: seconds, idle: seconds });
 
 export const anyWorkerToCoordinator: fc.Arbitrary<WorkerToCoordinator> = fc.oneof(
   message('hello', {
-    name: text,
-    host: text,
+    name: label,
+    host: label,
     pid: count,
     threads: fc.integer({ min: 1 }),
-    runId: fc.option(text),
+    runId: fc.option(label),
+    key: fc.option(bytes32),
   }),
-  message('ready', { ...session, engine, probe }),
+  message('prove', { proof: bytes32 }),
+  message('ready', { ...session, engine, probe: bytes32 }),
   message('heartbeat', { ...session, sequence: count, echo: count, progress: count, phase, phases }),
   message('computed', { ...session, ...node, seconds }),
   message('evaluated', { ...session, version: count, index: count }),
-  message('leave', { ...session, reason: text }),
+  message('leave', { ...session, reason: label }),
 );
 
 const reducers = fc.array(record({ url: text, firstChunk: count, endChunk: count }), {
@@ -109,7 +113,8 @@ const reducers = fc.array(record({ url: text, firstChunk: count, endChunk: count
 });
 
 export const anyCoordinatorToWorker: fc.Arbitrary<CoordinatorToWorker> = fc.oneof(
-  message('welcome', { ...session, runId: text, job, reducers }),
+  message('challenge', { runId: label, challenge: bytes32 }),
+  message('welcome', { ...session, runId: label, job, reducers }),
   message('lease', { ...session, ...node, ...samples }),
   message('evaluate', { ...session, version: count, index: count, ...samples }),
   message('recall', { ...session, ...node }),

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DealerSocket } from '../../src/transport/dealer.js';
+import type { ClientSecurity, ServerSecurity } from '../../src/transport/keys.js';
 import { RouterSocket, type PeerId } from '../../src/transport/router.js';
 import { SendQueue } from '../../src/transport/send-queue.js';
 
@@ -16,8 +17,8 @@ interface Server {
   readonly ended: Promise<void>;
 }
 
-async function serve(): Promise<Server> {
-  const router = new RouterSocket(HEARTBEAT_MS);
+async function serve(security: ServerSecurity | null = null): Promise<Server> {
+  const router = new RouterSocket(HEARTBEAT_MS, security);
   const url = await router.bind('tcp://127.0.0.1:*');
   const happened: { peer: PeerId; frames: string[] | 'gone' }[] = [];
   let wake = (): void => undefined;
@@ -36,8 +37,11 @@ async function serve(): Promise<Server> {
   return { router, url, next, ended };
 }
 
-function connect(url: string): { dealer: DealerSocket; heard: Promise<string[]>; lost: Promise<string> } {
-  const dealer = new DealerSocket(url, HEARTBEAT_MS);
+function connect(
+  url: string,
+  security: ClientSecurity | null = null,
+): { dealer: DealerSocket; heard: Promise<string[]>; lost: Promise<string> } {
+  const dealer = new DealerSocket(url, HEARTBEAT_MS, security);
   let onLost!: (reason: string) => void;
   const lost = new Promise<string>((resolve) => (onLost = resolve));
   const heard = new Promise<string[]>((resolve) => {

@@ -2,12 +2,14 @@
 import type { TensorFile } from '../../checkpoint/safetensors.js';
 import type { Slice } from '../../protocol/chunks.js';
 import type { WireFormat } from '../../protocol/job.js';
+import type { ServerSecurity } from '../../transport/keys.js';
 import type { ReducerAction, ReducerEvent } from './reducer.js';
 import type { DecaySegment } from './segments.js';
 
 export interface ReducerSetup {
   /** Address to listen on; port * for any. */
   readonly bind: string;
+  readonly security: ServerSecurity | null;
   readonly term: number;
   readonly trainable: number;
   readonly total: number;

@@ -39,7 +39,7 @@ class ReducerThread {
     private readonly tell: (message: FromReducer | ReducerFailed) => void,
   ) {
     this.grid = new ChunkGrid(setup.trainable, setup.total);
-    this.socket = new RouterSocket(setup.heartbeatMs);
+    this.socket = new RouterSocket(setup.heartbeatMs, setup.security);
     this.peers = new Peers(setup.term);
     this.reducer = new Reducer({
       ...setup,

@@ -1,0 +1,114 @@
+// Keys from the command line to the last checkpoint: real processes, encrypted connections.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { chmod, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { prepare } from '../../src/data/prepare.js';
+import { Lockstep } from './processes.js';
+
+const CONFIG = `
+data: ./data
+model: { width: 16, heads: 2, feedForward: 16, encoderLayers: 1, decoderLayers: 1, maxLength: 16 }
+window: 8
+batch: { microBatches: 4, samples: 2 }
+steps: 4
+reducers: 2
+worker: { threads: 1 }
+`;
+
+let folder = '';
+
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'lockstep-keyed-'));
+  const words = Array.from({ length: 3000 }, (_, i) => `w${(i * i + 7 * i) % 701}`);
+  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
+  await writeFile(path.join(folder, 'run.yaml'), CONFIG);
+  await prepare({
+    inputs: [path.join(folder, 'text.txt')],
+    out: path.join(folder, 'data'),
+    vocabularySize: 400,
+  });
+  const made = lockstep('keygen', 'coordinator', 'worker', 'stranger');
+  assert.equal(await made.exit(), 0, made.text());
+});
+
+after(() => rm(folder, { recursive: true, force: true }));
+
+function lockstep(...args: string[]): Lockstep {
+  return new Lockstep(args, { cwd: folder });
+}
+
+const COORDINATOR_KEYS = ['--key', 'keys/coordinator.key', '--workers-allowed', 'keys/worker.pub'];
+
+async function weights(run: string): Promise<string> {
+  const file = path.join(folder, run, 'checkpoints', 'step-4', 'model.safetensors');
+  return createHash('sha256')
+    .update(await readFile(file))
+    .digest('hex');
+}
+
+test('an allowed worker trains the same bits over encrypted connections, beside a stranger who is kept out', async () => {
+  const plain = lockstep('train', 'run.yaml', '--workers', '1', '--run', 'plain');
+  assert.equal(await plain.exit(), 0, plain.text());
+
+  const bind = ['--bind', 'tcp://0.0.0.0:*', '--log-level', 'info'];
+  const run = lockstep('coordinator', 'run.yaml', ...bind, ...COORDINATOR_KEYS, '--run', 'keyed');
+  const { url } = await run.line('it listens', ({ msg }) => msg === 'coordinator listening');
+  const address = String(url).replace('0.0.0.0', '127.0.0.1');
+  const work = (key: string): Lockstep =>
+    lockstep('worker', address, '--key', `keys/${key}.key`, '--coordinator-key', 'keys/coordinator.pub');
+  const stranger = work('stranger');
+  assert.equal(await stranger.exit(), 2, stranger.text());
+  assert.match(stranger.text(), /not on the coordinator's allow-list: add it there/);
+  const worker = work('worker');
+  assert.equal(await worker.exit(), 0, worker.text());
+  assert.equal(await run.exit(), 0, run.text());
+  assert.match(run.text(), /\(key worker\) on .* joined/);
+  assert.equal(await weights('keyed'), await weights('plain'));
+});
+
+test('train gives the workers that it starts keys of their own, which go with it', async () => {
+  const before = await readdir(tmpdir());
+  const bind = ['--bind', 'tcp://127.0.0.1:*', '--log-level', 'info'];
+  const run = lockstep('train', 'run.yaml', ...bind, ...COORDINATOR_KEYS, '--workers', '1', '--run', 'local');
+  assert.equal(await run.exit(), 0, run.text());
+  assert.match(run.text(), /worker-1 \(key local\)/);
+  const left = (await readdir(tmpdir())).filter((name) => !before.includes(name));
+  assert.deepEqual(
+    left.filter((name) => name.startsWith('lockstep-keys-')),
+    [],
+  );
+});
+
+test('beyond this machine a coordinator listens only with keys, or when it is told that this is safe', async () => {
+  for (const bind of ['tcp://0.0.0.0:*', 'tcp://*:*', 'tcp://127.0.0.1.example:*']) {
+    const refused = lockstep('coordinator', 'run.yaml', '--bind', bind, '--run', 'open');
+    assert.equal(await refused.exit(), 2, refused.text());
+    assert.match(refused.text(), /lockstep keygen.*--key and --workers-allowed, or --insecure/);
+  }
+  const open = lockstep(
+    'coordinator',
+    'run.yaml',
+    '--bind',
+    'tcp://0.0.0.0:*',
+    '--insecure',
+    '--run',
+    'open',
+  );
+  await open.line('that it warns', ({ msg }) => msg.includes('whoever reaches tcp://0.0.0.0'));
+  open.kill('SIGTERM');
+  await open.exit();
+});
+
+test('options that belong together, and secret keys that others can read, are named', async () => {
+  const half = lockstep('worker', 'tcp://127.0.0.1:1', '--key', 'keys/worker.key');
+  assert.equal(await half.exit(), 2);
+  assert.match(half.text(), /--key and --coordinator-key belong together: --coordinator-key is missing/);
+  await chmod(path.join(folder, 'keys/stranger.key'), 0o644);
+  const exposed = ['--key', 'keys/stranger.key', '--coordinator-key', 'keys/coordinator.pub'];
+  const refused = lockstep('worker', 'tcp://127.0.0.1:1', ...exposed);
+  assert.equal(await refused.exit(), 2);
+  assert.match(refused.text(), /others can read or write it \(mode 0644\): chmod 600 keys\/stranger.key/);
+});
