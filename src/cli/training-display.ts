@@ -86,7 +86,7 @@ class Display implements TrainingDisplay {
         this.log(`step ${event.version}: validation loss ${event.loss.toFixed(3)}${this.baseline()}`);
         break;
       case 'workerStates':
-        this.workers = event.counts.computing ?? 0;
+        this.workers = event.counts.ready ?? 0;
         break;
       case 'workerLeft':
         if (event.reason !== 'finished') this.log(`a worker left (${event.reason})`);

@@ -128,7 +128,10 @@ export class Coordinator {
   private noteComputed({ session, node, stats, seconds }: CoordinatorEvent & { type: 'computed' }): void {
     if (!this.membership.touch(session)) return;
     if (stats.length > 0) this.sessions.computed(session, stats.length, seconds); // late results tell a speed, too
-    if (!this.round?.includes(node) || !this.tree.isCanonical(node)) return;
+    if (!this.round?.includes(node) || !this.tree.isCanonical(node)) {
+      this.decisions.publish({ kind: 'results', counts: { late: stats.length } });
+      return;
+    }
     if (this.round.computed(session, node, stats, seconds)) return;
     const reason = `sent losses of ${stats.length} micro-batches for node ${node.level}.${node.index}`;
     this.membership.dismiss(session, 'failed', reason);

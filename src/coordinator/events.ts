@@ -2,7 +2,7 @@
 import type { AdamWSpec } from '../engine/native/addon.js';
 import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
 import type { OptimizerConfig } from '../optim/config.js';
-import type { NodeId, PhaseSeconds, SessionOutcome, WorkerPhase } from '../protocol/messages.js';
+import type { NodeId, SessionOutcome, WorkerReport } from '../protocol/messages.js';
 import type { BatchStats } from '../protocol/stats.js';
 
 /** What decides a run's course; `config/schema.ts` says what each key means. */
@@ -37,9 +37,7 @@ export type CoordinatorEvent =
       readonly type: 'heartbeat';
       readonly session: string;
       readonly sequence: number;
-      readonly phase: WorkerPhase;
-      /** Seconds of the session so far. */
-      readonly phases: PhaseSeconds;
+      readonly report: WorkerReport;
     }
   | {
       readonly type: 'computed';

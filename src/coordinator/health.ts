@@ -25,7 +25,7 @@ export function progressHealth(now: () => number = () => performance.now() / 100
       return seconds > limit ? `no progress for ${Math.round(seconds)} seconds` : null;
     },
     on: (event) => {
-      if (event.kind === 'workerStates') workers = (event.counts.computing ?? 0) + (event.counts.idle ?? 0);
+      if (event.kind === 'workerStates') workers = event.counts.ready ?? 0;
       if (event.kind === 'stepCommitted' || event.kind === 'stepSkipped') lastStepSeconds = event.seconds;
       if (['stepCommitted', 'stepSkipped', 'evaluated', 'leaseEnded', 'workerJoined'].includes(event.kind)) {
         lastProgressAt = now();

@@ -55,8 +55,8 @@ export class Membership {
   }
 
   heartbeat(event: CoordinatorEvent & { type: 'heartbeat' }): void {
-    const { session, sequence } = event;
-    if (!this.sessions.beat(event, this.decisions.now)) return;
+    const { session, sequence, report } = event;
+    if (!this.sessions.beat(session, report, this.decisions.now)) return;
     this.decisions.add({ type: 'heartbeat', session, echo: sequence });
   }
 

@@ -75,6 +75,7 @@ export class CoordinatorProcess {
         opened: (session, name, host) => this.greet(session, name, host),
         message: (session, message) => this.hearWorker(session, message),
         fault: (session, reason) => this.expel(session, reason),
+        rejected: (fault) => this.publish({ kind: 'messageRejected', fault }),
         late: (session) => this.lose(session, 'failed', 'it did not begin to work in time'),
       },
     );
@@ -213,10 +214,7 @@ export class CoordinatorProcess {
         this.checkpoints.written(message.version, message.failure);
         break;
       case 'usage':
-        this.publish({ kind: 'bytes', direction: 'gradients_in', bytes: message.gradientBytes });
-        this.publish({ kind: 'bytes', direction: 'parameters_out', bytes: message.parameterBytes });
-        this.publish({ kind: 'phase', phase: 'reduce', seconds: message.reduceSeconds });
-        this.publish({ kind: 'phase', phase: 'update', seconds: message.updateSeconds });
+        this.publish({ kind: 'reducerUsage', reducer, usage: message.usage });
         break;
       case 'updated':
       case 'listening':

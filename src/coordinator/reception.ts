@@ -1,6 +1,7 @@
 // Where control messages arrive: each is decoded, and belongs to the session of its connection or to nobody. What
 // greets is led through admission.ts; who has no session is told so once, and not heard again.
 import type { Logger } from 'pino';
+import type { MessageFault } from '../metrics/events.js';
 import { isOfSession } from '../protocol/envelope.js';
 import { ProtocolError } from '../protocol/frames.js';
 import {
@@ -22,6 +23,8 @@ export interface ReceptionHandlers {
   message(session: string, message: SessionMessage): void;
   /** What its worker sent is not what the protocol allows. */
   fault(session: string, reason: string): void;
+  /** A message was not taken. */
+  rejected(fault: MessageFault): void;
   /** It has not begun to work for too long. */
   late(session: string): void;
 }
@@ -48,9 +51,13 @@ export class Reception {
       else if (isOfSession(message, session, this.options.term)) {
         if (message.type === 'ready') this.admission.entered(peer);
         this.handlers.message(message.session, message);
-      } else this.turnAway(peer, 'the session is over', 'lost');
+      } else {
+        this.handlers.rejected('stale');
+        this.turnAway(peer, 'the session is over', 'lost');
+      }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
+      this.handlers.rejected(error.fault);
       if (session === undefined) this.refuse(peer, error.message, 'refused');
       else this.handlers.fault(session, error.message);
     }

@@ -61,7 +61,13 @@ export class Round {
 
   /** Notes a node's losses; false when the numbers are not the node's. */
   computed(session: string, node: TreeNode, stats: readonly BatchStats[], seconds: number): boolean {
-    return this.book.computed(session, node, stats, seconds, this.setup.decisions.now);
+    const { book } = this;
+    const { decisions } = this.setup;
+    const { uncomputed } = book;
+    if (!book.computed(session, node, stats, seconds, decisions.now)) return false;
+    const first = uncomputed - book.uncomputed;
+    decisions.publish({ kind: 'results', counts: { first, duplicate: stats.length - first } });
+    return true;
   }
 
   covered(leaves: readonly number[]): void {

@@ -1,5 +1,5 @@
 // Who is here: one session per worker process's stay, when it was last heard of, and how fast it is.
-import type { PhaseSeconds, WorkerPhase } from '../protocol/messages.js';
+import { NOTHING_DONE, type WorkerPhase, type WorkerReport } from '../protocol/messages.js';
 import { afterComputing, afterCovering, afterLosing, UNKNOWN_PACE, type Pace } from './pace.js';
 
 export interface Session {
@@ -10,9 +10,8 @@ export interface Session {
   state: 'joining' | 'ready';
   lastHeard: number; // ms
   pace: Pace;
-  /** What its last heartbeat said it does, and how many seconds it did what. */
-  phase: WorkerPhase | null;
-  phaseSeconds: PhaseSeconds;
+  /** What its last heartbeat said; before the first, no phase. */
+  report: Omit<WorkerReport, 'phase'> & { readonly phase: WorkerPhase | null };
 }
 
 /** What a lease is taken to last as long as nobody has computed one. */
@@ -41,8 +40,7 @@ export class Sessions {
       state: 'joining',
       lastHeard: now,
       pace: UNKNOWN_PACE,
-      phase: null,
-      phaseSeconds: { compute: 0, push: 0, pull: 0, idle: 0 },
+      report: { ...NOTHING_DONE, phase: null },
     });
     this.summary = undefined;
   }
@@ -65,12 +63,9 @@ export class Sessions {
   }
 
   /** Notes a sign of life, and what the worker says it does; undefined when it is not here. */
-  beat(
-    { session: id, phase, phases }: { session: string; phase: WorkerPhase; phases: PhaseSeconds },
-    now: number,
-  ): Session | undefined {
+  beat(id: string, report: WorkerReport, now: number): Session | undefined {
     const session = this.sessions.get(id);
-    return session && Object.assign(session, { lastHeard: now, phase, phaseSeconds: phases });
+    return session && Object.assign(session, { lastHeard: now, report });
   }
 
   /** Notes how long a worker computed on some micro-batches. */

@@ -1,11 +1,14 @@
 // Everybody who listens to what happens in a run: Prometheus metrics, metrics.jsonl, health, and whoever started
 // the coordinator; with the HTTP server that answers for them.
+import { roomAt } from '../checkpoint/room.js';
 import { createCoordinatorMetrics } from '../metrics/coordinator-metrics.js';
-import type { Ending, TrainingEvent } from '../metrics/events.js';
+import type { Ending, RunStarted, TrainingEvent } from '../metrics/events.js';
 import { startHttp, type HttpServer } from '../metrics/http.js';
 import { MetricsLog } from '../metrics/metrics-log.js';
+import type { Metrics } from '../metrics/metrics.js';
 import { progressHealth } from './health.js';
 import type { OpenRun } from './run.js';
+import { runStarted } from './run-started.js';
 
 export interface TelemetryOptions {
   readonly run: OpenRun;
@@ -15,25 +18,31 @@ export interface TelemetryOptions {
 }
 
 export class Telemetry {
-  private readonly metrics = createCoordinatorMetrics();
+  private readonly metrics: Metrics;
   private readonly health = progressHealth();
   private http: HttpServer | undefined;
 
   private constructor(
     private readonly options: TelemetryOptions,
     private readonly metricsLog: MetricsLog,
-  ) {}
+    started: RunStarted,
+  ) {
+    const directory = options.run.directory.path;
+    this.metrics = createCoordinatorMetrics({ run: started, measureRoom: () => roomAt(directory) });
+  }
 
   static async open(options: TelemetryOptions): Promise<Telemetry> {
     const { directory, progress } = options.run;
-    const telemetry = new Telemetry(options, await MetricsLog.open(directory.metricsLog, progress.version));
+    const metricsLog = await MetricsLog.open(directory.metricsLog, progress.version);
+    const started = runStarted(options.run, metricsLog.stepsCut);
+    const telemetry = new Telemetry(options, metricsLog, started);
     try {
       await telemetry.serve();
     } catch (error) {
       await telemetry.close();
       throw error;
     }
-    telemetry.publish(runStarted(options.run));
+    telemetry.publish(started);
     return telemetry;
   }
 
@@ -69,19 +78,4 @@ export class Telemetry {
     await this.http?.close();
     await this.metricsLog.close();
   }
-}
-
-function runStarted({ config, runId, term, progress, layout, dataset }: OpenRun): TrainingEvent {
-  return {
-    kind: 'runStarted',
-    run: config.name,
-    runId,
-    term: term.term,
-    version: progress.version,
-    steps: config.steps,
-    microBatches: config.batch.microBatches,
-    objective: config.objective.kind,
-    parameters: layout.trainable,
-    unigramLoss: dataset.manifest.unigramNats ?? null,
-  };
 }

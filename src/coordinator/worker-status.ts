@@ -24,7 +24,7 @@ export class StatusReports {
     this.lastAt = now;
     const joining = sessions.filter(({ state }) => state === 'joining').length;
     return [
-      { kind: 'workerStates', counts: { joining, computing: sessions.length - joining } },
+      { kind: 'workerStates', counts: { joining, ready: sessions.length - joining } },
       { kind: 'workers', workers: workerStatuses(sessions, leases, tree, now) },
     ];
   }
@@ -40,13 +40,17 @@ function workerStatuses(
   for (const { session, node, issuedAt } of leases) {
     held.get(session)?.push({ ...tree.range(node), seconds: (now - issuedAt) / 1000 });
   }
-  return sessions.map(({ id, name, host, state, phase, phaseSeconds, pace, lastHeard }) => ({
+  return sessions.map(({ id, name, host, state, report, pace, lastHeard }) => ({
     session: id,
     name,
     host,
     state,
-    phase,
-    phaseSeconds,
+    phase: report.phase,
+    phaseSeconds: report.phases,
+    microBatches: report.microBatches,
+    sentBytes: report.sentBytes,
+    receivedBytes: report.receivedBytes,
+    residentBytes: report.residentBytes,
     leases: held.get(id)!,
     microBatchesPerSecond: pace.speed ?? null,
     silentSeconds: (now - lastHeard) / 1000,

@@ -1,29 +1,57 @@
-// The metrics of a coordinator.
+// The metrics of a coordinator: those of the run, of its own process, and, as they report to it, of its workers.
 
-import { checkpoints } from './families/checkpoints.js';
+import { checkpoints, type Clocks } from './families/checkpoints.js';
+import { eachWorker } from './families/each-worker.js';
+import { evaluations } from './families/evaluations.js';
 import { leases } from './families/leases.js';
 import { loss } from './families/loss.js';
+import { messages } from './families/messages.js';
 import { optimizer } from './families/optimizer.js';
-import { phases } from './families/phases.js';
 import { processMetrics } from './families/process.js';
+import { reducers } from './families/reducers.js';
+import { runFamily } from './families/run.js';
 import { steps } from './families/steps.js';
+import { storage, type MeasureRoom } from './families/storage.js';
 import { tokens } from './families/tokens.js';
-import { transfer } from './families/transfer.js';
+import { work } from './families/work.js';
 import { workers } from './families/workers.js';
+import type { RunStarted } from './events.js';
 import { createMetrics, type Metrics } from './metrics.js';
 
-/** `now`: seconds on a monotonic clock (tests give their own). */
-export function createCoordinatorMetrics(now: () => number = () => performance.now() / 1000): Metrics {
-  return createMetrics([
+export interface CoordinatorMetricsOptions {
+  readonly run: RunStarted;
+  readonly measureRoom: MeasureRoom;
+  /** Tests give their own. */
+  readonly clocks?: Clocks;
+}
+
+const SYSTEM_CLOCKS: Clocks = {
+  monotonic: () => performance.now() / 1000,
+  wall: () => Date.now() / 1000,
+};
+
+export function createCoordinatorMetrics({
+  run,
+  measureRoom,
+  clocks = SYSTEM_CLOCKS,
+}: CoordinatorMetricsOptions): Metrics {
+  const metrics = createMetrics([
+    runFamily(run),
     steps,
     loss,
+    evaluations,
     optimizer,
     tokens,
+    work(run.microBatches),
     leases,
     workers,
-    phases(['reduce', 'update']),
-    transfer(['gradients_in', 'parameters_out']),
-    checkpoints(now),
+    eachWorker,
+    reducers,
+    messages,
+    checkpoints(clocks),
+    storage(measureRoom),
     processMetrics,
   ]);
+  metrics.registry.setDefaultLabels({ run: run.run });
+  return metrics;
 }

@@ -12,7 +12,8 @@ export const leaseOutcomes = [
 ] as const;
 export type LeaseOutcome = (typeof leaseOutcomes)[number];
 
-export const workerStates = ['joining', 'idle', 'computing', 'pulling', 'draining'] as const;
+/** Greeted, but not attached to the reducers yet; or given work. */
+export const workerStates = ['joining', 'ready'] as const;
 export type WorkerState = (typeof workerStates)[number];
 
 export const leaveReasons = ['finished', 'disconnected', 'silent', 'refused', 'failed'] as const;
@@ -21,12 +22,24 @@ export type LeaveReason = (typeof leaveReasons)[number];
 export const skipReasons = ['no_tokens', 'non_finite'] as const;
 export type SkipReason = (typeof skipReasons)[number];
 
-/** Where a step's time goes. Workers publish compute, push, pull and idle; the coordinator reduce and update. */
-export const phases = ['compute', 'push', 'reduce', 'update', 'pull', 'idle'] as const;
-export type Phase = (typeof phases)[number];
+/** What became of the results of a micro-batch that a worker sent in. */
+export const resultOutcomes = [
+  'first', // nobody had sent them before
+  'duplicate', // somebody had
+  'late', // the step or the round was over
+] as const;
+export type ResultOutcome = (typeof resultOutcomes)[number];
 
-/** Seen from the process that publishes: on a coordinator gradients come in, on a worker they go out. */
-export const directions = ['gradients_in', 'gradients_out', 'parameters_in', 'parameters_out'] as const;
+/** Why a message was not taken. */
+export const messageFaults = [
+  'checksum', // damaged on the way
+  'malformed', // not what the protocol allows
+  'stale', // of a session that is over, or of another term
+] as const;
+export type MessageFault = (typeof messageFaults)[number];
+
+/** Tensors on the wire, seen from a worker. */
+export const directions = ['gradients_out', 'parameters_in'] as const;
 export type Direction = (typeof directions)[number];
 
 /** A step was applied. Version = steps completed, so `version` is `step + 1`. */
@@ -81,8 +94,12 @@ export interface WorkerStatus {
   readonly state: 'joining' | 'ready';
   /** As its last heartbeat said; null before the first. */
   readonly phase: WorkerPhase | null;
-  /** Seconds of its session, by phase. */
+  /** Of its session, as its last heartbeat said: seconds by phase, what it computed and moved; and its memory now. */
   readonly phaseSeconds: PhaseSeconds;
+  readonly microBatches: number;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly residentBytes: number;
   /** The micro-batches that it was given and has not finished, `end` not included. */
   readonly leases: readonly { readonly start: number; readonly end: number; readonly seconds: number }[];
   /** While it computes, lately; null before its first lease is computed. */
@@ -99,13 +116,35 @@ export interface RunStarted {
   readonly term: number;
   /** Steps completed before. */
   readonly version: number;
+  /** Steps beyond that version that an earlier coordinator had done: they are done again. */
+  readonly stepsLost: number;
   /** Steps of the whole run, and micro-batches of each. */
   readonly steps: number;
   readonly microBatches: number;
+  /** Steps between two checkpoints, and between two evaluations. */
+  readonly checkpointEvery: number;
+  readonly evaluateEvery: number;
+  readonly clipNorm: number | null;
+  readonly reducers: number;
   readonly objective: string;
+  readonly precision: string;
+  readonly wire: string;
+  /** The first digits of the config's SHA-256: tells whether two coordinators trained with the same one. */
+  readonly configHash: string;
   readonly parameters: number;
   /** Nats per token of the validation part when only word frequencies are known; null where that is not known. */
   readonly unigramLoss: number | null;
+}
+
+/** What a reducer did since its last report, and what its buffers occupy now. */
+export interface ReducerUsage {
+  readonly gradientBytes: number;
+  readonly parameterBytes: number;
+  readonly reduceSeconds: number;
+  readonly updateSeconds: number;
+  readonly rejected: Readonly<Record<MessageFault, number>>;
+  readonly usedBufferBytes: number;
+  readonly freeBufferBytes: number;
 }
 
 export const endings = ['completed', 'stopped', 'failed'] as const;
@@ -138,9 +177,13 @@ export type TrainingEvent =
     }
   /** Who is here, about once a second and whenever somebody comes or goes. */
   | { readonly kind: 'workers'; readonly workers: readonly WorkerStatus[] }
+  /** Results of micro-batches came from a worker; an outcome that is absent counts 0. */
+  | { readonly kind: 'results'; readonly counts: Readonly<Partial<Record<ResultOutcome, number>>> }
+  | { readonly kind: 'messageRejected'; readonly fault: MessageFault }
+  | { readonly kind: 'reducerUsage'; readonly reducer: number; readonly usage: ReducerUsage }
   /** How many workers are in each state now; a state that is absent counts 0. */
   | { readonly kind: 'workerStates'; readonly counts: Readonly<Partial<Record<WorkerState, number>>> }
-  | { readonly kind: 'phase'; readonly phase: Phase; readonly seconds: number }
+  | { readonly kind: 'phase'; readonly phase: WorkerPhase; readonly seconds: number }
   | { readonly kind: 'bytes'; readonly direction: Direction; readonly bytes: number }
   | { readonly kind: 'checkpointStarted'; readonly step: number }
   | CheckpointWritten

@@ -46,20 +46,24 @@ async function* linesOf(handle: FileHandle): AsyncGenerator<{ text: string; star
 
 /**
  * Cuts the file at the first record beyond `version` (or not whole) and puts back the later ones that belong: a checkpoint
- * is recorded when it is finished, steps later.
+ * is recorded when it is finished, steps later. Returns how many steps were cut off.
  */
-async function cutBeyond(handle: FileHandle, version: number): Promise<void> {
+async function cutBeyond(handle: FileHandle, version: number): Promise<number> {
   let cut: number | null = null;
+  let steps = 0;
   const later: string[] = [];
   for await (const { text, start, whole } of linesOf(handle)) {
     const record = whole ? parseRecord(text) : null;
     const belongs = record !== null && versionOf(record) <= version;
+    if (record !== null && !belongs && (record.kind === 'stepCommitted' || record.kind === 'stepSkipped'))
+      steps++;
     if (!belongs) cut ??= start;
     else if (cut !== null) later.push(`${text}\n`);
   }
-  if (cut === null) return;
+  if (cut === null) return 0;
   await handle.truncate(cut);
   await handle.appendFile(later.join(''));
+  return steps;
 }
 
 /** Appends records in the background, in order. */
@@ -71,6 +75,8 @@ export class MetricsLog {
   private constructor(
     private readonly handle: FileHandle,
     private readonly now: () => number,
+    /** Steps beyond the version it was opened for, which an earlier process had recorded. */
+    readonly stepsCut: number,
   ) {}
 
   /**
@@ -84,8 +90,7 @@ export class MetricsLog {
   ): Promise<MetricsLog> {
     const handle = await open(file, 'a+');
     try {
-      await cutBeyond(handle, version);
-      return new MetricsLog(handle, now);
+      return new MetricsLog(handle, now, await cutBeyond(handle, version));
     } catch (error) {
       await handle.close();
       throw error;

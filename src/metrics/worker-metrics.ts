@@ -2,17 +2,11 @@
 
 import { computation } from './families/computation.js';
 import { heartbeats } from './families/heartbeats.js';
-import { phases } from './families/phases.js';
+import { workerPhases } from './families/phases.js';
 import { processMetrics } from './families/process.js';
 import { transfer } from './families/transfer.js';
 import { createMetrics, type Metrics } from './metrics.js';
 
 export function createWorkerMetrics(): Metrics {
-  return createMetrics([
-    computation,
-    phases(['compute', 'push', 'pull', 'idle']),
-    transfer(['gradients_out', 'parameters_in']),
-    heartbeats,
-    processMetrics,
-  ]);
+  return createMetrics([computation, workerPhases, transfer, heartbeats, processMetrics]);
 }

@@ -7,9 +7,19 @@ const MAGIC = 0x4c4b5303;
 const PREFIX_BYTES = 16;
 const MAX_HEADER_BYTES = 64 * 1024;
 
-/** A message that is not what this protocol allows: the connection it came from is closed. */
+/**
+ * A message that is not what this protocol allows: the connection it came from is closed. `fault`: whether its bytes
+ * were damaged on the way, or it was never right.
+ */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError';
+
+  constructor(
+    message: string,
+    readonly fault: 'checksum' | 'malformed' = 'malformed',
+  ) {
+    super(message);
+  }
 }
 
 /**
@@ -46,12 +56,12 @@ export function decodeFrames(frames: readonly Uint8Array[]): { header: unknown; 
     );
   }
   if (frame.readUInt32LE(4) !== crc32(frame.subarray(8)))
-    throw new ProtocolError('the header does not match its checksum');
+    throw new ProtocolError('the header does not match its checksum', 'checksum');
   if (frame.readUInt32LE(8) !== payload.length) {
     throw new ProtocolError(`expected a payload of ${frame.readUInt32LE(8)} bytes, got ${payload.length}`);
   }
   if (payload.length > 0 && frame.readUInt32LE(12) !== crc32(payload)) {
-    throw new ProtocolError('the payload does not match its checksum');
+    throw new ProtocolError('the payload does not match its checksum', 'checksum');
   }
   try {
     return { header: JSON.parse(frame.toString('utf8', PREFIX_BYTES)) as unknown, payload };

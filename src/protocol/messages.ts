@@ -39,6 +39,29 @@ export type WorkerPhase = (typeof workerPhases)[number];
 const phaseSeconds = z.object({ compute: seconds, push: seconds, pull: seconds, idle: seconds });
 export type PhaseSeconds = z.infer<typeof phaseSeconds>;
 
+/** What a worker does now, what it did since its session began, and what its process occupies. */
+const workerReport = z.object({
+  phase: z.enum(workerPhases),
+  phases: phaseSeconds,
+  /** Computed for training, whether or not a step came to use them. */
+  microBatches: count,
+  /** Payloads of gradients, and of parameters. */
+  sentBytes: count,
+  receivedBytes: count,
+  residentBytes: count,
+});
+export type WorkerReport = z.infer<typeof workerReport>;
+
+/** Of a session that has just begun. */
+export const NOTHING_DONE: WorkerReport = {
+  phase: 'idle',
+  phases: { compute: 0, push: 0, pull: 0, idle: 0 },
+  microBatches: 0,
+  sentBytes: 0,
+  receivedBytes: 0,
+  residentBytes: 0,
+};
+
 // ---- worker -> coordinator
 
 export const workerToCoordinator = z.discriminatedUnion('type', [
@@ -62,18 +85,13 @@ export const workerToCoordinator = z.discriminatedUnion('type', [
     engine: engineFields,
     probe: bytes32,
   }),
-  /**
-   * Alive; `progress` grows with every micro-batch, `echo` is the last sequence number heard, `phase` what the worker
-   * does now, `phases` the seconds of its session by what it did.
-   */
+  /** Alive; `echo` is the last sequence number heard. */
   z.object({
     type: z.literal('heartbeat'),
     ...inSession,
     sequence: count,
     echo: count,
-    progress: count,
-    phase: z.enum(workerPhases),
-    phases: phaseSeconds,
+    report: workerReport,
   }),
   /** A node's forward results; payload: float64 [loss, target tokens, correct, source tokens] for each of its micro-batches. */
   z.object({ type: z.literal('computed'), ...inSession, ...nodeFields, seconds }),

@@ -13,7 +13,6 @@ import {
   decode,
   encode,
   reducerToWorker,
-  workerPhases,
   type CoordinatorToWorker,
   type Received,
   type ReducerToWorker,
@@ -31,6 +30,7 @@ import { Compute } from './compute/compute.js';
 import type { FromCompute } from './compute/port.js';
 import type { Task, WorkerAction, WorkerEvent } from './events.js';
 import { answerTo, helloOf, type Introduction } from './greeting.js';
+import { Pulse } from './pulse.js';
 import { WorkerMachine } from './worker.js';
 
 export interface SessionOptions extends Introduction {
@@ -75,10 +75,8 @@ class Session {
   private timer: NodeJS.Timeout | undefined;
   private lastHeard = performance.now();
   private lastTick = performance.now();
-  private sequence = 0;
+  private readonly pulse: Pulse;
   private echo = 0;
-  private sentAt = new Map<number, number>();
-  private published = { compute: 0, push: 0, pull: 0, idle: 0 };
   /** The parameter chunk that is being handled. */
   private incoming: Uint8Array = new Uint8Array(0);
   private ended = false;
@@ -89,6 +87,7 @@ class Session {
     private readonly resolve: (end: SessionEnd) => void,
     private readonly reject: (error: unknown) => void,
   ) {
+    this.pulse = new Pulse(options.publish);
     this.control = new DealerSocket(options.url, GREETING_TIMEOUT_MS, options.security);
     this.batchThreads = new Piscina<BatchTask, Batch>({
       filename: new URL('./batch-task.js', import.meta.url).href,
@@ -145,10 +144,7 @@ class Session {
         break;
       case 'heartbeat': {
         this.echo = message.sequence;
-        const sentAt = this.sentAt.get(message.echo);
-        if (sentAt !== undefined)
-          this.options.publish({ kind: 'heartbeat', seconds: (performance.now() - sentAt) / 1000 });
-        this.sentAt.delete(message.echo);
+        this.pulse.answered(message.echo, performance.now());
         break;
       }
       case 'bye':
@@ -238,7 +234,7 @@ class Session {
           throw new ProtocolError(`got ${payload.length} bytes for parameter chunk ${chunk}`);
         }
         this.incoming = payload;
-        this.options.publish({ kind: 'bytes', direction: 'parameters_in', bytes: payload.length });
+        this.pulse.moved('parameters_in', payload.length);
         this.handle({ type: 'parameters', reducer, version, chunk });
         break;
       }
@@ -320,7 +316,7 @@ class Session {
     const elements = this.grid.gradientElements(chunk);
     const values = this.compute!.gradients[buffer]!.subarray(start, start + elements);
     const payload = this.welcome!.job.wire === 'float32' ? bytesOf(values) : this.pack(values);
-    this.options.publish({ kind: 'bytes', direction: 'gradients_out', bytes: payload.length });
+    this.pulse.moved('gradients_out', payload.length);
     this.reducers[reducer]!.send(encode({ type: 'chunk', ...this.envelope(), ...node, chunk }, payload));
   }
 
@@ -362,22 +358,9 @@ class Session {
     if (stalled > timeoutMs / 2) this.lastHeard += stalled; // we stood still, not the coordinator
     this.lastTick = now;
     if (now - this.lastHeard > timeoutMs) return this.end(`the coordinator was silent for ${timeoutMs} ms`);
-    const phases = this.machine.phasesUntil(now);
-    for (const phase of workerPhases) {
-      this.options.publish({ kind: 'phase', phase, seconds: phases[phase] - this.published[phase] });
-    }
-    this.published = phases;
-    const sequence = ++this.sequence;
-    this.sentAt.set(sequence, now);
-    this.tell({
-      type: 'heartbeat',
-      ...this.envelope(),
-      sequence,
-      echo: this.echo,
-      progress: this.compute!.progress,
-      phase: this.machine.phase,
-      phases,
-    });
+    const { machine, echo } = this;
+    const beat = this.pulse.beat(machine.phase, machine.phasesUntil(now), this.compute!.progress, now);
+    this.tell({ type: 'heartbeat', ...this.envelope(), echo, ...beat });
   }
 
   private guard(body: () => void): void {

@@ -6,7 +6,7 @@ import type {
   CoordinatorOptions,
   Progress,
 } from '../../src/coordinator/events.js';
-import type { NodeId } from '../../src/protocol/messages.js';
+import { NOTHING_DONE, type NodeId } from '../../src/protocol/messages.js';
 import type { BatchStats } from '../../src/protocol/stats.js';
 import { ReductionTree } from '../../src/protocol/tree.js';
 
@@ -126,8 +126,7 @@ export class Driver {
   }
 
   heartbeat(session: string): void {
-    const phases = { compute: 0, push: 0, pull: 0, idle: 0 };
-    this.say({ type: 'heartbeat', session, sequence: 1, phase: 'idle', phases });
+    this.say({ type: 'heartbeat', session, sequence: 1, report: NOTHING_DONE });
   }
 
   rangeOf(lease: HeldLease | undefined): [number, number] | undefined {

@@ -2,6 +2,7 @@
 
 import type {
   Evaluated,
+  ReducerUsage,
   RunStarted,
   StepCommitted,
   StepSkipped,
@@ -41,6 +42,10 @@ export function workerStatus(changes: Partial<WorkerStatus>): WorkerStatus {
     state: 'ready',
     phase: 'compute',
     phaseSeconds: { compute: 6, push: 1, pull: 2, idle: 1 },
+    microBatches: 5,
+    sentBytes: 400,
+    receivedBytes: 500,
+    residentBytes: 6000,
     leases: [{ start: 0, end: 2, seconds: 0.5 }],
     microBatchesPerSecond: 4,
     silentSeconds: 0.2,
@@ -54,11 +59,29 @@ export const runStarted: RunStarted = {
   runId: '00000000-0000-4000-8000-000000000000',
   term: 1,
   version: 0,
+  stepsLost: 3,
   steps: 100,
   microBatches: 4,
+  checkpointEvery: 10,
+  evaluateEvery: 20,
+  clipNorm: null,
+  reducers: 1,
   objective: 'masked',
+  precision: 'float32',
+  wire: 'float32',
+  configHash: '0123456789ab',
   parameters: 1_000_000,
   unigramLoss: 6,
+};
+
+const usage: ReducerUsage = {
+  gradientBytes: 1000,
+  parameterBytes: 3000,
+  reduceSeconds: 0.25,
+  updateSeconds: 0.5,
+  rejected: { checksum: 2, malformed: 1, stale: 0 },
+  usedBufferBytes: 64,
+  freeBufferBytes: 32,
 };
 
 export const everyKind: readonly TrainingEvent[] = [
@@ -72,10 +95,11 @@ export const everyKind: readonly TrainingEvent[] = [
   { kind: 'foreignWorker', worker: 'worker-2', host: 'there' },
   { kind: 'workerLeft', worker: 'worker-1', host: 'here', reason: 'silent', detail: 'silent for 5000 ms' },
   { kind: 'workers', workers: [workerStatus({})] },
-  { kind: 'workerStates', counts: { computing: 2, idle: 1 } },
-  { kind: 'phase', phase: 'reduce', seconds: 0.25 },
+  { kind: 'workerStates', counts: { ready: 2, joining: 1 } },
+  { kind: 'results', counts: { first: 3, late: 1 } },
+  { kind: 'messageRejected', fault: 'malformed' },
+  { kind: 'reducerUsage', reducer: 0, usage },
   { kind: 'phase', phase: 'compute', seconds: 0.75 },
-  { kind: 'bytes', direction: 'gradients_in', bytes: 1000 },
   { kind: 'bytes', direction: 'gradients_out', bytes: 2000 },
   { kind: 'checkpointStarted', step: 2 },
   { kind: 'checkpointWritten', step: 2, seconds: 4, bytes: 12345 },

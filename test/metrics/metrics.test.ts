@@ -5,20 +5,39 @@ import {
   directions,
   leaseOutcomes,
   leaveReasons,
-  phases,
+  messageFaults,
+  resultOutcomes,
   skipReasons,
   workerStates,
   type TrainingEvent,
 } from '../../src/metrics/events.js';
 import type { Metrics } from '../../src/metrics/metrics.js';
 import { createWorkerMetrics } from '../../src/metrics/worker-metrics.js';
-import { committed, everyKind } from './events.js';
+import { workerPhases } from '../../src/protocol/messages.js';
+import { committed, everyKind, runStarted, workerStatus } from './events.js';
 
-/** The samples of a scrape: name with labels, and value. */
+function coordinatorMetrics(clock: () => number = () => 0): Metrics {
+  return createCoordinatorMetrics({
+    run: runStarted,
+    measureRoom: () => Promise.resolve({ freeBytes: 25, sizeBytes: 100 }),
+    clocks: { monotonic: clock, wall: () => 1_700_000_000 },
+  });
+}
+
+function numberOf(text: string): number {
+  return Number(text.replace('Inf', 'Infinity'));
+}
+
+/** The samples of a scrape: name with labels (but for the run, which is on all of a coordinator's), and value. */
 async function scrape(metrics: Metrics): Promise<Map<string, number>> {
   const text = await metrics.registry.metrics();
-  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.split(' ').at(-1))]));
+  const lines = text
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => line.replace('{run="books"}', '').replace(/,run="books"|run="books",/, ''));
+  return new Map(
+    lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), numberOf(line.split(' ').at(-1)!)]),
+  );
 }
 
 function publish(metrics: Metrics, events: readonly TrainingEvent[]): void {
@@ -32,7 +51,7 @@ function assertSamples(samples: Map<string, number>, expected: Record<string, nu
 
 test("a coordinator's metrics count every event of the core", async () => {
   let clock = 1000;
-  const metrics = createCoordinatorMetrics(() => clock);
+  const metrics = coordinatorMetrics(() => clock);
   publish(metrics, everyKind);
   clock += 17;
   assertSamples(await scrape(metrics), {
@@ -53,13 +72,30 @@ test("a coordinator's metrics count every event of the core", async () => {
     'lockstep_leases_total{outcome="covered"}': 1,
     'lockstep_leases_total{outcome="lost"}': 1,
     lockstep_lease_duration_seconds_sum: 0.3,
-    'lockstep_workers{state="computing"}': 2,
-    'lockstep_workers{state="idle"}': 1,
-    'lockstep_workers{state="pulling"}': 0,
+    'lockstep_workers{state="ready"}': 2,
+    'lockstep_workers{state="joining"}': 1,
     lockstep_workers_joined_total: 1,
     lockstep_workers_foreign_total: 1,
     'lockstep_workers_left_total{reason="silent"}': 1,
-    'lockstep_phase_seconds_total{phase="reduce"}': 0.25,
+    lockstep_term: 1,
+    lockstep_steps_planned: 100,
+    lockstep_steps_repeated_total: 3,
+    lockstep_gradient_clip_norm: Infinity,
+    lockstep_evaluation_duration_seconds_count: 1,
+    lockstep_micro_batches_computed_total: 5,
+    lockstep_micro_batches_trained_total: 4,
+    'lockstep_micro_batch_results_total{outcome="first"}': 3,
+    'lockstep_micro_batch_results_total{outcome="duplicate"}': 0,
+    'lockstep_worker_phase_seconds_total{worker="worker-1@here",phase="compute"}': 6,
+    'lockstep_worker_micro_batches_total{worker="worker-1@here"}': 5,
+    'lockstep_worker_transfer_bytes_total{worker="worker-1@here",direction="gradients_out"}': 400,
+    'lockstep_worker_resident_memory_bytes{worker="worker-1@here"}': 6000,
+    'lockstep_messages_rejected_total{fault="malformed"}': 2,
+    'lockstep_messages_rejected_total{fault="checksum"}': 2,
+    'lockstep_reducer_busy_seconds_total{reducer="0",phase="update"}': 0.5,
+    'lockstep_reducer_buffer_bytes{reducer="0",state="used"}': 64,
+    lockstep_storage_free_bytes: 25,
+    lockstep_storage_size_bytes: 100,
     'lockstep_transfer_bytes_total{direction="gradients_in"}': 1000,
     'lockstep_checkpoints_total{outcome="written"}': 1,
     'lockstep_checkpoints_total{outcome="failed"}': 1,
@@ -68,12 +104,13 @@ test("a coordinator's metrics count every event of the core", async () => {
     lockstep_checkpoint_size_bytes: 12345,
     lockstep_checkpoint_step: 2,
     lockstep_checkpoint_age_seconds: 17,
+    lockstep_checkpoint_timestamp_seconds: 1_700_000_000,
   });
 });
 
 test('the age of the checkpoint grows between scrapes and falls to zero with the next one', async () => {
   let clock = 50;
-  const metrics = createCoordinatorMetrics(() => clock);
+  const metrics = coordinatorMetrics(() => clock);
   const ages: (number | undefined)[] = [];
   for (const advance of [0, 30, 30]) {
     clock += advance;
@@ -85,15 +122,53 @@ test('the age of the checkpoint grows between scrapes and falls to zero with the
 });
 
 test('worker states that an event leaves out are zero, not what they were', async () => {
-  const metrics = createCoordinatorMetrics();
+  const metrics = coordinatorMetrics();
   publish(metrics, [
-    { kind: 'workerStates', counts: { computing: 5 } },
-    { kind: 'workerStates', counts: { idle: 2 } },
+    { kind: 'workerStates', counts: { ready: 5 } },
+    { kind: 'workerStates', counts: { joining: 2 } },
   ]);
   assertSamples(await scrape(metrics), {
-    'lockstep_workers{state="computing"}': 0,
-    'lockstep_workers{state="idle"}': 2,
+    'lockstep_workers{state="ready"}': 0,
+    'lockstep_workers{state="joining"}': 2,
   });
+});
+
+test('the series of a worker end when it leaves, and what it computed stays counted', async () => {
+  const metrics = coordinatorMetrics();
+  const one = workerStatus({ session: 'one', name: 'w', host: 'h' });
+  const two = workerStatus({ session: 'two', name: 'w', host: 'h' });
+  const workersNamed = async (): Promise<string[]> => {
+    const labels = [...(await scrape(metrics)).keys()].map(
+      (name) => /worker="([^"]+)"/.exec(name)?.[1] ?? [],
+    );
+    return [...new Set(labels.flat())];
+  };
+  publish(metrics, [{ kind: 'workers', workers: [one, two] }]);
+  assert.deepEqual(await workersNamed(), ['w@h', 'w@h#2']);
+  publish(metrics, [{ kind: 'workers', workers: [{ ...two, microBatches: 7 }] }]);
+  assert.deepEqual(await workersNamed(), ['w@h#2']);
+  assertSamples(await scrape(metrics), {
+    lockstep_micro_batches_computed_total: 12,
+    'lockstep_worker_micro_batches_total{worker="w@h#2"}': 7,
+  });
+});
+
+test('a worker that reports less than before does no harm', async () => {
+  const metrics = coordinatorMetrics();
+  for (const microBatches of [5, 3, 4]) {
+    publish(metrics, [{ kind: 'workers', workers: [workerStatus({ microBatches })] }]);
+  }
+  assertSamples(await scrape(metrics), { lockstep_micro_batches_computed_total: 6 });
+});
+
+test("every metric of a coordinator carries the run's name", async () => {
+  const metrics = coordinatorMetrics();
+  publish(metrics, everyKind);
+  const lines = (await metrics.registry.metrics()).split('\n');
+  assert.deepEqual(
+    lines.filter((line) => line !== '' && !line.startsWith('#') && !line.includes('run="books"')),
+    [],
+  );
 });
 
 test("a worker's metrics count what it did", async () => {
@@ -102,7 +177,7 @@ test("a worker's metrics count what it did", async () => {
   assertSamples(await scrape(metrics), {
     lockstep_micro_batches_computed_total: 4,
     lockstep_tokens_computed_total: 80,
-    lockstep_parameter_version: 7,
+    lockstep_worker_parameter_version: 7,
     'lockstep_phase_seconds_total{phase="compute"}': 0.75,
     'lockstep_transfer_bytes_total{direction="gradients_out"}': 2000,
     lockstep_heartbeat_round_trip_seconds_count: 1,
@@ -110,7 +185,7 @@ test("a worker's metrics count what it did", async () => {
 });
 
 test('two sets of metrics in one process share nothing', async () => {
-  const [one, two] = [createCoordinatorMetrics(), createCoordinatorMetrics()];
+  const [one, two] = [coordinatorMetrics(), coordinatorMetrics()];
   publish(one, [committed(0)]);
   assertSamples(await scrape(one), { lockstep_steps_committed_total: 1 });
   assertSamples(await scrape(two), { lockstep_steps_committed_total: 0 });
@@ -118,11 +193,17 @@ test('two sets of metrics in one process share nothing', async () => {
 
 /** Label values that may appear; anything else (a worker's name, a message) would grow without bound. */
 const allowed: Record<string, readonly string[]> = {
-  outcome: [...leaseOutcomes, 'written', 'failed'],
-  state: workerStates,
+  outcome: [...leaseOutcomes, ...resultOutcomes, 'written', 'failed'],
+  state: [...workerStates, 'used', 'free'],
+  fault: messageFaults,
   reason: [...leaveReasons, ...skipReasons],
-  phase: phases,
-  direction: directions,
+  phase: [...workerPhases, 'reduce', 'update'],
+  direction: [...directions, 'gradients_in', 'parameters_out'],
+  run: ['books'],
+  // Bounded by what the config allows, and by who is here: the series of who left are removed.
+  reducer: ['0'],
+  worker: ['worker-1@here'],
+  host: ['here'],
   split: ['train', 'validation'],
   side: ['source', 'target'],
 };
@@ -154,7 +235,7 @@ function faultsOf({ name, help, type }: Metric): string[] {
 }
 
 for (const [which, create] of [
-  ['coordinator', createCoordinatorMetrics],
+  ['coordinator', coordinatorMetrics],
   ['worker', createWorkerMetrics],
 ] as const) {
   test(`the ${which}'s metrics keep Prometheus's naming rules and bounded labels`, async () => {
@@ -168,7 +249,7 @@ for (const [which, create] of [
     assert.deepEqual(own.flatMap(faultsOf), []);
     for (const { name, values } of own) {
       for (const [label, value] of values.flatMap(({ labels }) => Object.entries(labels))) {
-        if (label === 'le' || name === 'lockstep_build_info') continue;
+        if (label === 'le' || /_(build|run)_info$/.test(name)) continue;
         assert.ok(allowed[label]?.includes(value), `${name}{${label}="${value}"}`);
       }
     }

@@ -89,6 +89,14 @@ const bytes32 = fc.stringMatching(/^[0-9a-f]{64}$/);
 const engine = record({ engine: label, matmul: label, isa: label });
 const phase = fc.constantFrom(...workerPhases);
 const phases = record({ compute: seconds, push: seconds, pull: seconds, idle: seconds });
+const report = record({
+  phase,
+  phases,
+  microBatches: count,
+  sentBytes: count,
+  receivedBytes: count,
+  residentBytes: count,
+});
 
 export const anyWorkerToCoordinator: fc.Arbitrary<WorkerToCoordinator> = fc.oneof(
   message('hello', {
@@ -101,7 +109,7 @@ export const anyWorkerToCoordinator: fc.Arbitrary<WorkerToCoordinator> = fc.oneo
   }),
   message('prove', { proof: bytes32 }),
   message('ready', { ...session, engine, probe: bytes32 }),
-  message('heartbeat', { ...session, sequence: count, echo: count, progress: count, phase, phases }),
+  message('heartbeat', { ...session, sequence: count, echo: count, report }),
   message('computed', { ...session, ...node, seconds }),
   message('evaluated', { ...session, version: count, index: count }),
   message('leave', { ...session, reason: label }),

@@ -1,5 +1,6 @@
 // A whole simulated cluster: one coordinator, some workers, the network between them, a clock, and what goes wrong.
 // Everything that happens is chosen by a seeded generator, one event after another.
+import { NOTHING_DONE } from '../../src/protocol/messages.js';
 import assert from 'node:assert/strict';
 import { CoordinatorNode } from './coordinator-node.js';
 import { Network } from './network.js';
@@ -79,8 +80,7 @@ export class Cluster {
     this.nextTickAt = this.now + TICK_MS;
     const { coordinator } = this;
     for (const session of this.workers.keys()) {
-      const phases = { compute: 0, push: 0, pull: 0, idle: 0 };
-      const event = { type: 'heartbeat', session, sequence: 0, phase: 'idle', phases } as const;
+      const event = { type: 'heartbeat', session, sequence: 0, report: NOTHING_DONE } as const;
       this.network.send(session, 'coordinator', () => coordinator.decide(event), ' control');
     }
     coordinator.decide({ type: 'tick' });

@@ -1,5 +1,6 @@
 // What the coordinator's main thread and a reducer thread say to each other.
 import type { TensorFile } from '../../checkpoint/safetensors.js';
+import type { ReducerUsage } from '../../metrics/events.js';
 import type { Slice } from '../../protocol/chunks.js';
 import type { WireFormat } from '../../protocol/job.js';
 import type { ServerSecurity } from '../../transport/keys.js';
@@ -49,14 +50,7 @@ export type FromReducer =
   /** A worker's connection is gone. */
   | { readonly type: 'lost'; readonly session: string }
   | { readonly type: 'written'; readonly version: number; readonly failure: string | null }
-  /** Bytes and seconds since the last report. */
-  | {
-      readonly type: 'usage';
-      readonly gradientBytes: number;
-      readonly parameterBytes: number;
-      readonly reduceSeconds: number;
-      readonly updateSeconds: number;
-    };
+  | { readonly type: 'usage'; readonly usage: ReducerUsage };
 
 /** The thread has failed: it says why and ends by itself. */
 export interface ReducerFailed {

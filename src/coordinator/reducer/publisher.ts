@@ -84,6 +84,8 @@ export class Publisher {
   }
 
   private recycle(copy: Copy): void {
-    if (copy.readers === 0 && !copy.current && !copy.abandoned) this.pool.release(copy.buffer);
+    if (copy.readers > 0 || copy.current) return;
+    if (copy.abandoned) this.pool.forget();
+    else this.pool.release(copy.buffer);
   }
 }

@@ -124,6 +124,11 @@ export class Reducer {
     return this.actions;
   }
 
+  /** What its buffers for gradients and published parameters occupy. */
+  get bufferBytes(): { readonly used: number; readonly free: number } {
+    return this.pool.bytes;
+  }
+
   private closeSession(session: string): void {
     this.sessions.delete(session);
     this.offers.removeSession(session);

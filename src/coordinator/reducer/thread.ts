@@ -26,13 +26,24 @@ interface Snapshot {
   readonly moment2: Float32Array;
 }
 
+/** What is counted from one report to the next. */
+function noUsage() {
+  return {
+    gradientBytes: 0,
+    parameterBytes: 0,
+    reduceSeconds: 0,
+    updateSeconds: 0,
+    rejected: { checksum: 0, malformed: 0, stale: 0 },
+  };
+}
+
 class ReducerThread {
   private readonly grid: ChunkGrid;
   private readonly reducer: Reducer;
   private readonly socket: RouterSocket;
   private readonly peers: Peers;
   private snapshot: Snapshot | undefined;
-  private usage = { gradientBytes: 0, parameterBytes: 0, reduceSeconds: 0, updateSeconds: 0 };
+  private usage = noUsage();
 
   constructor(
     private readonly setup: ReducerSetup,
@@ -107,6 +118,7 @@ class ReducerThread {
       this.hear(peer, decode(workerToReducer, frames));
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
+      this.usage.rejected[error.fault]++;
       const session = this.peers.sessionOf(peer);
       if (session === undefined) this.refuse(peer, error.message);
       else this.tell({ type: 'fault', session, reason: error.message });
@@ -118,7 +130,10 @@ class ReducerThread {
     if (hearing === 'accept') {
       this.usage.gradientBytes += message.payload.length;
       this.handle({ type: 'message', session: message.session, message });
-    } else if (hearing !== 'drop') this.refuse(peer, hearing.refuse);
+    } else if (hearing !== 'drop') {
+      this.usage.rejected.stale++;
+      this.refuse(peer, hearing.refuse);
+    }
   }
 
   private disconnected(peer: PeerId): void {
@@ -143,6 +158,7 @@ class ReducerThread {
 
   private perform(action: ReducerAction): void {
     if (action.type !== 'send') {
+      if (action.type === 'fault') this.usage.rejected.malformed++;
       this.tell(action);
       return;
     }
@@ -153,8 +169,10 @@ class ReducerThread {
   }
 
   private reportUsage(): void {
-    this.tell({ type: 'usage', ...this.usage });
-    this.usage = { gradientBytes: 0, parameterBytes: 0, reduceSeconds: 0, updateSeconds: 0 };
+    const { used, free } = this.reducer.bufferBytes;
+    const usage = { ...this.usage, usedBufferBytes: used, freeBufferBytes: free };
+    this.tell({ type: 'usage', usage });
+    this.usage = noUsage();
   }
 
   // ---- checkpoints

@@ -4,8 +4,16 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { durationBuckets } from './family.js';
 import type { TrainingEvent } from '../events.js';
 
-/** `now` gives seconds on a clock that never jumps back. */
-export function checkpoints(now: () => number): (registry: Registry) => (event: TrainingEvent) => void {
+/** In seconds: one that never jumps back, and one since 1970. */
+export interface Clocks {
+  readonly monotonic: () => number;
+  readonly wall: () => number;
+}
+
+export function checkpoints({
+  monotonic,
+  wall,
+}: Clocks): (registry: Registry) => (event: TrainingEvent) => void {
   return (registry) => {
     const registers = [registry];
     const total = new Counter({
@@ -36,13 +44,18 @@ export function checkpoints(now: () => number): (registry: Registry) => (event: 
       help: 'Parameter version of the newest checkpoint that this process wrote.',
       registers,
     });
-    let since = now();
+    const timestamp = new Gauge({
+      name: 'lockstep_checkpoint_timestamp_seconds',
+      help: 'When this process last finished a checkpoint, in seconds since 1970; 0: not yet.',
+      registers,
+    });
+    let since = monotonic();
     new Gauge({
       name: 'lockstep_checkpoint_age_seconds',
       help: 'Time since this process last finished a checkpoint, or since its start: what a crash now would lose.',
       registers,
       collect() {
-        this.set(now() - since);
+        this.set(monotonic() - since);
       },
     });
     return (event) => {
@@ -56,7 +69,8 @@ export function checkpoints(now: () => number): (registry: Registry) => (event: 
           duration.observe(event.seconds);
           bytes.set(event.bytes);
           step.set(event.step);
-          since = now();
+          since = monotonic();
+          timestamp.set(wall());
           return;
         case 'checkpointFailed':
           running.dec();

@@ -16,7 +16,7 @@ export function computation(registry: Registry): (event: TrainingEvent) => void 
     registers,
   });
   const version = new Gauge({
-    name: 'lockstep_parameter_version',
+    name: 'lockstep_worker_parameter_version',
     help: 'Version of the parameters that this worker computes with.',
     registers,
   });

@@ -29,7 +29,16 @@ export function steps(registry: Registry): (event: TrainingEvent) => void {
     buckets: durationBuckets,
     registers,
   });
+  const repeated = new Counter({
+    name: 'lockstep_steps_repeated_total',
+    help: 'Steps that an earlier process had done beyond the checkpoint this one went on from: they are done again.',
+    registers,
+  });
   return (event) => {
+    if (event.kind === 'runStarted') {
+      version.set(event.version);
+      repeated.inc(event.stepsLost);
+    }
     if (event.kind !== 'stepCommitted' && event.kind !== 'stepSkipped') return;
     if (event.kind === 'stepCommitted') committed.inc();
     else skipped.inc({ reason: event.reason });
