@@ -92,7 +92,7 @@ export class Coordinator {
         break;
       case 'evaluated':
         if (!this.membership.touch(event.session) || event.version !== this.progress.version) break;
-        this.evaluation?.finish(event.index, event.stats, this.decisions.now);
+        this.evaluation?.finish(event.session, event.index, event.stats, this.decisions.now);
         this.tryEndEvaluation();
         break;
       case 'gone':
@@ -133,7 +133,7 @@ export class Coordinator {
       return;
     }
     if (this.round.computed(session, node, stats, seconds)) return;
-    const reason = `sent losses of ${stats.length} micro-batches for node ${node.level}.${node.index}`;
+    const reason = `sent losses of ${stats.length} micro-batches for node ${node.level}.${node.index}: not what it was leased`;
     this.membership.dismiss(session, 'failed', reason);
   }
 

@@ -58,7 +58,9 @@ export class Evaluation {
     }
   }
 
-  finish(index: number, stats: BatchStats, now: number): void {
+  /** Nothing, when the session does not hold the micro-batch: it was never given it, or another was faster. */
+  finish(session: string, index: number, stats: BatchStats, now: number): void {
+    if (!this.held.get(session)?.has(index)) return;
     const since: number[] = [];
     for (const held of this.held.values()) {
       const lease = held.get(index);

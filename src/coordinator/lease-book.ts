@@ -28,6 +28,8 @@ export class LeaseBook {
   private readonly held = new Map<string, Lease[]>();
   /** Sessions that have had a lease of this step. */
   private readonly served = new Set<string>();
+  /** Keys of all leases ever given: one that was taken back may have been computed all the same. */
+  private readonly given = new Set<string>();
   /** By micro-batch: how many reducers have it. */
   private readonly coveredBy: Int32Array;
   readonly stats: (BatchStats | undefined)[];
@@ -106,6 +108,7 @@ export class LeaseBook {
       expired: false,
     };
     this.leases.set(leaseKey(session, node), lease);
+    this.given.add(leaseKey(session, node));
     this.held.set(session, [...this.of(session), lease]);
     this.startNext(session, now);
     return lease;
@@ -126,7 +129,7 @@ export class LeaseBook {
     if (next) next.startedAt ??= now;
   }
 
-  /** Notes what a worker computed, and in what time; false when the numbers are not the node's. */
+  /** Notes what a worker computed, and in what time; false when it never had the node, or the numbers are not its. */
   computed(
     session: string,
     node: TreeNode,
@@ -135,7 +138,7 @@ export class LeaseBook {
     now: number,
   ): boolean {
     const range = this.tree.range(node);
-    if (stats.length !== size(range)) return false;
+    if (stats.length !== size(range) || !this.given.has(leaseKey(session, node))) return false;
     const lease = this.leases.get(leaseKey(session, node));
     if (lease) {
       lease.startedAt ??= lease.issuedAt;

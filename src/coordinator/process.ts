@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
 import { ChunkGrid } from '../protocol/chunks.js';
+import { MAX_HEADER_BYTES } from '../protocol/frames.js';
 import type { CoordinatorToWorker, SessionOutcome } from '../protocol/messages.js';
 import type { SamplesShape } from '../protocol/samples.js';
 import { decodeStats } from '../protocol/stats.js';
@@ -37,6 +38,10 @@ export interface Outcome {
   readonly saved: boolean;
 }
 
+/** Workers send headers, and 32 bytes for each micro-batch of a lease. */
+const MAX_CONTROL_FRAME_BYTES = MAX_HEADER_BYTES + 4096;
+/** A worker sends a heartbeat a second, and a few messages for each lease: this is minutes of them. */
+const MAX_CONTROL_WAITING = 256;
 /** How long last messages may take to leave. */
 const LINGER_MS = 1000;
 
@@ -49,6 +54,8 @@ export class CoordinatorProcess {
   private readonly reception: Reception;
   private readonly samples: SampleSource;
   private readonly tree: ReductionTree;
+  /** That can carry loss in a micro-batch. */
+  private readonly maxTokens: number;
   private reducers!: Reducers;
   private checkpoints!: CheckpointWriter;
   private telemetry!: Telemetry;
@@ -65,7 +72,14 @@ export class CoordinatorProcess {
     const { config } = run;
     this.samples = new SampleSource(run.dataset, config);
     this.tree = new ReductionTree(config.batch.microBatches);
-    this.socket = new RouterSocket(config.heartbeat.timeoutMs, serverSecurity(options), LINGER_MS);
+    this.maxTokens = config.batch.samples * config.model.maxLength;
+    this.socket = new RouterSocket({
+      heartbeatMs: config.heartbeat.timeoutMs,
+      security: serverSecurity(options),
+      maxFrameBytes: MAX_CONTROL_FRAME_BYTES,
+      maxWaiting: MAX_CONTROL_WAITING,
+      lingerMs: LINGER_MS,
+    });
     this.connections = new Connections(this.socket);
     const keys = security && { own: security.keys, nameOf: security.nameOf.bind(security) };
     this.reception = new Reception(
@@ -142,6 +156,8 @@ export class CoordinatorProcess {
         message: (peer, frames) => this.guard(() => this.reception.receive(peer, frames)),
         disconnected: (peer) =>
           this.lose(this.reception.disconnected(peer), 'disconnected', 'its connection ended'),
+        overflowed: (peer) =>
+          this.lose(this.connections.sessionOf(peer), 'failed', 'it does not read what is sent to it'),
       })
       .catch((error: unknown) => this.fail(error));
     log.info({ url: this.url, term: run.term.term, version: run.progress.version }, 'coordinator listening');
@@ -178,12 +194,12 @@ export class CoordinatorProcess {
           type: 'computed',
           session,
           node: message,
-          stats: decodeStats(message.payload),
+          stats: decodeStats(message.payload, this.maxTokens),
           seconds: message.seconds,
         });
         break;
       case 'evaluated': {
-        const [stats] = decodeStats(message.payload);
+        const [stats] = decodeStats(message.payload, this.maxTokens);
         if (stats)
           this.decide({ type: 'evaluated', session, version: message.version, index: message.index, stats });
         break;
@@ -278,6 +294,7 @@ export class CoordinatorProcess {
         const { session, node } = action;
         const { start, end } = this.tree.range(node);
         log.debug({ worker: this.machine.nameOf(session), step: node.step, node: nodeKey(node) }, 'lease');
+        this.reducers.tellAll({ type: 'lease', session, node });
         this.sendSamples(session, this.samples.ofStep(node.step, start, end), (shape) => ({
           type: 'lease',
           session,

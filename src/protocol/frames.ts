@@ -5,7 +5,7 @@ import { crc32 } from '../engine/native/memory.js';
 /** "LKS" and the protocol's version. */
 const MAGIC = 0x4c4b5303;
 const PREFIX_BYTES = 16;
-const MAX_HEADER_BYTES = 64 * 1024;
+export const MAX_HEADER_BYTES = 64 * 1024;
 
 /**
  * A message that is not what this protocol allows: the connection it came from is closed. `fault`: whether its bytes

@@ -182,13 +182,25 @@ export function encode(message: Message, payload?: Uint8Array, payloadCrc?: numb
   return encodeFrames(message, payload, payloadCrc);
 }
 
+/** Messages that carry numbers; all others have no payload. */
+const WITH_PAYLOAD: ReadonlySet<Message['type']> = new Set<Message['type']>([
+  'computed',
+  'evaluated',
+  'lease',
+  'evaluate',
+  'chunk',
+  'parameters',
+]);
+
 /** Checks the envelope, then every field against the schema; throws ProtocolError. */
-export function decode<M>(schema: z.ZodType<M>, frames: readonly Uint8Array[]): Received<M> {
+export function decode<M extends Message>(schema: z.ZodType<M>, frames: readonly Uint8Array[]): Received<M> {
   const { header, payload } = decodeFrames(frames);
   const parsed = schema.safeParse(header);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw new ProtocolError(`${issue?.path.join('.') || 'message'}: ${issue?.message ?? 'invalid'}`);
   }
+  if (payload.length > 0 && !WITH_PAYLOAD.has(parsed.data.type))
+    throw new ProtocolError(`expected no payload with "${parsed.data.type}", got ${payload.length} bytes`);
   return { ...parsed.data, payload };
 }

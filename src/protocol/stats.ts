@@ -19,8 +19,8 @@ export function encodeStats(stats: readonly BatchStats[]): Uint8Array {
   return new Uint8Array(Float64Array.from(numbers).buffer);
 }
 
-/** Throws ProtocolError unless counts are counts. */
-export function decodeStats(payload: Uint8Array): BatchStats[] {
+/** Throws ProtocolError unless counts are counts, and such as a micro-batch of at most `maxTokens` can have. */
+export function decodeStats(payload: Uint8Array, maxTokens = Infinity): BatchStats[] {
   if (payload.length === 0 || payload.length % 32 !== 0) {
     throw new ProtocolError(`expected 32 bytes of results per micro-batch, got ${payload.length} bytes`);
   }
@@ -31,6 +31,8 @@ export function decodeStats(payload: Uint8Array): BatchStats[] {
       if (!Number.isSafeInteger(count) || count < 0)
         throw new ProtocolError(`expected a count, got ${count}`);
     }
+    if (tokens! > maxTokens || correct! > tokens!)
+      throw new ProtocolError(`got ${correct} of ${tokens} tokens right, of at most ${maxTokens}`);
     return { loss: loss!, tokens: tokens!, correct: correct!, sourceTokens: sourceTokens! };
   });
 }

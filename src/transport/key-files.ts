@@ -35,7 +35,8 @@ export function writeKeyPair(directory: string, name: string): { secretFile: str
   const { publicKey, secretKey } = generateKeyPair();
   const secretFile = path.join(directory, `${name}.key`);
   const publicFile = path.join(directory, `${name}.pub`);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  mkdirSync(path.dirname(directory), { recursive: true });
+  mkdirSync(directory, { recursive: true, mode: 0o700 }); // its parents as they always are
   const remark = `# The secret key of ${name}: whoever has it is taken for it.`;
   create(secretFile, `${remark}\n${secretKeyText(secretKey)}\n`, 0o600);
   create(publicFile, `${publicKeyText(publicKey)} ${name}\n`, 0o644);

@@ -9,9 +9,6 @@ import { SendQueue } from './send-queue.js';
 const ROUTER_NOTIFY = 97;
 const NOTIFY_DISCONNECT = 2;
 
-/** The largest frame a peer has reason to send is a chunk of 4 MiB; ZeroMQ ends a connection that sends a larger one. */
-const MAX_FRAME_BYTES = 8 * 2 ** 20;
-
 /** A connection that has not said by then who it is, is closed. */
 const HANDSHAKE_MS = 10_000;
 
@@ -28,28 +25,43 @@ export type PeerId = string;
 export interface RouterHandlers {
   message(peer: PeerId, frames: Uint8Array[]): void;
   disconnected(peer: PeerId): void;
+  /** It does not read what is sent to it: what was just sent is lost. */
+  overflowed(peer: PeerId): void;
 }
 
-export class RouterSocket {
-  private readonly socket = new NotifyingRouter({
-    mandatory: true,
-    sendTimeout: 0,
-    sendHighWaterMark: 0,
-    receiveHighWaterMark: 0,
-  });
-  private readonly queue = new SendQueue((frames) => this.socket.send(frames));
+export interface RouterOptions {
+  /** Silence after which a peer's connection is given up by ZeroMQ itself. */
+  readonly heartbeatMs: number;
+  /** null: whoever connects is served, and nothing is encrypted. */
+  readonly security: ServerSecurity | null;
+  /** ZeroMQ ends a connection over which a larger frame comes. */
+  readonly maxFrameBytes: number;
+  /** Messages of one peer that may wait to be handled; then its connection is not read on. More than an honest one has. */
+  readonly maxWaiting: number;
+  /** How long last messages may take after `close`. */
+  readonly lingerMs?: number;
+}
 
-  /**
-   * @param heartbeatMs silence after which a peer's connection is given up by ZeroMQ itself
-   * @param security null: whoever connects is served, and nothing is encrypted
-   * @param lingerMs how long last messages may take after `close`
-   */
-  constructor(heartbeatMs: number, security: ServerSecurity | null, lingerMs = 0) {
-    this.socket.linger = lingerMs;
-    this.socket.maxMessageSize = MAX_FRAME_BYTES;
-    this.socket.heartbeatInterval = Math.ceil(heartbeatMs / 2);
-    this.socket.heartbeatTimeout = heartbeatMs;
-    this.socket.handshakeInterval = HANDSHAKE_MS;
+/** Messages to one peer that may wait to be sent: what it asks for is bounded, but it might ask and never read. */
+const MAX_UNREAD = 1000;
+
+export class RouterSocket {
+  private readonly socket: NotifyingRouter;
+  private readonly queue = new SendQueue((frames) => this.sendOne(frames));
+  private overflowed: RouterHandlers['overflowed'] = () => undefined;
+
+  constructor({ heartbeatMs, security, maxFrameBytes, maxWaiting, lingerMs = 0 }: RouterOptions) {
+    this.socket = new NotifyingRouter({
+      mandatory: true,
+      sendTimeout: 0,
+      sendHighWaterMark: MAX_UNREAD,
+      receiveHighWaterMark: maxWaiting,
+      maxMessageSize: maxFrameBytes,
+      linger: lingerMs,
+      heartbeatInterval: Math.ceil(heartbeatMs / 2),
+      heartbeatTimeout: heartbeatMs,
+      handshakeInterval: HANDSHAKE_MS,
+    });
     this.socket.notifyDisconnects();
     if (!security) return;
     this.socket.curveServer = true;
@@ -76,6 +88,7 @@ export class RouterSocket {
 
   /** Hands over every message until the socket is closed. */
   async receive(handlers: RouterHandlers): Promise<void> {
+    this.overflowed = (peer) => handlers.overflowed(peer);
     await receiveAll(this.socket, ([id, ...frames]) => {
       const peer = (id as Buffer).toString('latin1');
       if (frames.length === 1 && frames[0]!.length === 0) handlers.disconnected(peer);
@@ -96,5 +109,14 @@ export class RouterSocket {
   close(): void {
     this.queue.close();
     this.socket.close();
+  }
+
+  private async sendOne(frames: Uint8Array[]): Promise<void> {
+    try {
+      await this.socket.send(frames);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      this.overflowed(Buffer.from(frames[0]!).toString('latin1'));
+    }
   }
 }

@@ -3,7 +3,7 @@
 type Frames = readonly Uint8Array[];
 
 /** What a ROUTER says of a peer that has gone. */
-const PEER_GONE = new Set(['EHOSTUNREACH', 'EAGAIN']);
+const PEER_GONE = 'EHOSTUNREACH';
 
 export class SendQueue {
   private readonly waiting: Frames[] = [];
@@ -33,7 +33,7 @@ export class SendQueue {
         await this.sendOne([...frames]);
       } catch (error) {
         if (this.closed) break;
-        if (!PEER_GONE.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+        if ((error as NodeJS.ErrnoException).code !== PEER_GONE) throw error;
       }
     }
     this.running = undefined;

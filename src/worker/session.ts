@@ -7,6 +7,7 @@ import { loadAddon } from '../engine/native/load.js';
 import type { TrainingEvent } from '../metrics/events.js';
 import type { Batch } from '../model/batch.js';
 import { ChunkGrid } from '../protocol/chunks.js';
+import { isOfSession, type Envelope } from '../protocol/envelope.js';
 import { ProtocolError } from '../protocol/frames.js';
 import {
   coordinatorToWorker,
@@ -26,6 +27,7 @@ import { encodeStats } from '../protocol/stats.js';
 import { DealerSocket } from '../transport/dealer.js';
 import { messageOf } from '../util/errors.js';
 import type { BatchTask } from './batch-task.js';
+import { checkGrant, checkReducers, checkTask, checkTokens } from './checks.js';
 import { Compute } from './compute/compute.js';
 import type { FromCompute } from './compute/port.js';
 import type { Task, WorkerAction, WorkerEvent } from './events.js';
@@ -119,6 +121,7 @@ class Session {
 
   private hear(message: Received<CoordinatorToWorker>): void {
     this.lastHeard = performance.now();
+    if ('session' in message && message.type !== 'welcome') this.checkSession(message);
     switch (message.type) {
       case 'challenge':
         this.tell(answerTo(message, this.options));
@@ -165,6 +168,7 @@ class Session {
     });
     const { trainable, total } = this.compute.layout;
     this.grid = new ChunkGrid(trainable, total);
+    checkReducers(welcome.reducers, this.grid);
     this.machine = new WorkerMachine(welcome.reducers, this.grid.windowChunks);
     this.reducers = welcome.reducers.map(({ url }, reducer) =>
       this.attach(reachable(url, this.options.url), reducer),
@@ -194,7 +198,10 @@ class Session {
     message: Received<CoordinatorToWorker> & { type: 'lease' | 'evaluate' },
     task: Task,
   ): void {
+    const { job } = this.welcome!;
+    checkTask(message, job);
     const samples = decodeSamples(message.payload, message);
+    checkTokens(samples, job.model.vocabularySize);
     this.handle({ type: 'lease', task });
     this.buildBatches(task, samples).then(
       (batches) => {
@@ -217,12 +224,14 @@ class Session {
   // ---- the reducers
 
   private hearReducer(reducer: number, message: Received<ReducerToWorker>): void {
+    if ('session' in message) this.checkSession(message);
     switch (message.type) {
       case 'attached':
         this.readiness.attached.add(reducer);
         this.tellReady();
         break;
       case 'grant':
+        checkGrant(message.chunks, this.welcome!.reducers[reducer]!, this.grid);
         this.handle({ type: 'grant', reducer, node: nodeIdOf(message), chunks: message.chunks });
         break;
       case 'done':
@@ -344,7 +353,12 @@ class Session {
     this.reducers[reducer]!.send(encode(message));
   }
 
-  private envelope(): { session: string; term: number } {
+  private checkSession(message: Envelope): void {
+    if (!isOfSession(message, this.welcome?.session, this.welcome?.term ?? 0))
+      throw new ProtocolError('the coordinator spoke of another session');
+  }
+
+  private envelope(): Envelope {
     const { session, term } = this.welcome!;
     return { session, term };
   }

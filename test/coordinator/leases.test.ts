@@ -181,6 +181,33 @@ test('a worker whose losses are not those of its node is dismissed', () => {
   );
 });
 
+test('a worker that sends losses of a node it was never leased is dismissed, and they count for nothing', () => {
+  const run = new Driver({ microBatches: 8 });
+  run.join('a');
+  const held = { node: { ...run.leases[0]!.node, level: 0, index: 7 } };
+  run.computed({ session: 'a', node: held.node });
+  assert.deepEqual(
+    run.every('dismiss').map(({ session }) => session),
+    ['a'],
+  );
+  run.covered({ ...held.node, level: 3, index: 0 });
+  run.roots();
+  assert.equal(run.every('commit').length, 0);
+});
+
+test('losses of a lease that was given to another, too, still count', () => {
+  const run = new Driver({ microBatches: 1, heartbeat: { intervalMs: 1000, timeoutMs: 1e9 } });
+  run.join('slow', 'other');
+  const [late] = run.leases;
+  run.wait(400_000, 'slow', 'other');
+  assert.ok(run.leases.some(({ session, node }) => session === 'other' && node.level === late!.node.level));
+  run.computed(late!);
+  assert.equal(run.every('dismiss').length, 0);
+  run.covered(late!.node);
+  run.roots();
+  assert.equal(run.every('commit').length, 1);
+});
+
 test('one lease that took very long does not put off the deadlines of those after it', () => {
   const run = new Driver({ microBatches: 1, heartbeat: { intervalMs: 1000, timeoutMs: 1e9 } });
   run.join('a');

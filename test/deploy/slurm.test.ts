@@ -143,7 +143,7 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
     await cluster.call('scontrol', ['update', 'NodeName=n3', 'State=DOWN', 'Reason=test']);
     await until(
       'the coordinator to miss n3',
-      () => /n3-0 on \S+ left/.test(job.output()),
+      () => /n3-0 \(key worker\) on \S+ left/.test(job.output()),
       () => job.output() + cluster.logs(),
     );
     job.release();

@@ -29,6 +29,9 @@ const UNIONS: readonly { name: string; schema: z.ZodType<Message>; any: fc.Arbit
   { name: 'reducer to worker', schema: reducerToWorker, any: anyReducerToWorker },
 ];
 
+/** What carries numbers; all else has no payload. */
+const WITH_PAYLOAD = ['computed', 'evaluated', 'lease', 'evaluate', 'chunk', 'parameters'];
+
 function refuses(schema: z.ZodType<Message>, frames: readonly Uint8Array[]): void {
   assert.throws(
     () => decode(schema, frames),
@@ -39,7 +42,8 @@ function refuses(schema: z.ZodType<Message>, frames: readonly Uint8Array[]): voi
 for (const { name, schema, any } of UNIONS) {
   test(`any message from ${name} is heard as it was said`, () => {
     fc.assert(
-      fc.property(any, anyPayload, fc.nat({ max: 7 }), (message, payload, offset) => {
+      fc.property(any, anyPayload, fc.nat({ max: 7 }), (message, numbers, offset) => {
+        const payload = WITH_PAYLOAD.includes(message.type) ? numbers : new Uint8Array(0);
         const frames = encode(message, payload).map((frame) => within(frame, offset));
         const { payload: heard, ...rest } = decode(schema, frames);
         assert.deepEqual(rest, message);
@@ -103,6 +107,16 @@ for (const { name, schema, any } of UNIONS) {
     );
   });
 }
+
+test('a payload where none belongs is refused', () => {
+  refuses(workerToReducer, encode({ type: 'attach', session: 'some session', term: 1 }, new Uint8Array(4)));
+});
+
+test('a name that would write more than itself into a log or onto a terminal is refused', () => {
+  const hello = { type: 'hello', host: 'h', pid: 1, threads: 1, runId: null, key: null } as const;
+  for (const name of ['two\nlines', '\u001b[2J', '\u202e', '\u2028', 'x'.repeat(201)])
+    refuses(workerToCoordinator, encode({ ...hello, name }));
+});
 
 test('random bytes are never a message', () => {
   const frames = fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 3 });

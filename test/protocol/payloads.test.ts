@@ -26,10 +26,9 @@ const samples = shape.chain((form) => {
 
 const count = fc.nat({ max: 2 ** 40 });
 const stats: fc.Arbitrary<BatchStats[]> = fc.array(
-  fc.record(
-    { loss: fc.double(), tokens: count, correct: count, sourceTokens: count },
-    { noNullPrototype: true },
-  ),
+  fc
+    .record({ loss: fc.double(), tokens: count, missed: count, sourceTokens: count })
+    .map(({ missed, ...rest }) => ({ ...rest, correct: Math.max(0, rest.tokens - missed) })),
   { minLength: 1, maxLength: 8 },
 );
 
@@ -87,6 +86,8 @@ test('forward results cut short, empty, or with counts that are none are refused
     }),
   );
   assert.throws(() => decodeStats(new Uint8Array(0)), isRefusal);
+  assert.throws(() => decodeStats(encodeStats([{ ...one, correct: 3 }])), isRefusal);
+  assert.throws(() => decodeStats(encodeStats([one]), 1), isRefusal);
   for (const tokens of [-1, 0.5, NaN, Infinity, 2 ** 60]) {
     assert.throws(() => decodeStats(encodeStats([{ ...one, tokens }])), isRefusal);
   }

@@ -122,8 +122,11 @@ export class CoordinatorNode {
         this.around.toWorker(action);
         this.close(action.session);
         break;
-      case 'welcome':
       case 'lease':
+        this.tellReducers(() => action);
+        this.around.toWorker(action);
+        break;
+      case 'welcome':
       case 'evaluate':
       case 'recall':
         this.around.toWorker(action);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { DealerSocket } from '../../src/transport/dealer.js';
 import { openGate } from '../../src/transport/gate.js';
-import { generateKeyPair, type ClientSecurity } from '../../src/transport/keys.js';
+import { generateKeyPair, type ClientSecurity, type ServerSecurity } from '../../src/transport/keys.js';
 import { RouterSocket } from '../../src/transport/router.js';
 
 const HEARTBEAT_MS = 5000;
@@ -16,6 +16,10 @@ function key(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
 }
 
+function routerOf(security: ServerSecurity | null): RouterSocket {
+  return new RouterSocket({ heartbeatMs: HEARTBEAT_MS, security, maxFrameBytes: 1024, maxWaiting: 16 });
+}
+
 let router: RouterSocket;
 let url = '';
 let closeGate = (): void => undefined;
@@ -23,7 +27,7 @@ const heard: string[] = [];
 
 before(async () => {
   closeGate = await openGate('here', (publicKey) => allowed.has(key(publicKey)));
-  router = new RouterSocket(HEARTBEAT_MS, { secretKey: coordinator.secretKey, domain: 'here' });
+  router = routerOf({ secretKey: coordinator.secretKey, domain: 'here' });
   url = await router.bind('tcp://127.0.0.1:*');
   void router.receive({
     message: (peer, [text]) => {
@@ -31,6 +35,7 @@ before(async () => {
       router.send(peer, [Buffer.from('answer')]);
     },
     disconnected: () => undefined,
+    overflowed: () => undefined,
   });
 });
 
@@ -83,18 +88,26 @@ test('a key that is taken off the list, or put on it, counts for the next connec
 });
 
 test('where the gate does not know a socket’s domain, nobody gets in', async () => {
-  const other = new RouterSocket(HEARTBEAT_MS, { secretKey: coordinator.secretKey, domain: 'elsewhere' });
+  const other = routerOf({ secretKey: coordinator.secretKey, domain: 'elsewhere' });
   const address = await other.bind('tcp://127.0.0.1:*');
-  void other.receive({ message: () => assert.fail('heard'), disconnected: () => undefined });
+  void other.receive({
+    message: () => assert.fail('heard'),
+    disconnected: () => undefined,
+    overflowed: () => undefined,
+  });
   const security = { keys: worker, coordinator: coordinator.publicKey };
   assert.match(await ask(address, 'hello', security), /allow-list/);
   other.close();
 });
 
 test('a worker with keys does not talk to a coordinator without', async () => {
-  const open = new RouterSocket(HEARTBEAT_MS, null);
+  const open = routerOf(null);
   const address = await open.bind('tcp://127.0.0.1:*');
-  void open.receive({ message: () => assert.fail('heard'), disconnected: () => undefined });
+  void open.receive({
+    message: () => assert.fail('heard'),
+    disconnected: () => undefined,
+    overflowed: () => undefined,
+  });
   const security = { keys: worker, coordinator: coordinator.publicKey };
   assert.match(await ask(address, 'hello', security), /the coordinator has no key|--coordinator-key/);
   open.close();

@@ -1,34 +1,36 @@
 // A ROUTER and DEALERs on this machine: what arrives, and who is told that the other side has gone.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Dealer } from 'zeromq';
 import { DealerSocket } from '../../src/transport/dealer.js';
-import type { ClientSecurity, ServerSecurity } from '../../src/transport/keys.js';
 import { RouterSocket, type PeerId } from '../../src/transport/router.js';
 import { SendQueue } from '../../src/transport/send-queue.js';
 
 const HEARTBEAT_MS = 2000;
+const LIMITS = { maxFrameBytes: 2 ** 20, maxWaiting: 1000 };
 
 interface Server {
   readonly router: RouterSocket;
   readonly url: string;
   /** The next message or departure. */
-  readonly next: () => Promise<{ peer: PeerId; frames: string[] | 'gone' }>;
+  readonly next: () => Promise<{ peer: PeerId; frames: string[] | 'gone' | 'full' }>;
   /** Settles when the receive loop ends. */
   readonly ended: Promise<void>;
 }
 
-async function serve(security: ServerSecurity | null = null): Promise<Server> {
-  const router = new RouterSocket(HEARTBEAT_MS, security);
+async function serve(limits: Partial<typeof LIMITS> = {}): Promise<Server> {
+  const router = new RouterSocket({ heartbeatMs: HEARTBEAT_MS, security: null, ...LIMITS, ...limits });
   const url = await router.bind('tcp://127.0.0.1:*');
-  const happened: { peer: PeerId; frames: string[] | 'gone' }[] = [];
+  const happened: { peer: PeerId; frames: string[] | 'gone' | 'full' }[] = [];
   let wake = (): void => undefined;
-  const note = (peer: PeerId, frames: string[] | 'gone'): void => {
+  const note = (peer: PeerId, frames: string[] | 'gone' | 'full'): void => {
     happened.push({ peer, frames });
     wake();
   };
   const ended = router.receive({
     message: (peer, frames) => note(peer, frames.map(String)),
     disconnected: (peer) => note(peer, 'gone'),
+    overflowed: (peer) => note(peer, 'full'),
   });
   const next: Server['next'] = async () => {
     while (happened.length === 0) await new Promise<void>((resolve) => (wake = resolve));
@@ -37,11 +39,8 @@ async function serve(security: ServerSecurity | null = null): Promise<Server> {
   return { router, url, next, ended };
 }
 
-function connect(
-  url: string,
-  security: ClientSecurity | null = null,
-): { dealer: DealerSocket; heard: Promise<string[]>; lost: Promise<string> } {
-  const dealer = new DealerSocket(url, HEARTBEAT_MS, security);
+function connect(url: string): { dealer: DealerSocket; heard: Promise<string[]>; lost: Promise<string> } {
+  const dealer = new DealerSocket(url, HEARTBEAT_MS, null);
   let onLost!: (reason: string) => void;
   const lost = new Promise<string>((resolve) => (onLost = resolve));
   const heard = new Promise<string[]>((resolve) => {
@@ -55,7 +54,7 @@ test('a peer that sends a frame larger than any message is disconnected, and the
   const { dealer, lost } = connect(url);
   dealer.send([Buffer.from('small')]);
   assert.deepEqual((await next()).frames, ['small']);
-  dealer.send([Buffer.alloc(9 * 2 ** 20)]);
+  dealer.send([Buffer.alloc(2 ** 20 + 1)]);
   await lost;
   assert.equal((await next()).frames, 'gone');
   dealer.close();
@@ -90,6 +89,20 @@ test('a peer that closes is reported, and what is sent to it afterwards disturbs
   router.send((await next()).peer, [Buffer.from('welcome')]);
   assert.deepEqual(await staying.heard, ['welcome']);
   staying.dealer.close();
+  router.close();
+  await ended;
+});
+
+test('a peer that asks and never reads is reported before much waits for it', async () => {
+  const { router, url, next, ended } = await serve();
+  const deaf = new Dealer({ receiveHighWaterMark: 1, linger: 0 });
+  deaf.connect(url);
+  await deaf.send('question');
+  const { peer } = await next();
+  const answer = Buffer.alloc(16 * 1024);
+  for (let i = 0; i < 4000; i++) router.send(peer, [answer]);
+  assert.deepEqual(await next(), { peer, frames: 'full' });
+  deaf.close();
   router.close();
   await ended;
 });

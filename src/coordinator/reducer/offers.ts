@@ -1,5 +1,6 @@
 // Which chunks of which offered node may be sent now. The budget bounds the partial sums held for nodes that
-// came early; the leftmost uncovered node of a chunk is always granted, so a full budget can never deadlock.
+// came early; the leftmost uncovered node of a chunk is always granted, so a full budget can never deadlock. What a
+// worker was never leased is never granted to it.
 import type { NodeId } from '../../protocol/messages.js';
 import { isEarlier, nodeIdKey } from '../../protocol/node-id.js';
 import type { ReductionTree } from '../../protocol/tree.js';
@@ -23,6 +24,8 @@ export interface StepSums {
 
 export class Offers {
   private readonly offers = new Map<string, Offer>();
+  /** What was leased to whom. A lease that was taken back stays: its worker may have computed it all the same. */
+  private readonly leases = new Map<string, { readonly session: string; readonly node: NodeId }>();
 
   constructor(
     private readonly lastChunk: number,
@@ -30,6 +33,11 @@ export class Offers {
     /** Chunks of one offer that may be under way at once. */
     private readonly window: number,
   ) {}
+
+  /** The coordinator says so; an offer that came before it has waited. */
+  lease(session: string, node: NodeId): void {
+    this.leases.set(offerKey(session, node), { session, node });
+  }
 
   countOf(session: string): number {
     let count = 0;
@@ -51,10 +59,12 @@ export class Offers {
 
   removeSession(session: string): void {
     for (const [key, offer] of this.offers) if (offer.session === session) this.offers.delete(key);
+    for (const [key, lease] of this.leases) if (lease.session === session) this.leases.delete(key);
   }
 
   /** Offers that are not of this computation, have nothing under way, and can never be granted again. */
   takeStale(step: number, round: number): Offer[] {
+    for (const [key, { node }] of this.leases) if (isEarlier(node, { step, round })) this.leases.delete(key);
     const stale = [...this.offers.values()].filter(
       ({ node, outstanding }) => isEarlier(node, { step, round }) && outstanding.size === 0,
     );
@@ -67,7 +77,9 @@ export class Offers {
     const granted = new Map<Offer, number[]>();
     const finished: Offer[] = [];
     let used = this.budgetUsed(sums);
-    const current = [...this.offers.values()].filter((o) => o.node.step === step && o.node.round === round);
+    const current = [...this.offers]
+      .filter(([key, { node }]) => node.step === step && node.round === round && this.leases.has(key))
+      .map(([, offer]) => offer);
     current.sort((a, b) => sums.tree.range(a.node).start - sums.tree.range(b.node).start);
     for (const offer of current) {
       const range = sums.tree.range(offer.node);

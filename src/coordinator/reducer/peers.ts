@@ -8,11 +8,14 @@ type Message = Received<WorkerToReducer>;
 /** What becomes of a message: it is of the peer's session, it is dropped, or its sender is told why not. */
 export type Hearing = 'accept' | 'drop' | { readonly refuse: string };
 
+/** Many more than can be welcomed while a message goes from one thread to another. */
+const MAX_EARLY = 1024;
+
 export class Peers {
   private readonly peers = new Map<string, PeerId>();
   private readonly sessions = new Map<PeerId, string>();
   private readonly open = new Set<string>();
-  /** Peers whose session is over: the coordinator says goodbye to them, and what they still send is dropped. */
+  /** Peers whose session is over, or who never had one and were told so: what they still send is dropped. */
   private readonly ended = new Set<PeerId>();
   /** Peers that attached to a session which the coordinator has not told us of yet. */
   private readonly early = new Map<PeerId, Message>();
@@ -29,19 +32,30 @@ export class Peers {
 
   hear(peer: PeerId, message: Message): Hearing {
     const session = this.sessions.get(peer);
-    if (message.term !== this.term) return { refuse: `this is term ${this.term}, not ${message.term}` };
+    if (this.ended.has(peer)) return 'drop';
+    if (message.term !== this.term)
+      return this.refuse(peer, `this is term ${this.term}, not ${message.term}`);
     if (session === undefined && message.type === 'attach') return this.attach(peer, message);
     if (session === message.session) return 'accept';
-    return this.ended.has(peer) ? 'drop' : { refuse: 'the session is not known here' };
+    return this.refuse(peer, 'the session is not known here');
+  }
+
+  /** Who is told is told once. */
+  refuse(peer: PeerId, reason: string): Hearing {
+    if (this.ended.has(peer)) return 'drop';
+    this.early.delete(peer);
+    if (!this.sessions.has(peer)) this.ended.add(peer);
+    return { refuse: reason };
   }
 
   private attach(peer: PeerId, message: Message): Hearing {
     const { session } = message;
     if (!this.open.has(session)) {
+      if (this.early.size >= MAX_EARLY) return this.refuse(peer, 'the session is not known here');
       this.early.set(peer, message);
       return 'drop';
     }
-    if (this.peers.has(session)) return { refuse: 'the session is attached already' };
+    if (this.peers.has(session)) return this.refuse(peer, 'the session is attached already');
     this.peers.set(session, peer);
     this.sessions.set(peer, session);
     return 'accept';

@@ -35,6 +35,8 @@ export interface ReducerOptions {
 export type ReducerEvent =
   | { readonly type: 'open'; readonly session: string }
   | { readonly type: 'close'; readonly session: string }
+  /** The worker may offer this node: nothing else that it offers is granted. */
+  | { readonly type: 'lease'; readonly session: string; readonly node: NodeId }
   /** Gradients of this step are summed from now on; an earlier computation is void. */
   | { readonly type: 'begin'; readonly step: number; readonly round: number }
   /** Update the parameters (null: skip, which publishes the same values as the next version). */
@@ -63,7 +65,6 @@ export type ReducerAction =
   | { readonly type: 'fault'; readonly session: string; readonly reason: string };
 
 const MAX_OFFERS = 4;
-const MAX_PULLS = 64;
 /** Partial sums beyond the covered prefix, per chunk, on average. */
 const EXTRA_SUMS_PER_CHUNK = 4;
 
@@ -110,6 +111,10 @@ export class Reducer {
         break;
       case 'close':
         this.closeSession(event.session);
+        break;
+      case 'lease':
+        this.offers.lease(event.session, event.node);
+        this.grant();
         break;
       case 'begin':
         this.begin(event.step, event.round);
@@ -290,7 +295,7 @@ export class Reducer {
       return this.fault(session, `pulled chunk ${message.chunk}, which is not of this slice`);
     }
     const waiting = this.pulls.filter((pull) => pull.session === session).length;
-    if (waiting + this.publisher.unacknowledged(session) >= MAX_PULLS) {
+    if (waiting + this.publisher.unacknowledged(session) >= this.options.grid.windowChunks) {
       return this.fault(session, 'pulled too many chunks at once');
     }
     this.servePull({ session, version: message.version, chunk: message.chunk });

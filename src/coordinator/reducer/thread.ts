@@ -1,5 +1,5 @@
 // A reducer's thread: the sockets, the disk and the clock around the state machine in reducer.ts.
-import { ProtocolError } from '../../protocol/frames.js';
+import { MAX_HEADER_BYTES, ProtocolError } from '../../protocol/frames.js';
 import { parentPort, workerData } from 'node:worker_threads';
 import { writeSlice } from '../../checkpoint/files.js';
 import { loadAddon } from '../../engine/native/load.js';
@@ -18,6 +18,10 @@ import { Peers } from './peers.js';
 import { Reducer, type ReducerAction, type ReducerEvent } from './reducer.js';
 
 const USAGE_INTERVAL_MS = 500;
+/** What encryption adds to a frame, and more. */
+const FRAME_SLACK_BYTES = 1024;
+/** Offers, withdrawals and acknowledgements that a worker may have under way, beside the chunks of its two gradients and its pulls. */
+const SMALL_MESSAGES = 16;
 
 interface Snapshot {
   readonly version: number;
@@ -50,7 +54,12 @@ class ReducerThread {
     private readonly tell: (message: FromReducer | ReducerFailed) => void,
   ) {
     this.grid = new ChunkGrid(setup.trainable, setup.total);
-    this.socket = new RouterSocket(setup.heartbeatMs, setup.security);
+    this.socket = new RouterSocket({
+      heartbeatMs: setup.heartbeatMs,
+      security: setup.security,
+      maxFrameBytes: Math.max(this.grid.chunkElements * 4, MAX_HEADER_BYTES) + FRAME_SLACK_BYTES,
+      maxWaiting: 4 * this.grid.windowChunks + SMALL_MESSAGES,
+    });
     this.peers = new Peers(setup.term);
     this.reducer = new Reducer({
       ...setup,
@@ -70,6 +79,7 @@ class ReducerThread {
       await this.socket.receive({
         message: (peer, frames) => this.receive(peer, frames),
         disconnected: (peer) => this.disconnected(peer),
+        overflowed: (peer) => this.overflowed(peer),
       });
     } finally {
       clearInterval(timer);
@@ -92,6 +102,7 @@ class ReducerThread {
         this.peers.closeSession(message.session);
         this.handle(message);
         break;
+      case 'lease':
       case 'begin':
       case 'commit':
         this.handle(message);
@@ -120,8 +131,9 @@ class ReducerThread {
       if (!(error instanceof ProtocolError)) throw error;
       this.usage.rejected[error.fault]++;
       const session = this.peers.sessionOf(peer);
-      if (session === undefined) this.refuse(peer, error.message);
-      else this.tell({ type: 'fault', session, reason: error.message });
+      if (session !== undefined) return this.tell({ type: 'fault', session, reason: error.message });
+      const hearing = this.peers.refuse(peer, error.message);
+      if (hearing !== 'drop') this.refuse(peer, error.message);
     }
   }
 
@@ -139,6 +151,12 @@ class ReducerThread {
   private disconnected(peer: PeerId): void {
     const session = this.peers.disconnected(peer);
     if (session !== undefined) this.tell({ type: 'lost', session });
+  }
+
+  private overflowed(peer: PeerId): void {
+    const session = this.peers.sessionOf(peer);
+    if (session !== undefined)
+      this.tell({ type: 'fault', session, reason: 'it does not read what is sent to it' });
   }
 
   private refuse(peer: PeerId, reason: string): void {

@@ -69,6 +69,7 @@ export class Driver {
   }
 
   offer(session: string, node: NodeId): void {
+    this.do({ type: 'lease', session, node });
     this.say(session, { type: 'offer', ...node });
   }
 

@@ -28,8 +28,27 @@ test('a message of another term is refused, whatever its session', () => {
   const peers = new Peers(TERM);
   peers.openSession('session1');
   assert.deepEqual(attach(peers, 'a', 'session1', TERM - 1), { refuse: 'this is term 3, not 2' });
-  attach(peers, 'a', 'session1');
-  assert.deepEqual(received(peers, 'a', 'session1', TERM - 1), { refuse: 'this is term 3, not 2' });
+  attach(peers, 'b', 'session1');
+  assert.deepEqual(received(peers, 'b', 'session1', TERM - 1), { refuse: 'this is term 3, not 2' });
+});
+
+test('who is refused is told once, and not heard again on that connection', () => {
+  const peers = new Peers(TERM);
+  peers.openSession('session1');
+  assert.deepEqual(received(peers, 'a', 'session1'), { refuse: 'the session is not known here' });
+  assert.equal(received(peers, 'a', 'session1'), 'drop');
+  assert.equal(attach(peers, 'a', 'session1'), 'drop');
+  peers.disconnected('a');
+  assert.equal(attach(peers, 'a', 'session1'), 'accept');
+});
+
+test('those who attach to sessions that nobody opens are bounded', () => {
+  const peers = new Peers(TERM);
+  let waiting = 0;
+  while (attach(peers, `flood-${waiting}`, `nothing-${waiting}`) === 'drop') waiting++;
+  assert.ok(waiting > 0 && waiting <= 10_000);
+  peers.openSession('session1');
+  assert.equal(attach(peers, 'a', 'session1'), 'accept', 'others are not kept out');
 });
 
 test('a second connection cannot take a session over', () => {

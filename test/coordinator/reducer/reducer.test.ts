@@ -136,6 +136,29 @@ test('what breaks the protocol is a fault of the session', () => {
   ]);
 });
 
+test('what a worker was never leased is not granted to it, and what it was is, before or after it offers', () => {
+  const reducer = summing(2);
+  const offerAlone = (session: string): void => reducer.say(session, { type: 'offer', ...node(1, 0) });
+  offerAlone('a');
+  assert.deepEqual(reducer.granted('a', node(1, 0)), []);
+  reducer.do({ type: 'lease', session: 'b', node: node(1, 0) });
+  assert.deepEqual(reducer.granted('a', node(1, 0)), [], 'a lease is not for everybody');
+  offerAlone('b');
+  assert.deepEqual(reducer.granted('b', node(1, 0)), [1, 0]);
+  reducer.do({ type: 'lease', session: 'a', node: node(1, 0) });
+  assert.deepEqual(reducer.granted('a', node(1, 0)), [1, 0]);
+  reducer.say('a', { type: 'chunk', ...node(1, 1), chunk: 0 });
+  assert.deepEqual(reducer.faults, ['a sent a chunk that was not granted']);
+});
+
+test('a lease of one computation allows nothing in the next', () => {
+  const reducer = summing(1);
+  reducer.do({ type: 'lease', session: 'a', node: ROOT });
+  reducer.do({ type: 'begin', step: 0, round: 1 });
+  reducer.say('a', { type: 'offer', ...node(2, 0, 0, 1) });
+  assert.deepEqual(reducer.granted('a', node(2, 0, 0, 1)), []);
+});
+
 test('a session that is closed or was never opened is not heard', () => {
   const reducer = summing(1);
   reducer.offer('stranger', ROOT);
