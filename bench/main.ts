@@ -2,10 +2,12 @@
 import { Command, CommanderError } from 'commander';
 import * as engine from './engine.js';
 import * as precision from './precision.js';
+import * as recovery from './recovery.js';
 import * as scaling from './scaling.js';
+import * as stragglers from './stragglers.js';
 import { messageOf } from '../src/util/errors.js';
 
-const benchmarks = [engine, scaling, precision];
+const benchmarks = [engine, scaling, precision, recovery, stragglers];
 
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());

@@ -16,6 +16,7 @@ interface WorkerCommandOptions extends WorkerKeyOptions {
   readonly http?: string;
   readonly patience: number;
   readonly logLevel: string;
+  readonly fault?: string;
 }
 
 export function register(program: Command): void {
@@ -33,10 +34,12 @@ export function register(program: Command): void {
     .option('--run <id>', 'work only for the run with this id')
     .option('--http <address>', 'serve /metrics, /healthz and /readyz at HOST:PORT or PORT')
     .option('--patience <seconds>', 'how long to look for a coordinator', integerArgument(0), 600)
-    .option('--log-level <level>', 'trace, debug, info, warn or error', 'info');
+    .option('--log-level <level>', 'trace, debug, info, warn or error', 'info')
+    .addOption(new Option('--fault <what>', 'make a fault on purpose, for tests').hideHelp());
   addWorkerKeyOptions(worker).action(async (url: string, options: WorkerCommandOptions) => {
-    const [{ runWorker }, { createLogger }] = await Promise.all([
+    const [{ runWorker }, { parseFault }, { createLogger }] = await Promise.all([
       import('../worker/process.js'),
+      import('../worker/compute/fault.js'),
       import('../metrics/log.js'),
     ]);
     const stop = stopSignal();
@@ -47,6 +50,7 @@ export function register(program: Command): void {
       runId: options.run ?? null,
       engine: options.engine,
       threads: options.threads ?? availableParallelism(),
+      fault: options.fault === undefined ? null : parseFault(options.fault),
       http: options.http === undefined ? null : parseHttpAddress(options.http),
       patienceMs: options.patience * 1000,
       log: createLogger({ name: options.name, level: logLevel(options.logLevel) }),

@@ -42,6 +42,8 @@ export interface Outcome {
 const MAX_CONTROL_FRAME_BYTES = MAX_HEADER_BYTES + 4096;
 /** A worker sends a heartbeat a second, and a few messages for each lease: this is minutes of them. */
 const MAX_CONTROL_WAITING = 256;
+/** How late silence and stragglers may be noticed. */
+const TICK_MS = 100;
 /** How long last messages may take to leave. */
 const LINGER_MS = 1000;
 
@@ -150,7 +152,7 @@ export class CoordinatorProcess {
     );
     this.perform(this.machine.start(performance.now()));
     const { intervalMs } = run.config.heartbeat;
-    this.timer = setInterval(() => this.tick(), Math.min(intervalMs, 250));
+    this.timer = setInterval(() => this.tick(), Math.min(intervalMs, TICK_MS));
     this.socket
       .receive({
         message: (peer, frames) => this.guard(() => this.reception.receive(peer, frames)),
@@ -172,6 +174,7 @@ export class CoordinatorProcess {
 
   private greet(session: string, name: string, host: string): void {
     this.reducers.tellAll({ type: 'open', session });
+    this.options.log.debug({ worker: name }, 'hello');
     this.decide({ type: 'hello', session, name, host });
   }
 

@@ -1,11 +1,13 @@
 // A worker as a running process: one session after another, until the run is over or somebody stops it.
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Worker } from 'node:worker_threads';
 import { createWorkerMetrics } from '../metrics/worker-metrics.js';
 import { startHttp } from '../metrics/http.js';
 import { UserError } from '../util/errors.js';
+import { startComputeThread } from './compute/compute.js';
 import { runSession, type SessionOptions } from './session.js';
 
-export interface WorkerOptions extends Omit<SessionOptions, 'publish'> {
+export interface WorkerOptions extends Omit<SessionOptions, 'publish' | 'takeThread'> {
   /** Where /metrics, /healthz and /readyz are served; null: nowhere. */
   readonly http: { readonly host: string; readonly port: number } | null;
   /** How long to look for a coordinator before giving up, ms. */
@@ -13,7 +15,8 @@ export interface WorkerOptions extends Omit<SessionOptions, 'publish'> {
 }
 
 const FIRST_RETRY_MS = 100;
-const LAST_RETRY_MS = 5000;
+/** Short enough that a coordinator started again has its workers within seconds. */
+const LAST_RETRY_MS = 1000;
 
 /**
  * Works for the coordinator at `url`: whenever the session is lost it comes back, with backoff and jitter. Returns
@@ -21,7 +24,7 @@ const LAST_RETRY_MS = 5000;
  * @throws UserError NO_COORDINATOR when none answered for `patienceMs`; REFUSED when the coordinator does not want it
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
-  const { log, signal, patienceMs, url } = options;
+  const { log, signal, patienceMs, url, fault } = options;
   const metrics = createWorkerMetrics();
   let isWorking = false;
   const http = options.http
@@ -36,13 +39,22 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     if (event.kind === 'parametersPulled') isWorking = true;
     metrics.on(event);
   };
+  if (fault) log.warn({ fault }, 'this worker makes faults on purpose');
   if (http) log.info({ metrics: `${http.url}/metrics` }, 'worker metrics');
+  // While a coordinator is looked for, the next session's compute thread loads.
+  let spare: Worker | undefined;
+  const takeThread = (): Worker => {
+    const thread = spare ?? startComputeThread();
+    spare = undefined;
+    return thread;
+  };
   try {
     let retryMs = FIRST_RETRY_MS;
     let lostAt = performance.now();
     let looking = false;
     while (!signal.aborted) {
-      const end = await runSession({ ...options, publish });
+      spare ??= startComputeThread();
+      const end = await runSession({ ...options, publish, takeThread });
       isWorking = false;
       if (end.outcome === 'refused')
         throw new UserError('REFUSED', `${url} refused this worker: ${end.reason}`);
@@ -68,6 +80,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       retryMs = Math.min(LAST_RETRY_MS, retryMs * 2);
     }
   } finally {
+    await spare?.terminate();
     await http?.close();
   }
 }

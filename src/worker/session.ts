@@ -1,5 +1,6 @@
 // One session of a worker with one coordinator, from the greeting to its end: the sockets, the compute thread, the
 // batch threads and the clock around the state machine in worker.ts. Losing any connection ends it.
+import type { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { Logger } from 'pino';
 import type { EngineName } from '../engine/names.js';
@@ -29,6 +30,7 @@ import { messageOf } from '../util/errors.js';
 import type { BatchTask } from './batch-task.js';
 import { checkGrant, checkReducers, checkTask, checkTokens } from './checks.js';
 import { Compute } from './compute/compute.js';
+import type { Fault } from './compute/fault.js';
 import type { FromCompute } from './compute/port.js';
 import type { Task, WorkerAction, WorkerEvent } from './events.js';
 import { answerTo, helloOf, type Introduction } from './greeting.js';
@@ -38,8 +40,12 @@ import { WorkerMachine } from './worker.js';
 export interface SessionOptions extends Introduction {
   readonly url: string;
   readonly engine: EngineName;
+  /** What it does wrong on purpose. */
+  readonly fault: Fault | null;
   readonly log: Logger;
   readonly publish: (event: TrainingEvent) => void;
+  /** A compute thread that has no job yet; the session ends it if it takes it. */
+  readonly takeThread: () => Worker;
   /** Leave in an orderly way. */
   readonly signal: AbortSignal;
 }
@@ -162,7 +168,7 @@ class Session {
   private begin(welcome: Welcome): void {
     const { job } = welcome;
     this.welcome = welcome;
-    this.compute = new Compute(job, this.options, {
+    this.compute = new Compute(this.options.takeThread(), job, this.options, {
       message: (message) => this.guard(() => this.hearCompute(message)),
       failed: (error) => this.fail(error),
     });

@@ -1,4 +1,5 @@
-// The compute thread as the I/O thread sees it: the memory they share, and the messages between them.
+// The compute thread as the I/O thread sees it: the memory they share, and the messages between them. A thread is
+// started before its job is known, since loading what computes takes longest.
 import { SHARE_ENV, Worker } from 'node:worker_threads';
 import type { EngineName } from '../../engine/names.js';
 import type { Batch } from '../../model/batch.js';
@@ -6,6 +7,7 @@ import { parameterLayout, type ParameterLayout } from '../../model/parameters.js
 import type { Job } from '../../protocol/job.js';
 import { assert, UserError } from '../../util/errors.js';
 import { GRADIENT_BUFFERS, PARAMETER_BUFFERS, type Task } from '../events.js';
+import type { Fault } from './fault.js';
 import { Control, type ComputeSetup, type FromCompute, type ToCompute } from './port.js';
 
 export interface ComputeHandlers {
@@ -13,16 +15,25 @@ export interface ComputeHandlers {
   failed(error: Error): void;
 }
 
+/** Starts a thread for the next job. TensorFlow is told what it must know by the process's environment, which it shares. */
+export function startComputeThread(): Worker {
+  return new Worker(new URL('./thread.js', import.meta.url), { env: SHARE_ENV });
+}
+
 export class Compute {
   readonly layout: ParameterLayout;
   readonly parameters: readonly Float32Array[];
   readonly gradients: readonly Float32Array[];
   private readonly control: Int32Array;
-  private readonly thread: Worker;
 
   constructor(
+    private readonly thread: Worker,
     job: Job,
-    { engine, threads }: { readonly engine: EngineName; readonly threads: number },
+    {
+      engine,
+      threads,
+      fault,
+    }: { readonly engine: EngineName; readonly threads: number; readonly fault: Fault | null },
     handlers: ComputeHandlers,
   ) {
     this.layout = parameterLayout(job.model);
@@ -30,6 +41,7 @@ export class Compute {
       job,
       engine,
       threads,
+      fault,
       parameters: vectors(PARAMETER_BUFFERS, this.layout.total),
       gradients: vectors(GRADIENT_BUFFERS, this.layout.trainable),
       control: new SharedArrayBuffer(Control.length * 4),
@@ -37,11 +49,7 @@ export class Compute {
     this.parameters = setup.parameters.map((memory) => new Float32Array(memory));
     this.gradients = setup.gradients.map((memory) => new Float32Array(memory));
     this.control = new Int32Array(setup.control);
-    // TensorFlow is told what it must know by the process's environment, of which a thread has only a copy otherwise.
-    this.thread = new Worker(new URL('./thread.js', import.meta.url), {
-      workerData: setup,
-      env: SHARE_ENV,
-    });
+    this.post({ type: 'setup', setup });
     this.thread.on('message', (message: FromCompute) => handlers.message(message));
     this.thread.on('error', (error) => handlers.failed(revived(error)));
   }

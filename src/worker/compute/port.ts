@@ -6,11 +6,13 @@ import type { Batch } from '../../model/batch.js';
 import type { Job } from '../../protocol/job.js';
 import type { BatchStats } from '../../protocol/stats.js';
 import type { TreeNode } from '../../protocol/tree.js';
+import type { Fault } from './fault.js';
 
 export interface ComputeSetup {
   readonly job: Job;
   readonly engine: EngineName;
   readonly threads: number;
+  readonly fault: Fault | null;
   /** Float32 vectors: parameters [total], gradients [trainable]. */
   readonly parameters: readonly SharedArrayBuffer[];
   readonly gradients: readonly SharedArrayBuffer[];
@@ -21,6 +23,8 @@ export interface ComputeSetup {
 export const Control = { cancelledId: 0, progress: 1, length: 2 } as const;
 
 export type ToCompute =
+  /** The first message: until then the thread loads what it needs for any job. */
+  | { readonly type: 'setup'; readonly setup: ComputeSetup }
   | {
       readonly type: 'node';
       readonly id: number;

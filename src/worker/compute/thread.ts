@@ -1,15 +1,18 @@
 // A worker's compute thread: model, backward and nothing else, so that computing never delays a heartbeat.
-import { parentPort, workerData } from 'node:worker_threads';
+import { once } from 'node:events';
+import { parentPort } from 'node:worker_threads';
 import { loadEngine } from '../../engine/engine.js';
 import { assert } from '../../util/errors.js';
-import { Control, type ComputeSetup, type FromCompute, type ToCompute } from './port.js';
+import { Control, type FromCompute, type ToCompute } from './port.js';
 import { probe } from './probe.js';
 import { Trainer } from './trainer.js';
 
 assert(parentPort, 'compute/thread.ts is the entry of a worker thread');
 const port = parentPort;
 const tell = (message: FromCompute): void => port.postMessage(message);
-const setup = workerData as ComputeSetup;
+const [first] = (await once(port, 'message')) as [ToCompute];
+assert(first.type === 'setup', 'a compute thread is set up before it is given work');
+const { setup } = first;
 const control = new Int32Array(setup.control);
 
 const { precision, emulate } = setup.job;
@@ -19,9 +22,10 @@ const trainer = new Trainer({
   job: setup.job,
   parameters: setup.parameters.map((memory) => new Float32Array(memory)),
   gradients: setup.gradients.map((memory) => new Float32Array(memory)),
+  fault: setup.fault,
 });
 
-port.on('message', (message: ToCompute) => {
+port.on('message', (message: Exclude<ToCompute, { type: 'setup' }>) => {
   const startedAt = performance.now();
   const stats = compute(message);
   const { id } = message;
@@ -30,7 +34,7 @@ port.on('message', (message: ToCompute) => {
 });
 tell({ type: 'ready', fingerprint: engine.fingerprint, probe: probe(engine) });
 
-function compute(message: ToCompute): ReturnType<Trainer['computeNode']> {
+function compute(message: Exclude<ToCompute, { type: 'setup' }>): ReturnType<Trainer['computeNode']> {
   if (message.type === 'evaluation') {
     return [trainer.evaluate(message.version, message.batch, message.slot)];
   }

@@ -9,6 +9,7 @@ import { ChunkGrid } from '../../protocol/chunks.js';
 import type { Job } from '../../protocol/job.js';
 import type { BatchStats } from '../../protocol/stats.js';
 import { ReductionTree, type TreeNode } from '../../protocol/tree.js';
+import { falsify, pause, type Fault } from './fault.js';
 import { GradientSum } from './gradient-sum.js';
 
 export interface TrainerOptions {
@@ -18,6 +19,7 @@ export interface TrainerOptions {
   readonly parameters: readonly Float32Array[];
   /** [trainable] each. */
   readonly gradients: readonly Float32Array[];
+  readonly fault?: Fault | null;
 }
 
 export interface NodeHandlers {
@@ -81,6 +83,7 @@ export class Trainer {
       const finals = new ChunkCounter(this.grid, isLast ? (chunk) => handlers.chunk(chunk) : () => undefined);
       stats.push(this.computeLeaf(model, batches[leaf - start]!, { step, microBatch: leaf }, finals));
       this.sum.endLeaf();
+      pause(this.options.fault ?? null);
       handlers.progress();
     }
     return stats;
@@ -101,7 +104,7 @@ export class Trainer {
     key: { step: number; microBatch: number },
     finals: ChunkCounter,
   ): BatchStats {
-    const { engine, job } = this.options;
+    const { engine, job, fault = null } = this.options;
     const { trainable } = model.parameters;
     const { loss, correct } = valueAndGradients(
       () =>
@@ -109,7 +112,9 @@ export class Trainer {
       trainable.map(({ tensor }) => tensor),
       (index, gradient) => {
         const { offset, size } = trainable[index]!.spec;
-        this.sum.write(offset, size, gradient && engine.values(gradient));
+        const values = gradient && engine.values(gradient);
+        falsify(fault, key, offset, values);
+        this.sum.write(offset, size, values);
         finals.add(offset, size);
       },
     );
