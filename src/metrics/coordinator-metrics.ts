@@ -37,7 +37,7 @@ export function createCoordinatorMetrics({
 }: CoordinatorMetricsOptions): Metrics {
   const metrics = createMetrics([
     runFamily(run),
-    steps,
+    steps(clocks.monotonic),
     loss,
     evaluations,
     optimizer,

@@ -104,6 +104,7 @@ test("a coordinator's metrics count every event of the core", async () => {
     lockstep_checkpoint_size_bytes: 12345,
     lockstep_checkpoint_step: 2,
     lockstep_checkpoint_age_seconds: 17,
+    lockstep_progress_age_seconds: 17,
     lockstep_checkpoint_timestamp_seconds: 1_700_000_000,
   });
 });
