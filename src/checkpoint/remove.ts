@@ -12,11 +12,12 @@ export async function removeCheckpoint(checkpoint: Folder): Promise<void> {
 
 /**
  * Deletes what was begun and never finished: folders without a complete manifest. Only for the run's owner, before
- * it begins a checkpoint. Finished checkpoints stay, damaged ones too. Returns what it deleted.
+ * it begins a checkpoint. Finished checkpoints stay, damaged ones too, and those of `belowStep` and later. Returns what it deleted.
  */
-export async function removeTornCheckpoints(checkpoints: Folder): Promise<string[]> {
+export async function removeTornCheckpoints(checkpoints: Folder, belowStep = Infinity): Promise<string[]> {
   const removed: string[] = [];
-  for (const { folder } of await checkpointFolders(checkpoints)) {
+  for (const { folder, step } of await checkpointFolders(checkpoints)) {
+    if (step >= belowStep) continue;
     if ((await inspectManifest(folder)).status !== 'torn') continue;
     await removeCheckpoint(folder);
     removed.push(folder.url);

@@ -14,9 +14,10 @@ import { encodeManifest, MANIFEST, totalBytes, type ManifestFile } from './manif
 import { checkpointName, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE } from './names.js';
 import { optimizerTensors } from './optimizer-layout.js';
 import { removeCheckpoint, removeTornCheckpoints } from './remove.js';
-import { toDelete, type RetentionPolicy } from './retention.js';
+import { newestFirst, toDelete, type RetentionPolicy } from './retention.js';
 import { createSafetensors, type TensorFile } from './safetensors.js';
 import type { CheckpointState } from './state.js';
+import type { Term } from './term.js';
 
 const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json'];
 
@@ -30,8 +31,8 @@ export interface StoreOptions {
   /** The prepared data set: tokenizer.json and tokenizer_config.json are copied from it. */
   readonly tokenizerDirectory: string;
   readonly retention: RetentionPolicy;
-  /** From acquireTerm: an earlier owner may be alive elsewhere, so that names must carry the term. */
-  readonly contested: boolean;
+  /** What the owner holds the run by. Where it is contested, an earlier owner may still write, and names carry the term. */
+  readonly term: Pick<Term, 'contested' | 'check'>;
   /** Told about what went wrong without harm to a checkpoint: one sentence. */
   readonly onWarning: (message: string) => void;
 }
@@ -68,9 +69,12 @@ export class CheckpointStore {
     return all.filter((info) => !this.bad.has(info.directory));
   }
 
-  /** Deletes what a crash left unfinished; call once, before the first `begin`. Returns where they lay. */
-  removeTorn(): Promise<string[]> {
-    return removeTornCheckpoints(this.options.checkpoints);
+  /**
+   * Deletes what a crash left unfinished; call once, before the first `begin`. Returns where they lay. An earlier owner that
+   * may still live could be finishing what looks unfinished: then it waits until this owner has finished a newer one.
+   */
+  async removeTorn(): Promise<string[]> {
+    return this.options.term.contested ? [] : removeTornCheckpoints(this.options.checkpoints);
   }
 
   /** Makes the folder and both tensor files at full size. Nothing is a checkpoint before `finish`. */
@@ -95,9 +99,9 @@ export class CheckpointStore {
 
   /** Whoever makes the folder owns it. */
   private async makeFolder(step: number, term: number): Promise<Folder> {
-    const { checkpoints, contested } = this.options;
+    const { checkpoints, term: held } = this.options;
     const plain = checkpoints.at(checkpointName(step, term, false));
-    if (!contested && (await plain.make())) return plain;
+    if (!held.contested && (await plain.make())) return plain;
     const own = checkpoints.at(checkpointName(step, term, true));
     if (await own.make()) return own;
     throw new Error(`${own.url} is there already`);
@@ -116,6 +120,7 @@ export class CheckpointStore {
     let files: ManifestFile[];
     try {
       files = await this.complete(folder, state);
+      await this.options.term.check();
       await createIn(folder, MANIFEST, encodeManifest(step, term, files));
     } catch (error) {
       await this.abandon(begun);
@@ -153,17 +158,23 @@ export class CheckpointStore {
     ]);
   }
 
-  /** Deletes what the policy does not keep; `newest`, just written, always stays. */
+  /**
+   * Deletes what the policy does not keep, and nothing that is newer than `newest`, which this owner has just finished. So
+   * whoever deletes, superseded or not, the newest checkpoint of all stays.
+   */
   private async retain(newest: CheckpointInfo): Promise<void> {
+    const { checkpoints, retention, term } = this.options;
     try {
+      await term.check();
       // A damaged checkpoint of this step has just been written anew, from the same bits.
       const superseded = [...this.bad.values()].filter((bad) => bad.step === newest.step);
-      const expired = toDelete(await this.list(), this.options.retention);
+      const expired = toDelete(await this.list(), retention).filter((info) => newestFirst(newest, info) < 0);
       for (const { folder } of [...superseded, ...expired]) {
         if (folder.url === newest.directory) continue;
         await removeCheckpoint(folder);
         this.bad.delete(folder.url);
       }
+      if (term.contested) await removeTornCheckpoints(checkpoints, newest.step);
     } catch (error) {
       this.options.onWarning(`could not delete an old checkpoint: ${messageOf(error)}`);
     }

@@ -1,120 +1,160 @@
-// Terms: every incarnation of a run's coordinator takes the next number by creating terms/NNNNNN.json exclusively, so
-// no two share one. An owner that is alive, or cannot be shown not to be, keeps others out.
+// Terms: every incarnation of a run's coordinator takes the next number by creating its file exclusively, so no two share
+// one. An owner that renews its term keeps others out; one that does not is superseded, and finds out when it looks.
 
-import { randomUUID } from 'node:crypto';
-import { z } from 'zod';
-import { UserError } from '../util/errors.js';
-import { jsonText } from '../util/json.js';
-import { readText, type Folder } from './folder.js';
-import { liveness, ownerSchema, thisOwner, type Owner } from './owner.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { UserError, messageOf } from '../util/errors.js';
+import type { Folder } from './folder.js';
+import { liveness, thisOwner, type Liveness, type Owner } from './owner.js';
+import { TermsFolder, type Claim, type Renewal } from './terms-folder.js';
 
-const termSchema = z.object({ term: z.int().positive(), owner: ownerSchema });
-const TERMS = 'terms';
-const NAME = /^(\d{6,15})\.(json|released)$/;
+/** For an owner that does not say how it renews. */
+const UNKNOWN_TIMEOUT_MS = 30_000;
+/** Looks at an owner's counter within its timeout. */
+const LOOKS = 20;
 
+export interface AcquireOptions {
+  readonly renewal: Renewal;
+  /** Told, in a sentence, what is waited for and what went wrong without harm. */
+  readonly onWarning: (message: string) => void;
+}
+
+/** A term that this process holds, until another takes the next. */
 export interface Term {
   /** 1 for a run's first owner, then rising. */
   readonly term: number;
   /** An earlier owner could not be shown to have ended: whatever it still writes must not meet what this one writes. */
   readonly contested: boolean;
-  /** Says that this owner is gone for good. Without it, the death of the process says so. */
-  readonly release: () => Promise<void>;
-}
-
-export interface AcquireOptions {
-  /** Take the run from an owner on another machine or container, whose end the user vouches for. */
-  readonly takeOver: boolean;
-}
-
-function fileOf(term: number, kind: 'json' | 'released'): string {
-  return `${String(term).padStart(6, '0')}.${kind}`;
-}
-
-interface Terms {
-  /** Numbers ever taken, ascending. */
-  readonly taken: readonly number[];
-  readonly released: ReadonlySet<number>;
-}
-
-async function readTerms(terms: Folder): Promise<Terms> {
-  const taken: number[] = [];
-  const released = new Set<number>();
-  for (const { name } of await terms.list()) {
-    const match = NAME.exec(name);
-    if (match === null) continue;
-    if (match[2] === 'json') taken.push(Number(match[1]));
-    else released.add(Number(match[1]));
-  }
-  return { taken: taken.sort((a, b) => a - b), released };
-}
-
-/** Who took a term; null when the file cannot be understood. */
-async function readOwner(terms: Folder, term: number): Promise<Owner | null> {
-  const text = await readText(terms, fileOf(term, 'json'));
-  try {
-    return termSchema.parse(JSON.parse(text ?? '')).owner;
-  } catch {
-    return null;
-  }
-}
-
-function inUse(run: string, term: number, owner: Owner): UserError {
-  return new UserError(
-    'RUN_IN_USE',
-    `the run ${run} is in use by process ${owner.pid} on this machine (term ${term}): ` +
-      'stop it first, or choose another run directory',
-  );
-}
-
-function inUseElsewhere(run: string, term: number, owner: Owner | null): UserError {
-  const who = owner === null ? 'an owner that left no name' : `process ${owner.pid} on ${owner.host}`;
-  return new UserError(
-    'RUN_IN_USE_ELSEWHERE',
-    `the run ${run} was last used by ${who} (term ${term}), and whether that still runs cannot be ` +
-      'seen from here: make sure that it does not, then take the run over explicitly',
-  );
+  /** Resolves with UserError RUN_SUPERSEDED when this process finds that a later term was taken. */
+  readonly superseded: Promise<UserError>;
+  /** Throws that error when a later term was taken. */
+  check(): Promise<void>;
+  /** Ends the renewals and says that this owner is gone for good. Without it, the silence of the process says so. */
+  release(): Promise<void>;
 }
 
 /**
- * Checks the owners of `taken` terms that were not released. Throws when one is alive, or when the newest cannot be
- * judged and is not taken over. Returns whether any of them could not be judged.
- */
-async function checkOwners(
-  run: Folder,
-  terms: Terms,
-  self: Owner,
-  options: AcquireOptions,
-): Promise<boolean> {
-  let contested = false;
-  for (const term of terms.taken.filter((number) => !terms.released.has(number))) {
-    const owner = await readOwner(run.at(TERMS), term);
-    const state = owner === null ? 'unknown' : await liveness(owner, self);
-    if (state === 'alive') throw inUse(run.url, term, owner!);
-    if (state === 'dead') continue;
-    if (term === terms.taken.at(-1) && !options.takeOver) throw inUseElsewhere(run.url, term, owner);
-    contested = true;
-  }
-  return contested;
-}
-
-/**
- * Takes the next term of the run in `run`. Throws UserError RUN_IN_USE when
- * an owner runs on this machine, RUN_IN_USE_ELSEWHERE when the last owner is another machine's and `takeOver` is not set.
+ * Takes the next term of the run that is stored in `run`. An owner that cannot be shown to have ended is watched first, for
+ * its whole timeout. Throws UserError RUN_IN_USE when it renews its term.
  */
 export async function acquireTerm(run: Folder, options: AcquireOptions): Promise<Term> {
-  const folder = run.at(TERMS);
-  await folder.make();
+  const terms = new TermsFolder(run);
+  await terms.make();
   const self = await thisOwner();
   for (;;) {
-    // The number follows from the very list that was checked: whoever takes one meanwhile makes the creation fail.
-    const terms = await readTerms(folder);
-    const contested = await checkOwners(run, terms, self, options);
-    const term = (terms.taken.at(-1) ?? 0) + 1;
-    const text = jsonText({ term, owner: self, nonce: randomUUID() });
-    if (!(await folder.create(fileOf(term, 'json'), text))) continue;
-    const release = async (): Promise<void> => {
-      await folder.create(fileOf(term, 'released'), '');
-    };
-    return { term, contested, release };
+    // The number follows from the very list that was judged: whoever takes it meanwhile makes the claim fail.
+    const { taken, released } = await terms.list();
+    const last = taken.at(-1) ?? 0;
+    let contested = false;
+    for (const term of taken.filter((one) => !released.has(one))) {
+      const claim = await terms.claimOf(term);
+      if (term === last) await awaitEnd(terms, run.url, term, claim, self, options);
+      contested ||= (await livenessOf(claim, self)) !== 'dead' && !(await terms.isReleased(term));
+    }
+    if (await terms.claim(last + 1, self, options.renewal)) {
+      return new HeldTerm(terms, run.url, last + 1, contested, options);
+    }
+  }
+}
+
+async function livenessOf(claim: Claim | null, self: Owner): Promise<Liveness> {
+  return claim === null ? 'unknown' : liveness(claim.owner, self);
+}
+
+/**
+ * Returns when the term is free: its owner is dead, has released it, is no longer the last, or did not renew it for a whole
+ * timeout. Throws UserError RUN_IN_USE when the owner renews it.
+ */
+async function awaitEnd(
+  terms: TermsFolder,
+  run: string,
+  term: number,
+  claim: Claim | null,
+  self: Owner,
+  options: AcquireOptions,
+): Promise<void> {
+  const timeoutMs = claim?.renewal.timeoutMs ?? UNKNOWN_TIMEOUT_MS;
+  const pollMs = timeoutMs / LOOKS;
+  const isOver = async (): Promise<boolean> =>
+    (await livenessOf(claim, self)) === 'dead' ||
+    (await terms.isReleased(term)) ||
+    (await terms.isTaken(term + 1));
+  if (await isOver()) return;
+  const owner = claim ? `process ${claim.owner.pid} on ${claim.owner.host}` : 'an owner that left no name';
+  const renewal = await terms.renewalOf(term);
+  options.onWarning(
+    `${run} was last used by ${owner}: watching for ${timeoutMs / 1000} s whether it still is`,
+  );
+  let watchedMs = 0;
+  for (let before = performance.now(); watchedMs < timeoutMs;) {
+    await sleep(pollMs);
+    if ((await terms.renewalOf(term)) !== renewal) throw inUse(run, term, owner);
+    if (await isOver()) return;
+    const now = performance.now();
+    // A machine that stood still may have stopped the owner as well: that time does not count.
+    watchedMs += Math.min(now - before, 2 * pollMs);
+    before = now;
+  }
+  options.onWarning(`${owner} has not renewed its term for ${timeoutMs / 1000} s: taking the run over`);
+}
+
+function inUse(run: string, term: number, owner: string): UserError {
+  return new UserError(
+    'RUN_IN_USE',
+    `the run ${run} is in use by ${owner} (term ${term}): stop it first, or choose another run`,
+  );
+}
+
+class HeldTerm implements Term {
+  readonly superseded: Promise<UserError>;
+  private readonly ending = new AbortController();
+  private readonly renewing: Promise<void>;
+  private found!: (error: UserError) => void;
+
+  constructor(
+    private readonly terms: TermsFolder,
+    private readonly run: string,
+    readonly term: number,
+    readonly contested: boolean,
+    private readonly options: AcquireOptions,
+  ) {
+    this.superseded = new Promise((resolve) => (this.found = resolve));
+    this.renewing = this.renew();
+  }
+
+  async check(): Promise<void> {
+    if (!(await this.terms.isTaken(this.term + 1))) return;
+    const error = new UserError(
+      'RUN_SUPERSEDED',
+      `the run ${this.run} was taken over by another coordinator (term ${this.term + 1}) while this one (term ${this.term}) ` +
+        'did not renew its own: it goes on there, and nothing that this one does counts any more',
+    );
+    this.found(error);
+    throw error;
+  }
+
+  async release(): Promise<void> {
+    this.ending.abort();
+    await this.renewing;
+    await this.terms.release(this.term).catch((error: unknown) => this.warn(error));
+  }
+
+  /** Storage that cannot be reached stops no training: the term is renewed when it can be. */
+  private async renew(): Promise<void> {
+    const { signal } = this.ending;
+    for (let counter = 1; !signal.aborted; counter++) {
+      try {
+        await this.terms.renew(this.term, counter);
+        await this.check();
+      } catch (error) {
+        if (error instanceof UserError && error.code === 'RUN_SUPERSEDED') return;
+        this.warn(error);
+      }
+      const { intervalMs } = this.options.renewal;
+      await sleep(intervalMs, undefined, { signal, ref: false }).catch(() => {});
+    }
+  }
+
+  private warn(error: unknown): void {
+    this.options.onWarning(`the term of ${this.run} could not be renewed: ${messageOf(error)}`);
   }
 }

@@ -23,7 +23,6 @@ export interface RunOptions extends CoordinatorKeyOptions {
   readonly set: readonly string[];
   readonly bind: string;
   readonly http?: string;
-  readonly takeOver?: boolean;
   readonly logLevel: string;
 }
 
@@ -37,7 +36,6 @@ export function addRunOptions(command: Command, defaults: { readonly bind: strin
       '--http <address>',
       'serve /metrics, /healthz and /readyz at HOST:PORT or PORT (local workers: at the ports after it)',
     )
-    .option('--take-over', 'take the run from a coordinator on another host that you know has ended')
     .option('--log-level <level>', 'trace, debug, info, warn or error', 'warn');
   return addCoordinatorKeyOptions(command);
 }
@@ -76,7 +74,7 @@ export async function startConfiguredRun(
   const log = createLogger({ name: 'coordinator', level: logLevel(options.logLevel) });
   const security = await coordinatorSecurity(options, bind, localKeys?.allowed ?? [], log);
   const directory = options.run ?? path.join('runs', config.name);
-  const run = await openRun({ config, directory, takeOver: options.takeOver ?? false, log });
+  const run = await openRun({ config, directory, log });
   const coordinator = await CoordinatorProcess.start({ run, bind, security, http, log, onEvent });
   return { run, coordinator, log };
 }

@@ -194,6 +194,22 @@ const heartbeat = z
   .prefault({})
   .describe('How lost workers are noticed.');
 
+const ownership = z
+  .strictObject({
+    intervalMs: integer(
+      { min: 10, max: 600_000 },
+      5000,
+      'Milliseconds between two signs of life that a coordinator leaves in its run.',
+    ),
+    timeoutMs: integer(
+      { min: 50, max: 3_600_000 },
+      30_000,
+      'Milliseconds without one after which another coordinator may take the run over.',
+    ),
+  })
+  .prefault({})
+  .describe('How a second coordinator of a run learns whether the first still lives.');
+
 const fields = z.strictObject({
   name: text('a name', "The run's name, its folder under runs/; default: the name of the config file.")
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, {
@@ -249,6 +265,7 @@ const fields = z.strictObject({
     'strict: refuse a worker whose engine or instruction set would give other bits; relaxed: count it and say so.',
   ),
   heartbeat,
+  ownership,
 });
 
 /** The whole file. Its error messages say what was expected; `input` is what was found. */
@@ -261,7 +278,7 @@ export type RunConfig = DeepReadonly<z.output<typeof fields>>;
 
 /** What a key must be in the light of others, worded to follow "expected". */
 function checkAcrossKeys(config: RunConfig, context: z.RefinementCtx): void {
-  const { model, objective, heartbeat } = config;
+  const { model, objective, heartbeat, ownership } = config;
   const expect = (holds: boolean, key: string, input: unknown, message: string): void => {
     if (!holds) context.addIssue({ code: 'custom', path: key.split('.'), input, message });
   };
@@ -298,5 +315,11 @@ function checkAcrossKeys(config: RunConfig, context: z.RefinementCtx): void {
     'heartbeat.timeoutMs',
     heartbeat.timeoutMs,
     `at least twice heartbeat.intervalMs (${heartbeat.intervalMs})`,
+  );
+  expect(
+    ownership.timeoutMs >= 3 * ownership.intervalMs,
+    'ownership.timeoutMs',
+    ownership.timeoutMs,
+    `at least three times ownership.intervalMs (${ownership.intervalMs})`,
   );
 }

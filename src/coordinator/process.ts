@@ -153,6 +153,7 @@ export class CoordinatorProcess {
     this.perform(this.machine.start(performance.now()));
     const { intervalMs } = run.config.heartbeat;
     this.timer = setInterval(() => this.tick(), Math.min(intervalMs, TICK_MS));
+    void run.term.superseded.then((error) => this.fail(error));
     this.socket
       .receive({
         message: (peer, frames) => this.guard(() => this.reception.receive(peer, frames)),

@@ -43,8 +43,6 @@ export interface OpenRun {
 export interface OpenRunOptions {
   readonly config: RunConfig;
   readonly directory: string;
-  /** See AcquireOptions. */
-  readonly takeOver: boolean;
   readonly log: Logger;
 }
 
@@ -52,14 +50,15 @@ export interface OpenRunOptions {
  * Takes the run (one coordinator at a time) and loads its newest whole checkpoint, or initialises the model.
  * @throws UserError RUN_IN_USE; RUN_DIFFERS when config or data cannot continue the run; what data and checkpoints throw
  */
-export async function openRun({ config, directory, takeOver, log }: OpenRunOptions): Promise<OpenRun> {
+export async function openRun({ config, directory, log }: OpenRunOptions): Promise<OpenRun> {
   const dataset = await openDataset(config.data);
   const run = new RunDirectory(directory);
   const job = jobOf(config, dataset);
   checkData(config, dataset);
   const layout = parameterLayout(job.model);
   const { runId } = await runIdentity(run.storage);
-  const term = await acquireTerm(run.storage, { takeOver });
+  const onWarning = (message: string): void => log.warn(message);
+  const term = await acquireTerm(run.storage, { renewal: config.ownership, onWarning });
   try {
     const vectors = allocate(layout);
     const store = createStore(run, config, dataset, job.model, layout, term, log);
@@ -199,7 +198,7 @@ function createStore(
     generationConfig: generationConfig(model),
     tokenizerDirectory: dataset.directory,
     retention: config.checkpoint,
-    contested: term.contested,
+    term,
     onWarning: (message) => log.warn(message),
   });
 }

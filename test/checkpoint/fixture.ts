@@ -79,7 +79,7 @@ export async function storeIn(
     generationConfig: { max_length: 4 },
     tokenizerDirectory: directory,
     retention: { keepLast: 100, keepBest: false, keepEvery: null },
-    contested: false,
+    term: { contested: false, check: () => Promise.resolve() },
     onWarning: (message) => {
       throw new Error(message);
     },

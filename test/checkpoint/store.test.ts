@@ -141,9 +141,44 @@ test('finishing deletes what retention does not keep', async (t) => {
 });
 
 test('a contested term writes only directories that carry its number', async (t) => {
-  const store = await storeIn(await temporaryDirectory(t), { contested: true });
+  const store = await storeIn(await temporaryDirectory(t), {
+    term: { contested: true, check: () => Promise.resolve() },
+  });
   assert.equal(path.basename((await writeCheckpoint(store, 4, null, 6)).directory), 'step-4-term-6');
   assert.deepEqual(await stepsOf(store), [4]);
+});
+
+test('a contested owner deletes unfinished checkpoints only once it has finished a newer one', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const first = await storeIn(directory);
+  await writeCheckpoint(first, 1);
+  const unfinished = await first.begin(2, 1);
+  const second = await storeIn(directory, { term: { contested: true, check: () => Promise.resolve() } });
+  assert.deepEqual(await second.removeTorn(), []);
+  await writeCheckpoint(second, 2, null, 2);
+  await access(unfinished.folder.url);
+  await writeCheckpoint(second, 3, null, 2);
+  await assert.rejects(access(unfinished.folder.url));
+  assert.deepEqual(await stepsOf(second), [3, 2, 1]);
+});
+
+test('a superseded owner finishes no checkpoint', async (t) => {
+  const check = () => Promise.reject(new Error('superseded'));
+  const store = await storeIn(await temporaryDirectory(t), { term: { contested: false, check } });
+  await assert.rejects(writeCheckpoint(store, 1), /superseded/);
+  assert.deepEqual(await store.list(), []);
+});
+
+test('an owner deletes nothing that is newer than what it has just finished', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const retention = { keepLast: 1, keepBest: false, keepEvery: null };
+  const late = await storeIn(directory, { retention });
+  const begun = await late.begin(5, 1);
+  await writeSlices(begun, filled(5));
+  const next = await storeIn(directory);
+  for (const step of [4, 6, 7]) await writeCheckpoint(next, step, null, 2);
+  await late.finish(begun, stateOf(5));
+  assert.deepEqual(await stepsOf(next), [7, 6, 5]);
 });
 
 test('a checkpoint that cannot be finished leaves nothing behind', async (t) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -8,11 +9,35 @@ import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { liveness, thisOwner, type Owner } from '../../src/checkpoint/owner.js';
 import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
-import { acquireTerm } from '../../src/checkpoint/term.js';
+import type { Folder } from '../../src/checkpoint/folder.js';
+import { acquireTerm, type Term } from '../../src/checkpoint/term.js';
+import { MemoryFiles, MemoryFolder } from '../support/memory-folder.js';
 import { temporaryDirectory } from './fixture.js';
 
 const script = fileURLToPath(new URL('./term-owner.js', import.meta.url));
-const ours = { takeOver: false };
+const TIMEOUT_MS = 5000;
+
+/** Takes the run's next term; its owner renews it every 10 ms. */
+async function acquire(
+  t: TestContext,
+  run: Folder,
+  onWarning: (message: string) => void = () => {},
+): Promise<Term> {
+  let isHeld = false;
+  const term = await acquireTerm(run, {
+    renewal: { intervalMs: 10, timeoutMs: TIMEOUT_MS },
+    onWarning: (message) => {
+      if (!isHeld) onWarning(message);
+    },
+  });
+  isHeld = true;
+  t.after(() => term.release());
+  return term;
+}
+
+function refuseToWait(message: string): never {
+  throw new Error(message);
+}
 
 async function newRun(t: TestContext): Promise<DiskFolder> {
   return new DiskFolder(path.join(await temporaryDirectory(t), 'run'));
@@ -25,17 +50,19 @@ async function termsOf(run: DiskFolder): Promise<string> {
 }
 
 /** Starts a process that takes a term; returns it and what it printed first. */
-async function startOwner(t: TestContext, run: DiskFolder) {
-  const child = spawn(process.execPath, [script, run.url], { stdio: ['ignore', 'pipe', 'inherit'] });
+async function startOwner(t: TestContext, run: DiskFolder, timeoutMs = TIMEOUT_MS) {
+  const child = spawn(process.execPath, [script, run.url, '10', `${timeoutMs}`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   t.after(() => child.kill('SIGKILL'));
   const [printed] = (await once(child.stdout, 'data')) as [Buffer];
   return { child, said: printed.toString().trim() };
 }
 
 /** Makes it look as if `owner` had taken `term`. */
-async function pretend(run: DiskFolder, term: number, owner: Owner): Promise<void> {
+async function pretend(run: DiskFolder, term: number, owner: Owner, timeoutMs = 100): Promise<void> {
   const file = path.join(await termsOf(run), `${String(term).padStart(6, '0')}.json`);
-  await writeFile(file, JSON.stringify({ term, owner }));
+  await writeFile(file, JSON.stringify({ term, owner, renewal: { intervalMs: 10, timeoutMs } }));
 }
 
 /** An owner on a machine that this one knows nothing of. */
@@ -46,23 +73,23 @@ async function foreigner(): Promise<Owner> {
 test('terms rise by one with each release, and start at 1', async (t) => {
   const run = await newRun(t);
   for (const expected of [1, 2, 3]) {
-    const { term, contested, release } = await acquireTerm(run, ours);
-    assert.deepEqual({ term, contested }, { term: expected, contested: false });
-    await release();
+    const held = await acquire(t, run);
+    assert.deepEqual([held.term, held.contested], [expected, false]);
+    await held.release();
   }
 });
 
-test('a run whose owner lives is refused, within one process and across processes', async (t) => {
+test('a run whose owner renews its term is refused, within one process and across processes', async (t) => {
   const run = await newRun(t);
-  const first = await acquireTerm(run, ours);
-  await assert.rejects(acquireTerm(run, { takeOver: true }), {
+  const first = await acquire(t, run);
+  await assert.rejects(acquire(t, run), {
     code: 'RUN_IN_USE',
-    message: new RegExp(`in use by process ${process.pid} on this machine`),
+    message: new RegExp(`in use by process ${process.pid} on .* \\(term 1\\)`),
   });
   assert.equal((await startOwner(t, run)).said, 'RUN_IN_USE');
   await first.release();
   assert.equal((await startOwner(t, run)).said, '2');
-  await assert.rejects(acquireTerm(run, ours), { code: 'RUN_IN_USE' });
+  await assert.rejects(acquire(t, run), { code: 'RUN_IN_USE' });
 });
 
 test('the run of an owner killed with -9 is free for the next at once', async (t) => {
@@ -71,67 +98,85 @@ test('the run of an owner killed with -9 is free for the next at once', async (t
   assert.equal(said, '1');
   child.kill('SIGKILL');
   await once(child, 'exit');
-  const { term, contested } = await acquireTerm(run, ours);
+  const { term, contested } = await acquire(t, run, refuseToWait);
   assert.deepEqual({ term, contested }, { term: 2, contested: false });
+});
+
+test('an owner that stands still for its timeout is superseded, and finds out when it goes on', async (t) => {
+  const run = await newRun(t);
+  const { child } = await startOwner(t, run, 200);
+  child.kill('SIGSTOP');
+  const warnings: string[] = [];
+  const held = await acquire(t, run, (text) => warnings.push(text));
+  assert.deepEqual([held.term, held.contested], [2, true]);
+  assert.match(warnings.join(), /watching for 0.2 s.*has not renewed/s);
+  const said = once(child.stdout, 'data');
+  child.kill('SIGCONT');
+  assert.equal(String(((await said) as [Buffer])[0]).trim(), 'RUN_SUPERSEDED');
+  await held.check();
 });
 
 test('of many that try at once exactly one gets the run, and nothing but its term stays', async (t) => {
   const run = await newRun(t);
-  const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => acquireTerm(run, ours)));
+  const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => acquire(t, run)));
   const won = outcomes.filter(({ status }) => status === 'fulfilled');
   assert.equal(won.length, 1);
   for (const outcome of outcomes) {
     if (outcome.status === 'rejected') assert.equal((outcome.reason as { code: string }).code, 'RUN_IN_USE');
   }
-  assert.deepEqual(await readdir(await termsOf(run)), ['000001.json']);
+  assert.deepEqual((await readdir(await termsOf(run))).sort(), ['000001.alive', '000001.json']);
 });
 
 test('a process id that another process has now does not pass for the owner', async (t) => {
   const run = await newRun(t);
   await pretend(run, 4, { ...(await thisOwner()), startTime: '1' });
-  assert.equal((await acquireTerm(run, ours)).term, 5);
+  assert.equal((await acquire(t, run, refuseToWait)).term, 5);
 });
 
-test('the run of an owner on another machine is refused unless it is taken over, and is contested from then on', async (t) => {
+test('an owner on another machine is watched for its timeout, and contests every later term', async (t) => {
   const run = await newRun(t);
   await pretend(run, 7, await foreigner());
-  await assert.rejects(acquireTerm(run, ours), {
-    code: 'RUN_IN_USE_ELSEWHERE',
-    message: /process \d+ on elsewhere \(term 7\).*take the run over/,
-  });
-  for (const [takeOver, term] of [
-    [true, 8],
-    [false, 9],
-  ] as const) {
-    const taken = await acquireTerm(run, { takeOver });
+  for (const term of [8, 9]) {
+    const taken = await acquire(t, run);
     assert.deepEqual([taken.term, taken.contested], [term, true]);
     await taken.release();
   }
 });
 
-test('an owner on another machine that released the run is no obstacle', async (t) => {
+test('an owner on another machine that renews its term is not taken for dead', async (t) => {
   const run = await newRun(t);
   await pretend(run, 7, await foreigner());
-  await writeFile(path.join(await termsOf(run), '000007.released'), '');
-  const { term, contested } = await acquireTerm(run, ours);
+  const alive = path.join(await termsOf(run), '000007.alive');
+  await writeFile(alive, '1');
+  const refused = acquire(t, run, () => writeFileSync(alive, '2'));
+  await assert.rejects(refused, { code: 'RUN_IN_USE', message: /process \d+ on elsewhere \(term 7\)/ });
+});
+
+test('an owner that releases its term while it is watched is no longer waited for', async (t) => {
+  const run = await newRun(t);
+  await pretend(run, 7, await foreigner(), 3_600_000);
+  const released = path.join(await termsOf(run), '000007.released');
+  await writeFile(released, '');
+  const { term, contested } = await acquire(t, run, refuseToWait);
   assert.deepEqual({ term, contested }, { term: 8, contested: false });
 });
 
-test('an older owner that lives here keeps the run even after a younger one elsewhere released it', async (t) => {
-  const run = await newRun(t);
-  await pretend(run, 1, await thisOwner());
-  await pretend(run, 2, await foreigner());
-  await writeFile(path.join(await termsOf(run), '000002.released'), '');
-  await assert.rejects(acquireTerm(run, { takeOver: true }), { code: 'RUN_IN_USE' });
-});
-
-test('a term file that cannot be read is not taken for a dead owner', async (t) => {
-  const run = await newRun(t);
-  await writeFile(path.join(await termsOf(run), '000001.json'), '');
-  await assert.rejects(acquireTerm(run, ours), {
-    code: 'RUN_IN_USE_ELSEWHERE',
-    message: /left no name/,
+test('storage that fails stops no owner, which renews its term again later', async (t) => {
+  const storage = new MemoryFiles();
+  const run = new MemoryFolder('memory:run', storage);
+  await run.make();
+  const write = storage.write.bind(storage);
+  const failed = new Promise<void>((resolve) => {
+    storage.write = (name, bytes, position) => {
+      if (!name.endsWith('.alive')) return write(name, bytes, position);
+      storage.write = write;
+      resolve();
+      throw new Error('no storage');
+    };
   });
+  await acquire(t, run);
+  await failed;
+  await assert.rejects(acquire(t, run), { code: 'RUN_IN_USE' });
 });
 
 test('liveness tells reboot, other containers and other machines apart', async () => {

@@ -95,7 +95,7 @@ export async function writeRun(
     generationConfig: generationConfig(modelConfig),
     tokenizerDirectory: data,
     retention: { keepLast: 1, keepBest: false, keepEvery: null },
-    contested: false,
+    term: { contested: false, check: () => Promise.resolve() },
     onWarning: (message) => {
       throw new Error(message);
     },

@@ -1,0 +1,86 @@
+// Two coordinators on one run: the first stands still for longer than its timeout, the second takes the run over, the first
+// goes on and finds out. Real processes; the oracle is the SHA-256 of the last checkpoint's files.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
+import type { Folder } from '../../src/checkpoint/folder.js';
+import { hashBytes } from '../../src/checkpoint/hash.js';
+import { listCheckpoints } from '../../src/checkpoint/list.js';
+import { prepare } from '../../src/data/prepare.js';
+import { Lockstep } from './processes.js';
+
+const STEPS = 24;
+
+const CONFIG = `
+data: ./data
+model: { width: 16, heads: 2, feedForward: 16, encoderLayers: 1, decoderLayers: 1, maxLength: 16 }
+window: 8
+batch: { microBatches: 2, samples: 2 }
+optimizer: { schedule: { kind: constant, warmupSteps: 3 } }
+reducers: 2
+steps: ${STEPS}
+evaluate: { every: 12, batches: 2 }
+checkpoint: { every: 4, keepLast: 2 }
+worker: { threads: 1 }
+ownership: { intervalMs: 100, timeoutMs: 2000 }
+`;
+
+let folder = '';
+
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'lockstep-takeover-'));
+  const words = Array.from({ length: 3000 }, (_, i) => `w${(i * i + 7 * i) % 701}`);
+  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
+  await writeFile(path.join(folder, 'run.yaml'), CONFIG);
+  await prepare({
+    inputs: [path.join(folder, 'text.txt')],
+    out: path.join(folder, 'data'),
+    vocabularySize: 400,
+  });
+});
+
+after(() => rm(folder, { recursive: true, force: true }));
+
+function train(run: string, ...args: string[]): Lockstep {
+  const common = ['train', 'run.yaml', '--run', run, '--workers', '1', '--log-level', 'debug'];
+  return new Lockstep([...common, ...args], { cwd: folder });
+}
+
+/** Sums of the newest checkpoint's vectors, and its step. */
+async function newest(run: Folder): Promise<{ step: number; sums: string[] }> {
+  const [checkpoint] = await listCheckpoints(run.at('checkpoints'));
+  const names = ['model.safetensors', 'optimizer.safetensors'];
+  const sums = names.map(async (name) => hashBytes((await checkpoint!.folder.read(name))!));
+  return { step: checkpoint!.step, sums: await Promise.all(sums) };
+}
+
+const runIn = (name: string): Folder => new DiskFolder(path.join(folder, name));
+
+test('a coordinator that stood still is superseded, stops by itself, and changes no bit', async () => {
+  const undisturbed = train('undisturbed');
+  assert.equal(await undisturbed.exit(), 0, undisturbed.text());
+
+  const first = train('disturbed', '--set', 'steps=1000000');
+  await first.line('a lease of step 6', ({ msg, step }) => msg === 'lease' && Number(step) >= 6);
+  const refused = train('disturbed');
+  assert.equal(await refused.exit(), 2, refused.text());
+  assert.match(refused.text(), /error: the run .*disturbed is in use by process \d+ on /);
+
+  first.kill('SIGSTOP');
+  const before = (await newest(runIn('disturbed'))).step;
+  const second = train('disturbed', '--set', `steps=${before + STEPS}`);
+  assert.equal(await second.exit(), 0, second.text());
+  assert.match(second.text(), /has not renewed its term for 2 s: taking the run over/);
+  first.kill('SIGCONT');
+  assert.equal(await first.exit(), 2, first.text());
+  assert.match(first.text(), /error: the run .*disturbed was taken over by another coordinator \(term 2\)/);
+  const after = await newest(runIn('disturbed'));
+  assert.equal(after.step, before + STEPS);
+
+  const longer = train('undisturbed', '--set', `steps=${before + STEPS}`);
+  assert.equal(await longer.exit(), 0, longer.text());
+  assert.deepEqual(await newest(runIn('undisturbed')), after);
+});
