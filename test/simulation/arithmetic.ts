@@ -17,7 +17,12 @@ export function toBfloat16(value: number): number {
 }
 
 export function packBfloat16(values: Float32Array): Uint16Array {
-  return new Uint16Array(Array.from(new Uint32Array(values.slice().buffer), (bits) => bits >>> 16));
+  const packed = new Uint16Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    float[0] = values[i]!;
+    packed[i] = word[0]! >>> 16;
+  }
+  return packed;
 }
 
 export const arithmetic: Arithmetic & SumArithmetic = {
@@ -38,7 +43,7 @@ export const arithmetic: Arithmetic & SumArithmetic = {
   },
   sumOfSquares(values: Float32Array, count: number): number {
     let sum = 0;
-    for (let i = 0; i < count; i++) sum += values[i]! ** 2;
+    for (let i = 0; i < count; i++) sum += values[i]! * values[i]!;
     return sum;
   },
   adamW(
@@ -46,14 +51,20 @@ export const arithmetic: Arithmetic & SumArithmetic = {
     moment1: Float32Array,
     moment2: Float32Array,
     gradient: Float32Array,
-    count: number,
+    _count: number,
     spec: AdamWSpec,
   ): void {
-    adamWReference(parameters.subarray(0, count), moment1, moment2, gradient, spec);
+    adamWReference(parameters, moment1, moment2, gradient, spec);
   },
 };
 
 /** The vector's bits as text: equal for equal bits only. */
 export function bitsOf(values: Float32Array): string {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
+}
+
+/** Whether `part` holds what `whole` holds from `offset` on; NaN is NaN, -0 is not 0. */
+export function isPartOf(part: Float32Array, whole: Float32Array, offset: number): boolean {
+  for (let i = 0; i < part.length; i++) if (!Object.is(part[i], whole[offset + i])) return false;
+  return true;
 }

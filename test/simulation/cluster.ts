@@ -1,222 +1,430 @@
-// A whole simulated cluster: one coordinator, some workers, the network between them, a clock, and what goes wrong.
-// Everything that happens is chosen by a seeded generator, one event after another.
-import { NOTHING_DONE } from '../../src/protocol/messages.js';
+// A whole simulated cluster: one coordinator after another, workers, the connections between them, virtual time, and what
+// goes wrong. All of it is a pure function of the scenario's seed.
 import assert from 'node:assert/strict';
-import { CoordinatorNode } from './coordinator-node.js';
-import { Network } from './network.js';
+import type { CoordinatorAction } from '../../src/coordinator/events.js';
+import type { Storage } from './checkpoints.js';
+import { isPartOf } from './arithmetic.js';
+import { VirtualClock } from './clock.js';
+import { CONTROL } from './coordinator-host.js';
+import { CoordinatorProcess } from './coordinator-process.js';
+import { nextFault, type Victims } from './faults.js';
+import { Connection, type Tampering } from './network.js';
 import { Random } from './random.js';
-import { bitsOf } from './arithmetic.js';
-import { initial, type Saved, type Scenario } from './scenario.js';
-import { WorkerNode } from './worker-node.js';
+import { Reference } from './reference.js';
+import type { Scenario } from './scenario.js';
+import type { FromWorker, Wire } from './wire.js';
+import { brief, describe, nameOf } from './trace.js';
+import { WorkerProcess, type Session } from './worker-process.js';
 
-const TICK_MS = 250;
+const MOST_WORKERS = 8;
 /** Without further faults no step takes longer: a lease of 16 micro-batches, when one took 40 s, expires after 85 min. */
 const PATIENCE_MS = 6_000_000;
-const MOST_WORKERS = 8;
+const MOST_EVENTS = 3_000_000;
+/** ZeroMQ gives a silent connection up. */
+const SOCKET_TIMEOUT_MS = 5000;
+const OLD_MESSAGES = 30;
 
-export class Cluster {
+export type Trace = (time: number, line: string) => void;
+
+export class Cluster implements Victims {
   readonly random: Random;
-  private readonly network: Network;
-  private readonly workers = new Map<string, WorkerNode | undefined>();
-  private coordinator!: CoordinatorNode;
-  private saved: Saved;
-  private isSaved = false;
-  private now = 0;
-  private nextTickAt = 0;
-  private lastCommitAt = 0;
-  private nextStep = 0;
-  private nextSession = 1;
-  private term = 0;
-  private hasEnded = false;
+  readonly clock = new VirtualClock();
+  readonly reference: Reference;
+  readonly storage: Storage = { newest: undefined };
+  private coordinator!: CoordinatorProcess;
+  private readonly workers: WorkerProcess[] = [];
+  private readonly wires = new Map<string, Wire>();
+  private oldMessages: { endpoint: number; message: FromWorker; payload: Uint8Array }[] = [];
   private calm = false;
-  leasesDuplicated = 0;
-  /** Bits of the parameters of every version that was saved. */
-  readonly versions: string[] = [];
+  private lastProgressAt = 0;
+  private names = 0;
+  private term = 0;
+  private isComplete = false;
+  events = 0;
+  /** How often what happened: what a run has gone through. */
+  readonly counts: Record<string, number> = {};
 
-  /** @param history bits of the parameters by version, if known */
   constructor(
-    private readonly scenario: Scenario,
-    private readonly history: readonly string[] = [],
+    readonly scenario: Scenario,
+    private readonly onTrace?: Trace,
   ) {
     this.random = new Random(scenario.seed);
-    this.network = new Network(this.random);
-    this.saved = initial(scenario);
-    this.versions[0] = bitsOf(this.saved.parameters);
+    this.reference = new Reference(scenario);
   }
 
-  /** Runs to the end; returns what the last checkpoint holds. */
-  run(): Saved {
-    this.restart();
-    for (let event = 0; !this.isComplete; event++) {
-      this.calm = event >= this.scenario.troubledEvents;
-      if (this.hasEnded) this.restart();
-      if (!this.calm) this.trouble();
-      this.step();
-      if (this.calm && [...this.workers.values()].every((worker) => worker?.isHung)) this.join();
-      assert.ok(
-        this.now - this.lastCommitAt < PATIENCE_MS,
-        `stuck in step ${this.nextStep} of term ${this.term}`,
-      );
+  /** Runs to the end; throws where something does not hold. */
+  run(): void {
+    const { scenario, clock } = this;
+    this.startCoordinator();
+    if (scenario.troubledMs > 0) {
+      this.planFault();
+      clock.after(scenario.troubledMs, () => this.calmDown());
+    } else this.calm = true;
+    while (!this.isComplete) {
+      assert.ok(clock.next(), 'something is always planned');
+      assert.ok(++this.events < MOST_EVENTS, 'the run comes to an end');
+      if (!this.calm) continue;
+      const waited = clock.now - this.lastProgressAt;
+      assert.ok(waited < PATIENCE_MS, `term ${this.term} is stuck for ${waited / 1000} s`);
     }
-    return this.saved;
+    const { newest } = this.storage;
+    const expected = this.reference.states[scenario.options.steps]!;
+    assert.ok(newest, 'a run that is complete has a checkpoint');
+    const { version, updates, tokens } = newest.progress;
+    assert.deepEqual(
+      { version, updates, tokens },
+      {
+        version: expected.progress.version,
+        updates: expected.progress.updates,
+        tokens: expected.progress.tokens,
+      },
+    );
+    for (const vector of ['parameters', 'moment1', 'moment2'] as const)
+      assert.ok(isPartOf(newest[vector], expected[vector], 0), `the final ${vector}`);
   }
 
-  private get isComplete(): boolean {
-    return this.hasEnded && this.saved.progress.version === this.scenario.steps;
+  trace(line: () => string): void {
+    this.onTrace?.(this.clock.now, line());
   }
 
-  private step(): void {
-    const links = this.network.busy;
-    const computing = [...this.workers.values()].filter((worker) => worker?.isComputing);
-    const choice = this.random.below(links.length + computing.length);
-    if (links.length + computing.length === 0) this.now = this.nextTickAt;
-    else if (choice < links.length) this.network.deliver(links[choice]!);
-    else computing[choice - links.length]!.compute();
-    this.now++;
-    if (this.now >= this.nextTickAt) this.tick();
+  private count(what: string): void {
+    this.counts[what] = (this.counts[what] ?? 0) + 1;
   }
 
-  private tick(): void {
-    this.nextTickAt = this.now + TICK_MS;
+  // ---- the coordinator
+
+  /** Begins where the newest checkpoint ends. */
+  private startCoordinator(): void {
+    const { newest } = this.storage;
+    this.term++;
+    this.lastProgressAt = this.clock.now;
+    const start = newest ?? this.reference.states[0]!;
+    this.trace(() => `coordinator ${this.term} starts at version ${start.progress.version}`);
+    this.coordinator = new CoordinatorProcess(this.term, start, newest !== undefined, this.worldOf());
+    // Who was told that the run has ended does not come back; somebody starts others.
+    if (!this.workers.some(({ isAlive }) => isAlive))
+      for (let i = 0; i < this.scenario.workers; i++) this.joinWorker();
+  }
+
+  private worldOf(): ConstructorParameters<typeof CoordinatorProcess>[3] {
+    const { clock, random, scenario, reference, storage } = this;
+    return {
+      clock,
+      random,
+      scenario,
+      reference,
+      storage,
+      mayFail: () => !this.calm,
+      send: (_, peer, message, payload) => {
+        const wire = this.wires.get(peer);
+        if (wire?.isOpen) wire.down.send(message, payload);
+      },
+      newSession: () => `session-${this.names++}`,
+      decided: (action) => this.decided(action),
+      faulted: (session, reason) => {
+        this.trace(() => `${session} ${reason}`);
+        this.count('worker expelled');
+        assert.ok(scenario.tampering, `${session} ${reason}`);
+      },
+      finished: (saved) => this.finished(saved),
+    };
+  }
+
+  private decided(action: CoordinatorAction): void {
+    switch (action.type) {
+      case 'commit':
+        this.lastProgressAt = this.clock.now;
+        this.count(action.update ? 'step committed' : 'step skipped');
+        break;
+      case 'begin':
+        if (action.round > 0) this.count('step computed again');
+        break;
+      case 'recall':
+        this.count('lease recalled');
+        break;
+      case 'event':
+        if (action.event.kind === 'leaseDuplicated') this.count('lease duplicated');
+        if (action.event.kind === 'leaseEnded' && action.event.outcome === 'lost') {
+          this.count('lease lost');
+          assert.ok(this.scenario.troubledMs > 0, 'without faults no lease is lost');
+        }
+        return;
+      case 'heartbeat':
+        return;
+      default:
+    }
+    this.trace(() => describe(action));
+  }
+
+  private finished(saved: boolean): void {
+    const { version } = this.coordinator.host.machine.state.progress;
+    this.trace(() => `coordinator ${this.term} finishes at version ${version}`);
+    const isDone = version === this.scenario.options.steps && saved;
     const { coordinator } = this;
-    for (const session of this.workers.keys()) {
-      const event = { type: 'heartbeat', session, sequence: 0, report: NOTHING_DONE } as const;
-      this.network.send(session, 'coordinator', () => coordinator.decide(event), ' control');
+    this.clock.after(100, () => {
+      if (isDone) this.isComplete = true;
+      else if (this.coordinator === coordinator) this.restartCoordinator(false);
+    });
+  }
+
+  /** Its end is seen by the workers at once, or not before they miss its answers. */
+  private restartCoordinator(silently: boolean): void {
+    this.coordinator.kill();
+    for (const wire of this.wires.values()) {
+      if (silently) wire.vanish();
+      else wire.cut();
     }
-    coordinator.decide({ type: 'tick' });
+    this.wires.clear();
+    const down = this.random.pick([10, 500, 8000]);
+    const { term } = this;
+    this.clock.after(down, () => {
+      if (this.term === term) this.startCoordinator();
+    });
+  }
+
+  // ---- workers and their connections
+
+  connect(worker: WorkerProcess, endpoint: number, session: Session): Wire | undefined {
+    const { coordinator, clock, random } = this;
+    if (!coordinator.isAlive) return undefined;
+    const peer = `peer${this.names++}`;
+    const wire: Wire = new Connection(
+      peer,
+      endpoint,
+      clock,
+      random,
+      {
+        process: coordinator,
+        hear: (message, payload) => {
+          this.trace(() => `${worker.name} → ${nameOf(endpoint)}: ${brief(message)}`);
+          this.remember(endpoint, message, payload);
+          coordinator.hear(endpoint, peer, message, payload);
+        },
+        lost: () => {
+          this.wires.delete(peer);
+          coordinator.host.disconnected(endpoint, peer);
+        },
+      },
+      {
+        process: worker,
+        hear: (message, payload) => {
+          this.trace(() => `${nameOf(endpoint)} → ${worker.name}: ${brief(message)}`);
+          if (endpoint === CONTROL) session.host.hearControl({ ...message, payload } as never);
+          else session.host.hearData(endpoint, { ...message, payload } as never);
+        },
+        lost: () => session.host.lost('its connection ended'),
+      },
+      worker.route,
+    );
+    if (this.scenario.tampering) {
+      wire.up.tamper = () => this.tamper();
+      wire.down.tamper = wire.up.tamper;
+    }
+    this.wires.set(peer, wire);
+    return wire;
+  }
+
+  private tamper(): Tampering | undefined {
+    if (this.calm || !this.random.chance(0.003)) return undefined;
+    this.count('message tampered with');
+    return this.random.pick(['drop', 'double', 'exchange']);
+  }
+
+  private remember(endpoint: number, message: FromWorker, payload: Uint8Array): void {
+    if (message.type === 'hello' || message.type === 'prove' || this.calm) return;
+    const old = { endpoint, message, payload: payload.slice() };
+    if (this.oldMessages.length < OLD_MESSAGES) this.oldMessages.push(old);
+    else if (this.random.chance(0.05)) this.oldMessages[this.random.below(OLD_MESSAGES)] = old;
+  }
+
+  joinWorker(): void {
+    if (this.workers.filter(({ isAlive }) => isAlive).length >= MOST_WORKERS) return;
+    const worker = new WorkerProcess(`worker${this.names++}`, this);
+    this.trace(() => `${worker.name} starts`);
+    this.workers.push(worker);
+  }
+
+  private someWorker(): WorkerProcess | undefined {
+    const alive = this.workers.filter(({ isAlive }) => isAlive);
+    return alive.length > 0 ? this.random.pick(alive) : undefined;
   }
 
   // ---- what goes wrong
 
-  private trouble(): void {
-    const { random } = this;
-    if (random.chance(0.004) && this.workers.size > 0) this.kill(random.pick([...this.workers.keys()]));
-    if (random.chance(0.006) && this.workers.size < MOST_WORKERS) this.join();
-    if (random.chance(0.001)) random.pick([...this.workers.values()])?.hang();
-    if (random.chance(0.0007)) this.restart();
-    if (random.chance(0.0003)) this.coordinator.decide({ type: 'stop' });
-    if (random.chance(0.002)) this.now += random.pick([500, 3000, 10_000, 40_000]);
-    this.lastCommitAt = this.now;
-  }
-
-  private kill(session: string): void {
-    const { coordinator } = this;
-    this.workers.delete(session);
-    this.network.kill(session, (peer) => {
-      if (peer === 'coordinator') return () => coordinator.lose(session);
-      return () => this.network.send(peer, 'coordinator', () => coordinator.lose(session), ' thread');
+  private planFault(): void {
+    const { faultsPerSecond } = this.scenario;
+    const pause = (-Math.log(1 - this.random.next()) * 1000) / faultsPerSecond;
+    this.clock.after(pause, () => {
+      if (this.calm) return;
+      const { name, happen } = nextFault(this.random);
+      this.count(name);
+      happen(this, this.random);
+      this.planFault();
     });
   }
 
-  /** The coordinator dies, or has ended; another goes on from the last checkpoint, and the workers come back. */
-  private restart(): void {
-    const count = this.term === 0 ? this.scenario.workers : this.workers.size;
-    this.network.clear();
-    this.workers.clear();
-    this.hasEnded = false;
-    this.term++;
-    this.nextStep = this.saved.progress.version;
-    this.lastCommitAt = this.now;
-    this.coordinator = new CoordinatorNode(this.term, this.saved, this.isSaved, {
-      scenario: this.scenario,
-      random: this.random,
-      now: () => this.now,
-      toWorker: (action) => this.network.send('coordinator', action.session, () => this.tell(action)),
-      reducerToWorker: (reducer, { session, message, payload }) => {
-        const values = payload ?? new Uint8Array(0);
-        this.network.send(`reducer${reducer}`, session, () =>
-          this.workers.get(session)?.hear(reducer, message, values),
-        );
-      },
-      toReducer: (reducer, deliver) =>
-        this.network.send('coordinator', `reducer${reducer}`, deliver, ' thread'),
-      fromReducer: (reducer, deliver) =>
-        this.network.send(`reducer${reducer}`, 'coordinator', deliver, ' thread'),
-      fromDisk: (deliver) => this.network.send('disk', 'coordinator', deliver),
-      committed: (step) => this.committed(step),
-      published: (saved) => this.published(saved),
-      finished: () => (this.hasEnded = true),
-      leaseDuplicated: () => this.leasesDuplicated++,
-    });
-    for (let i = 0; i < count; i++) this.join();
-  }
-
-  // ---- what happens
-
-  private join(): void {
-    const session = `worker${this.nextSession++}`;
-    const { coordinator } = this;
-    this.workers.set(session, undefined);
-    this.network.send(session, 'coordinator', () => coordinator.greet(session), ' control');
-  }
-
-  private tell(action: Parameters<ConstructorParameters<typeof CoordinatorNode>[3]['toWorker']>[0]): void {
-    const { session } = action;
-    if (!this.workers.has(session)) return; // killed meanwhile
-    const worker = this.workers.get(session);
-    if (action.type === 'welcome') this.welcome(session);
-    else if (action.type === 'lease') worker?.lease(action.node);
-    else if (action.type === 'evaluate') worker?.evaluate(action.version, action.index);
-    else if (action.type === 'recall') worker?.recall(action.node);
-    else {
-      this.kill(session); // its session is over; it comes back with a new one
-      this.join();
+  /** From here on nothing new goes wrong, and what was cut or stopped goes on. */
+  private calmDown(): void {
+    this.trace(() => 'faults cease');
+    this.calm = true;
+    this.lastProgressAt = this.clock.now;
+    this.coordinator.dieAfter(Infinity);
+    this.coordinator.thaw(true);
+    for (const worker of this.workers) {
+      worker.thaw(true);
+      worker.route.up = worker.route.down = false;
+      if (worker.hangs) this.killProcess(worker, false);
+      worker.slow(this.random.pick([1, 1, 5]));
     }
+    for (const wire of [...this.wires.values()]) {
+      wire.resume();
+      if (wire.tampered) wire.cut();
+    }
+    if (!this.workers.some(({ isAlive }) => isAlive)) this.joinWorker();
   }
 
-  private welcome(session: string): void {
-    const { coordinator, network, scenario } = this;
-    const toCoordinator = (deliver: () => void): void =>
-      network.send(session, 'coordinator', deliver, ' control');
-    const worker = new WorkerNode(session, coordinator.term, coordinator.slices, {
-      scenario,
-      random: this.random,
-      now: () => this.now,
-      expected: (version) => this.history[version],
-      toReducer: (reducer, message, payload) =>
-        network.send(session, `reducer${reducer}`, () =>
-          coordinator.hearWorker(reducer, session, message, payload()),
-        ),
-      toCoordinator: ({ task, stats, seconds }) =>
-        toCoordinator(() => {
-          if (task.kind === 'node')
-            coordinator.decide({ type: 'computed', session, node: task.node, stats, seconds });
-          else {
-            const { version, index } = task;
-            coordinator.decide({ type: 'evaluated', session, version, index, stats: stats[0]! });
-          }
-        }),
-      later: (lane, deliver) => network.send(session, session, deliver, ` ${lane}`),
+  killWorker(silently: boolean): void {
+    const worker = this.someWorker();
+    if (worker) this.killProcess(worker, silently);
+  }
+
+  private killProcess(worker: WorkerProcess, silently: boolean): void {
+    this.trace(() => `${worker.name} dies${silently ? ' silently' : ''}`);
+    const wires = worker.connections;
+    worker.kill();
+    for (const wire of wires) {
+      if (silently) wire.vanish();
+      else wire.cut();
+    }
+    // A supervisor, or somebody, starts another.
+    if (this.random.chance(0.8))
+      this.clock.after(this.random.pick([100, 1000, 10_000]), () => this.joinWorker());
+  }
+
+  leaveWorker(): void {
+    const worker = this.someWorker();
+    this.trace(() => `${worker?.name} is asked to leave`);
+    worker?.leave();
+  }
+
+  freezeWorker(ms: number): void {
+    const worker = this.someWorker();
+    if (worker) this.freeze(worker, ms);
+  }
+
+  freezeCoordinator(ms: number): void {
+    this.freeze(this.coordinator, ms);
+  }
+
+  private freeze(process: WorkerProcess | CoordinatorProcess, ms: number): void {
+    if (!process.isAlive || process.isFrozen) return;
+    this.trace(() => `${process.name} stands still for ${ms} ms`);
+    process.freeze();
+    this.clock.after(ms, () => {
+      this.trace(() => `${process.name} goes on`);
+      process.thaw(this.random.chance(0.5));
     });
-    this.workers.set(session, worker);
-    coordinator.slices.forEach((_, reducer) => {
-      network.send(session, `reducer${reducer}`, () =>
-        coordinator.hearWorker(
-          reducer,
-          session,
-          { type: 'attach', session, term: coordinator.term },
-          new Uint8Array(0),
-        ),
-      );
+  }
+
+  hangWorker(): void {
+    const worker = this.someWorker();
+    this.trace(() => `${worker?.name}'s compute thread hangs`);
+    worker?.hang();
+  }
+
+  slowWorker(slowness: number): void {
+    const worker = this.someWorker();
+    this.trace(() => `${worker?.name} computes ${slowness} times as long`);
+    worker?.slow(slowness);
+  }
+
+  leapWorker(ms: number): void {
+    const worker = this.someWorker();
+    this.trace(() => `${worker?.name}'s clock leaps ${ms} ms`);
+    worker?.leap(ms);
+  }
+
+  leapCoordinator(ms: number): void {
+    this.trace(() => `the coordinator's clock leaps ${ms} ms`);
+    this.coordinator.leap(ms);
+  }
+
+  cutConnection(): void {
+    const wires = [...this.wires.values()].filter(({ isOpen }) => isOpen);
+    if (wires.length === 0) return;
+    const wire = this.random.pick(wires);
+    this.trace(() => `a connection to ${nameOf(wire.endpoint)} breaks`);
+    wire.cut();
+  }
+
+  cutRoute(up: boolean, down: boolean, ms: number): void {
+    const worker = this.someWorker();
+    if (worker) this.cutOff(worker, up, down, ms);
+  }
+
+  cutAllRoutes(ms: number): void {
+    for (const worker of this.workers) if (worker.isAlive) this.cutOff(worker, true, true, ms);
+  }
+
+  private cutOff(worker: WorkerProcess, up: boolean, down: boolean, ms: number): void {
+    const { route } = worker;
+    if (route.up || route.down) return;
+    this.trace(
+      () => `${worker.name} is cut off${up ? '' : ' one way'}${down ? '' : ' the other way'} for ${ms} ms`,
+    );
+    route.up = up;
+    route.down = down;
+    const before = worker.connections;
+    const socketsNotice = this.random.chance(0.7);
+    if (ms > SOCKET_TIMEOUT_MS && socketsNotice)
+      this.clock.after(SOCKET_TIMEOUT_MS, () => {
+        if (route.up || route.down) for (const wire of before) wire.cut();
+      });
+    this.clock.after(ms, () => {
+      route.up = route.down = false;
+      for (const wire of this.wires.values()) wire.resume();
     });
-    toCoordinator(() => coordinator.decide({ type: 'ready', session, fingerprint: 'same' }));
   }
 
-  // ---- what must hold
-
-  private committed(step: number): void {
-    assert.equal(step, this.nextStep, 'steps are committed one after another, each once');
-    this.nextStep = step + 1;
-    this.lastCommitAt = this.now;
+  killCoordinator(silently: boolean): void {
+    if (!this.coordinator.isAlive) return;
+    this.trace(() => 'the coordinator dies');
+    this.restartCoordinator(silently);
   }
 
-  private published(saved: Saved): void {
-    const { version } = saved.progress;
-    const expected = this.history[version];
-    if (expected !== undefined)
-      assert.equal(bitsOf(saved.parameters), expected, `checkpoint of version ${version}`);
-    this.versions[version] = bitsOf(saved.parameters);
-    this.saved = saved;
-    this.isSaved = true;
+  killCoordinatorAmidDecisions(decisions: number): void {
+    if (!this.coordinator.isAlive) return;
+    const { coordinator } = this;
+    coordinator.dieAfter(decisions);
+    const watch = (): void => {
+      if (this.coordinator !== coordinator) return;
+      if (coordinator.isAlive) {
+        if (!this.calm) this.clock.after(20, watch);
+      } else {
+        this.trace(() => 'the coordinator has died amid its decisions');
+        this.restartCoordinator(false);
+      }
+    };
+    watch();
+  }
+
+  stopCoordinator(): void {
+    this.trace(() => 'the coordinator is asked to stop');
+    this.coordinator.stop();
+  }
+
+  /** Something that was said in another session, or in another term, is said again by a stranger or by somebody known. */
+  replayOldMessage(): void {
+    if (this.oldMessages.length === 0 || !this.coordinator.isAlive) return;
+    const { endpoint, message, payload } = this.random.pick(this.oldMessages);
+    const { term } = this.coordinator;
+    const wires = [...this.wires.values()].filter((wire) => wire.endpoint === endpoint && wire.isOpen);
+    const isOld = 'term' in message && message.term !== term;
+    const to =
+      isOld && wires.length > 0 && this.random.chance(0.5) ? this.random.pick(wires).peer : 'stranger';
+    if (endpoint >= this.coordinator.slices.length) return;
+    this.trace(() => `${to} repeats ${brief(message)} to ${nameOf(endpoint)}`);
+    const { coordinator } = this;
+    coordinator.run(() => coordinator.hear(endpoint, to, message, payload));
   }
 }

@@ -1,6 +1,9 @@
-// What a simulated run trains: its size, and a gradient that is a pure function of step, micro-batch and parameters.
-import type { Progress } from '../../src/coordinator/events.js';
+// What a simulated run trains and what happens to it, as a seed chooses: sizes, faults, and a gradient that is a pure
+// function of step, micro-batch and parameters.
+import type { CoordinatorOptions } from '../../src/coordinator/events.js';
+import type { DecaySegment } from '../../src/coordinator/reducer/segments.js';
 import { ChunkGrid } from '../../src/protocol/chunks.js';
+import type { Job } from '../../src/protocol/job.js';
 import type { BatchStats } from '../../src/protocol/stats.js';
 import { ReductionTree } from '../../src/protocol/tree.js';
 import { Random } from './random.js';
@@ -9,77 +12,135 @@ export interface Scenario {
   readonly seed: number;
   readonly grid: ChunkGrid;
   readonly tree: ReductionTree;
+  readonly segments: readonly DecaySegment[];
   readonly wire: 'float32' | 'bfloat16';
-  readonly steps: number;
-  readonly workers: number;
   readonly reducers: number;
-  readonly checkpointEvery: number;
-  readonly evaluate: { readonly every: number; readonly batches: number };
-  /** A step none of whose tokens carry loss; one whose gradient is infinite, the first time or always. */
+  readonly workers: number;
+  readonly options: Omit<CoordinatorOptions, 'reducers'>;
+  /** A step none of whose tokens carry loss; one whose gradient is not finite, the first time or always. */
   readonly emptyStep: number;
   readonly infiniteStep: number;
   readonly infiniteTwice: boolean;
-  /** Events during which faults happen. */
-  readonly troubledEvents: number;
+  /** How long a worker at full speed computes a micro-batch. */
+  readonly microBatchMs: number;
+  /** How long faults happen, and how many a second. */
+  readonly troubledMs: number;
+  readonly faultsPerSecond: number;
+  /** Also single messages are lost, doubled and exchanged. */
+  readonly tampering: boolean;
+  readonly keepLast: number;
 }
+
+export const HEARTBEAT = { intervalMs: 1000, timeoutMs: 5000 } as const;
+
+const OPTIMIZER = {
+  learningRate: 0.01,
+  beta1: 0.9,
+  beta2: 0.98,
+  epsilon: 1e-9,
+  weightDecay: 0.1,
+  clipNorm: 1,
+  schedule: { kind: 'constant', warmupSteps: 2 },
+} as const;
 
 export function randomScenario(seed: number): Scenario {
   const random = new Random(seed);
-  const trainable = random.between(1, random.pick([8, 60]));
-  const frozen = random.chance(0.5) ? 0 : random.between(1, 20);
-  const steps = random.between(2, 6);
+  const trainable = random.chance(0.2) ? random.between(1, 60) : random.between(1, 10);
+  const frozen = random.chance(0.5) ? 0 : random.between(1, 8);
+  const steps = random.between(2, 5);
+  const leaves = random.chance(0.1) ? random.between(20, 40) : random.between(1, 12);
+  const half = Math.floor(trainable / 2);
   return {
     seed,
-    grid: new ChunkGrid(trainable, trainable + frozen, 4),
-    tree: new ReductionTree(random.chance(0.25) ? random.between(20, 50) : random.between(1, 12)),
+    grid: new ChunkGrid(trainable, trainable + frozen, random.pick([2, 4, 4]), random.between(2, 5)),
+    tree: new ReductionTree(leaves),
+    segments: [
+      { start: 0, end: half, decay: true },
+      { start: half, end: trainable, decay: false },
+    ],
     wire: random.pick(['float32', 'bfloat16']),
-    steps,
-    workers: random.between(1, 8),
     reducers: random.between(1, 3),
-    checkpointEvery: random.between(1, 3),
-    evaluate: { every: random.between(1, 3), batches: random.below(4) },
+    workers: random.between(1, 6),
+    options: {
+      steps,
+      microBatches: leaves,
+      optimizer: OPTIMIZER,
+      evaluate: { every: random.between(1, 3), batches: random.below(4) },
+      checkpointEvery: random.between(1, 3),
+      hardware: 'strict',
+      heartbeat: HEARTBEAT,
+    },
     emptyStep: random.below(3 * steps),
     infiniteStep: random.below(3 * steps),
     infiniteTwice: random.chance(0.5),
-    troubledEvents: random.chance(0.2) ? 0 : random.between(100, 3000),
+    microBatchMs: random.pick([5, 50, 500]),
+    troubledMs: random.chance(0.1) ? 0 : random.pick([1000, 5000, 20_000]),
+    faultsPerSecond: random.pick([0.5, 2, 8]),
+    tampering: random.chance(0.15),
+    keepLast: random.between(1, 3),
   };
 }
 
-/** The same training by one worker and one reducer to which nothing happens. */
-export function undisturbed(scenario: Scenario): Scenario {
-  return { ...scenario, workers: 1, reducers: 1, checkpointEvery: 1, troubledEvents: 0 };
-}
+const SPREAD = Array.from({ length: 13 }, (_, i) => 2 ** i);
 
-/** One element of a micro-batch's gradient. */
+/** One element of a micro-batch's gradient: of very different sizes, so that the order of additions matters. */
 export function gradientOf(
   { infiniteStep, infiniteTwice }: Scenario,
-  at: { step: number; round: number; leaf: number; element: number },
+  step: number,
+  round: number,
+  leaf: number,
+  element: number,
   parameter: number,
 ): number {
-  const { step, round, leaf, element } = at;
-  if (step === infiniteStep && leaf === 0 && element === 0 && (round === 0 || infiniteTwice)) return Infinity;
-  const noise = Math.sin(step * 12.9898 + leaf * 78.233 + element * 37.719) * 43_758.5453;
-  return Math.fround(2 ** ((leaf * 5 + element) % 13) * (noise % 1) + parameter);
+  if (step === infiniteStep && element === 0 && leaf === 0 && (round === 0 || infiniteTwice)) return Infinity;
+  const spread = SPREAD[(leaf * 5 + element) % SPREAD.length]!;
+  return Math.fround(spread * noise(step, leaf, element) + parameter);
+}
+
+/** In [-1, 1). */
+function noise(step: number, leaf: number, element: number): number {
+  let state =
+    Math.imul(step + 1, 0x9e3779b1) ^ Math.imul(leaf + 1, 0x85ebca6b) ^ Math.imul(element + 1, 0xc2b2ae35);
+  state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d);
+  state = Math.imul(state ^ (state >>> 12), 0x297a2d39);
+  return (state ^ (state >>> 15)) / 2 ** 31;
 }
 
 export function statsOf({ emptyStep }: Scenario, step: number, leaf: number): BatchStats {
-  const tokens = step === emptyStep ? 0 : 1 + ((leaf * 7 + step) % 5);
-  return { loss: tokens * (2 + Math.sin(leaf + step)), tokens, correct: 0, sourceTokens: 1 };
+  const tokens = step === emptyStep ? 0 : 1 + ((leaf * 7 + step + 5) % 5);
+  return { loss: tokens * (2 + noise(step, leaf, 0)), tokens, correct: 0, sourceTokens: 1 };
 }
 
-/** A run's state as a checkpoint keeps it. */
-export interface Saved {
-  readonly progress: Progress;
-  readonly parameters: Float32Array;
-  readonly moment1: Float32Array;
-  readonly moment2: Float32Array;
+export function initialParameters({ grid }: Scenario): Float32Array {
+  return Float32Array.from({ length: grid.total }, (_, i) => noise(-7, 0, i));
 }
 
-export function initial({ grid }: Scenario): Saved {
+/** What a welcome carries; nothing in it decides anything here. */
+export function jobOf({ tree, wire }: Scenario): Job {
   return {
-    progress: { version: 0, updates: 0, tokens: 0, best: null, fingerprint: null },
-    parameters: Float32Array.from({ length: grid.total }, (_, i) => Math.fround(Math.cos(i))),
-    moment1: new Float32Array(grid.trainable),
-    moment2: new Float32Array(grid.trainable),
+    seed: 1,
+    model: {
+      vocabularySize: 8,
+      width: 2,
+      heads: 1,
+      feedForward: 2,
+      encoderLayers: 1,
+      decoderLayers: 1,
+      maxLength: 4,
+      dropout: 0,
+      norm: 'post',
+      activation: 'relu',
+      padId: 0,
+      endId: 1,
+      startId: 0,
+    },
+    objective: { kind: 'causal' },
+    tokens: { padId: 0, endId: 1, startId: 0, maskId: 2, vocabularySize: 8, specialIds: [0, 1, 2] },
+    microBatches: tree.leaves,
+    labelSmoothing: 0,
+    precision: 'float32',
+    emulate: false,
+    wire,
+    heartbeat: HEARTBEAT,
   };
 }

@@ -6,7 +6,7 @@ import type { BufferPool } from './buffer-pool.js';
 /** out = left + right, rounded as the wire format asks. */
 export type Add = (out: Float32Array, left: Float32Array, right: Float32Array) => void;
 
-interface PartialSum {
+export interface PartialSum {
   readonly node: TreeNode;
   readonly values: Float32Array<ArrayBuffer>;
 }
@@ -54,6 +54,11 @@ export class ChunkSum {
       if (this.tree.range(sum.node).start >= this.firstUncovered) this.extras++;
     }
     return fresh;
+  }
+
+  /** The sums that wait for their siblings, in no order. */
+  get partials(): Iterable<PartialSum> {
+    return this.sums.values();
   }
 
   /** The whole sum, once everything is covered. */

@@ -39,6 +39,10 @@ export class Offers {
     this.leases.set(offerKey(session, node), { session, node });
   }
 
+  get all(): Iterable<Offer> {
+    return this.offers.values();
+  }
+
   countOf(session: string): number {
     let count = 0;
     for (const offer of this.offers.values()) if (offer.session === session) count++;

@@ -75,12 +75,14 @@ export class Peers {
     if (peer !== undefined) this.ended.add(peer);
   }
 
-  /** The peer's connection is gone. Returns the session that it had. */
+  /** The peer's connection is gone. Returns the session that it had, which nobody can attach to again. */
   disconnected(peer: PeerId): string | undefined {
     this.early.delete(peer);
     this.ended.delete(peer);
     const session = this.sessions.get(peer);
-    if (session !== undefined) this.unbind(session);
+    if (session === undefined) return undefined;
+    this.open.delete(session);
+    this.unbind(session);
     return session;
   }
 

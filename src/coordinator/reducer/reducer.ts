@@ -134,6 +134,19 @@ export class Reducer {
     return this.pool.bytes;
   }
 
+  /** For whoever watches it: what is being summed (chunks from the slice's first), and what waits. */
+  get state(): {
+    readonly step: number;
+    readonly round: number;
+    readonly version: number;
+    readonly sums: readonly ChunkSum[];
+    readonly offers: Offers;
+    readonly waitingPulls: number;
+  } {
+    const { step, round, version, sums, offers } = this;
+    return { step, round, version, sums, offers, waitingPulls: this.pulls.length };
+  }
+
   private closeSession(session: string): void {
     this.sessions.delete(session);
     this.offers.removeSession(session);

@@ -76,3 +76,12 @@ test('what a worker still says after its session was closed is dropped', () => {
   assert.equal(received(peers, 'a', 'session1'), 'drop');
   assert.equal(peers.disconnected('a'), undefined, 'a closed session is not lost once more');
 });
+
+test('a session whose connection broke is over: nobody attaches to it again', () => {
+  const peers = new Peers(TERM);
+  peers.openSession('session1');
+  attach(peers, 'a', 'session1');
+  assert.equal(peers.disconnected('a'), 'session1');
+  assert.notEqual(attach(peers, 'b', 'session1'), 'accept');
+  assert.equal(peers.sessionOf('b'), undefined);
+});

@@ -1,0 +1,318 @@
+// A coordinator process without sockets, disk or clock: the real state machines of coordinator and reducers, and between
+// them what process.ts and reducer/thread.ts do. Messages are the protocol's, unencoded.
+import { Coordinator } from '../../src/coordinator/coordinator.js';
+import type {
+  CoordinatorAction,
+  CoordinatorEvent,
+  CoordinatorOptions,
+  Progress,
+} from '../../src/coordinator/events.js';
+import { Peers } from '../../src/coordinator/reducer/peers.js';
+import {
+  Reducer,
+  type ReducerAction,
+  type ReducerEvent,
+  type ReducerOptions,
+} from '../../src/coordinator/reducer/reducer.js';
+import type { LeaveReason } from '../../src/metrics/events.js';
+import type { Slice } from '../../src/protocol/chunks.js';
+import { isOfSession } from '../../src/protocol/envelope.js';
+import type { Job } from '../../src/protocol/job.js';
+import type {
+  CoordinatorToWorker,
+  Received,
+  ReducerToWorker,
+  WorkerToCoordinator,
+  WorkerToReducer,
+} from '../../src/protocol/messages.js';
+import { decodeStats } from '../../src/protocol/stats.js';
+import { ReductionTree } from '../../src/protocol/tree.js';
+
+/** Where a connection ends, and what runs where: the coordinator's main thread, or a reducer by its number. */
+export const CONTROL = -1;
+export const NOTHING = new Uint8Array(0);
+
+export interface CoordinatorSetup {
+  readonly term: number;
+  readonly job: Job;
+  readonly options: CoordinatorOptions;
+  readonly progress: Progress;
+  readonly isSaved: boolean;
+  readonly slices: readonly Slice[];
+  readonly reducer: Omit<ReducerOptions, 'slice' | 'term' | 'microBatches' | 'version'>;
+}
+
+/** What the process is surrounded by. */
+export interface CoordinatorSurroundings {
+  now(): number;
+  send(
+    endpoint: number,
+    peer: string,
+    message: CoordinatorToWorker | ReducerToWorker,
+    payload: Uint8Array,
+  ): void;
+  /** From one thread of the process to another: later, in order. */
+  pass(from: number, to: number, deliver: () => void): void;
+  newSession(): string;
+  snapshot(version: number): void;
+  publish(progress: Progress, validationLoss: number | null): void;
+  finished(saved: boolean): void;
+  /** A decision that is about to be carried out. */
+  decided(action: CoordinatorAction): void;
+  /** A reducer is about to be told something, and has been. */
+  reducing(reducer: number, event: ReducerEvent): void;
+  reduced(reducer: number, event: ReducerEvent): void;
+  /** A worker broke the protocol. */
+  faulted(session: string, reason: string): void;
+}
+
+export class CoordinatorHost {
+  readonly machine: Coordinator;
+  readonly reducers: readonly Reducer[];
+  private readonly tree: ReductionTree;
+  private readonly sessionOf = new Map<string, string>(); // by peer; only what is listened to
+  private readonly peerOf = new Map<string, string>(); // by session
+  private readonly peers: readonly Peers[]; // by reducer
+  private sequence = 0;
+  private ended = false;
+
+  constructor(
+    readonly setup: CoordinatorSetup,
+    private readonly around: CoordinatorSurroundings,
+  ) {
+    const { slices, term, options, progress, isSaved } = setup;
+    const microBatches = options.microBatches;
+    this.tree = new ReductionTree(microBatches);
+    this.reducers = slices.map(
+      (slice) => new Reducer({ ...setup.reducer, slice, term, microBatches, version: progress.version }),
+    );
+    this.peers = slices.map(() => new Peers(term));
+    this.machine = new Coordinator(options, progress, isSaved);
+  }
+
+  start(): void {
+    this.perform(this.machine.start(this.around.now()));
+  }
+
+  decide(event: CoordinatorEvent): void {
+    if (this.ended) return;
+    this.perform(this.machine.handle(event, this.around.now()));
+  }
+
+  // ---- what workers say
+
+  hearControl(peer: string, message: Received<WorkerToCoordinator>): void {
+    const session = this.sessionOf.get(peer);
+    if (message.type === 'hello' || message.type === 'prove') {
+      if (session !== undefined) this.fault(session, 'it has a session already');
+      else if (message.type === 'hello') this.greet(peer, message);
+    } else if (isOfSession(message, session, this.setup.term)) this.hearWorker(message.session, message);
+    else this.tellPeer(peer, { type: 'bye', reason: 'the session is over', outcome: 'lost' });
+  }
+
+  private greet(peer: string, { name, host }: WorkerToCoordinator & { type: 'hello' }): void {
+    const session = this.around.newSession();
+    this.sessionOf.set(peer, session);
+    this.peerOf.set(session, peer);
+    this.tellReducers({ type: 'open', session });
+    this.decide({ type: 'hello', session, name, host });
+  }
+
+  private hearWorker(
+    session: string,
+    message: Exclude<Received<WorkerToCoordinator>, { type: 'hello' | 'prove' }>,
+  ): void {
+    switch (message.type) {
+      case 'ready':
+        this.decide({ type: 'ready', session, fingerprint: message.probe });
+        break;
+      case 'heartbeat':
+        this.decide({ ...message, session });
+        break;
+      case 'computed': {
+        const stats = decodeStats(message.payload);
+        this.decide({ type: 'computed', session, node: message, stats, seconds: message.seconds });
+        break;
+      }
+      case 'evaluated': {
+        const [stats] = decodeStats(message.payload);
+        const { version, index } = message;
+        this.decide({ type: 'evaluated', session, version, index, stats: stats! });
+        break;
+      }
+      case 'leave':
+        this.lose(session, 'finished', message.reason);
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  hearData(reducer: number, peer: string, message: Received<WorkerToReducer>): void {
+    const hearing = this.peers[reducer]!.hear(peer, message);
+    if (hearing === 'accept') {
+      this.reduce(reducer, { type: 'message', session: this.peers[reducer]!.sessionOf(peer)!, message });
+    } else if (hearing !== 'drop') {
+      this.around.send(reducer, peer, { type: 'refused', reason: hearing.refuse }, NOTHING);
+    }
+  }
+
+  /** A worker's connection is gone. */
+  disconnected(endpoint: number, peer: string): void {
+    if (endpoint === CONTROL) {
+      const session = this.sessionOf.get(peer);
+      this.sessionOf.delete(peer);
+      if (session !== undefined) this.lose(session, 'disconnected', 'its connection ended');
+      return;
+    }
+    const session = this.peers[endpoint]!.disconnected(peer);
+    if (session === undefined) return;
+    this.around.pass(endpoint, CONTROL, () => this.lose(session, 'disconnected', 'lost by a reducer'));
+  }
+
+  private fault(session: string, reason: string): void {
+    this.around.faulted(session, reason);
+    this.lose(session, 'failed', reason);
+  }
+
+  private lose(session: string, reason: LeaveReason, detail: string): void {
+    this.tell({ type: 'bye', reason: detail, outcome: 'lost' }, session);
+    this.forget(session);
+    this.decide({ type: 'gone', session, reason, detail });
+  }
+
+  private forget(session: string): void {
+    this.tellReducers({ type: 'close', session });
+    const peer = this.peerOf.get(session);
+    if (peer !== undefined) this.sessionOf.delete(peer);
+  }
+
+  // ---- what the coordinator decides
+
+  private perform(actions: readonly CoordinatorAction[]): void {
+    for (const action of actions) {
+      this.around.decided(action);
+      this.performOne(action);
+    }
+  }
+
+  private performOne(action: CoordinatorAction): void {
+    const { around } = this;
+    switch (action.type) {
+      case 'welcome':
+      case 'evaluate':
+      case 'recall':
+      case 'heartbeat':
+        this.tell(this.messageOf(action), action.session);
+        break;
+      case 'lease':
+        this.tellReducers({ type: 'lease', session: action.session, node: action.node });
+        this.tell(this.messageOf(action), action.session);
+        break;
+      case 'dismiss':
+        this.tell({ type: 'bye', reason: action.reason, outcome: action.outcome }, action.session);
+        this.forget(action.session);
+        break;
+      case 'begin':
+      case 'commit':
+        this.tellReducers(action);
+        break;
+      case 'snapshot':
+        around.snapshot(action.progress.version);
+        break;
+      case 'publish':
+        around.publish(action.progress, action.validationLoss);
+        break;
+      case 'finish':
+        this.ended = true;
+        around.finished(action.saved);
+        break;
+      case 'event':
+      case 'log':
+        break;
+      default:
+        action satisfies never;
+    }
+  }
+
+  private messageOf(
+    action: CoordinatorAction & { type: 'welcome' | 'lease' | 'evaluate' | 'recall' | 'heartbeat' },
+  ): CoordinatorToWorker {
+    const { job, slices, term } = this.setup;
+    const { session } = action;
+    switch (action.type) {
+      case 'welcome': {
+        const reducers = slices.map((slice) => ({ ...slice, url: '' }));
+        return { type: 'welcome', session, term, runId: '', job, reducers };
+      }
+      case 'lease': {
+        const { start, end } = this.tree.range(action.node);
+        const samples = { microBatches: end - start, samples: end - start, sequences: 1 } as const;
+        return { type: 'lease', session, term, ...action.node, ...samples };
+      }
+      case 'evaluate':
+        return { ...action, term, microBatches: 1, samples: 1, sequences: 1 };
+      case 'recall':
+        return { type: 'recall', session, term, ...action.node };
+      case 'heartbeat':
+        return { type: 'heartbeat', session, term, sequence: ++this.sequence, echo: action.echo };
+    }
+  }
+
+  private tell(message: CoordinatorToWorker, session: string): void {
+    const peer = this.peerOf.get(session);
+    if (peer !== undefined) this.tellPeer(peer, message);
+  }
+
+  private tellPeer(peer: string, message: CoordinatorToWorker): void {
+    this.around.send(CONTROL, peer, message, NOTHING);
+  }
+
+  private tellReducers(event: ReducerEvent): void {
+    for (let reducer = 0; reducer < this.reducers.length; reducer++) {
+      this.around.pass(CONTROL, reducer, () => this.command(reducer, event));
+    }
+  }
+
+  // ---- the reducers
+
+  private command(reducer: number, event: ReducerEvent): void {
+    const peers = this.peers[reducer]!;
+    if (event.type === 'close') peers.closeSession(event.session);
+    this.reduce(reducer, event);
+    if (event.type !== 'open') return;
+    for (const [peer, early] of peers.openSession(event.session)) this.hearData(reducer, peer, early);
+  }
+
+  private reduce(reducer: number, event: ReducerEvent): void {
+    this.around.reducing(reducer, event);
+    const actions = this.reducers[reducer]!.handle(event);
+    this.around.reduced(reducer, event);
+    for (const action of actions) this.performReducer(reducer, action);
+  }
+
+  private performReducer(reducer: number, action: ReducerAction): void {
+    const { around } = this;
+    switch (action.type) {
+      case 'send': {
+        const peer = this.peers[reducer]!.peerOf(action.session);
+        if (peer !== undefined) around.send(reducer, peer, action.message, action.payload ?? NOTHING);
+        break;
+      }
+      case 'covered':
+        around.pass(reducer, CONTROL, () => this.decide(action));
+        break;
+      case 'root':
+        around.pass(reducer, CONTROL, () => this.decide({ ...action, reducer }));
+        break;
+      case 'fault':
+        around.faulted(action.session, action.reason);
+        around.pass(reducer, CONTROL, () => this.lose(action.session, 'failed', action.reason));
+        break;
+      case 'updated':
+        break;
+      default:
+        action satisfies never;
+    }
+  }
+}

@@ -1,0 +1,148 @@
+// A simulated coordinator process, reducers included: it begins at the newest checkpoint, and its end, whenever it comes,
+// loses everything that is not in one.
+import type { CoordinatorAction } from '../../src/coordinator/events.js';
+import type { Slice } from '../../src/protocol/chunks.js';
+import { arithmetic } from './arithmetic.js';
+import { Checkpoints, type Storage } from './checkpoints.js';
+import type { VirtualClock } from './clock.js';
+import { CONTROL, CoordinatorHost, NOTHING } from './coordinator-host.js';
+import { Invariants } from './invariants.js';
+import { Pipe } from './network.js';
+import { Process } from './process.js';
+import type { Random } from './random.js';
+import type { Reference, TrainingState } from './reference.js';
+import { jobOf, type Scenario } from './scenario.js';
+import type { FromWorker, ToWorker } from './wire.js';
+
+export interface CoordinatorWorld {
+  readonly clock: VirtualClock;
+  readonly random: Random;
+  readonly scenario: Scenario;
+  readonly reference: Reference;
+  readonly storage: Storage;
+  mayFail(): boolean;
+  send(endpoint: number, peer: string, message: ToWorker, payload: Uint8Array): void;
+  newSession(): string;
+  decided(action: CoordinatorAction): void;
+  faulted(session: string, reason: string): void;
+  finished(saved: boolean): void;
+}
+
+const TICK_MS = 250;
+const INSIDE = { base: 0.02, spike: 200, spikes: 0.002 };
+
+export class CoordinatorProcess extends Process {
+  readonly slices: readonly Slice[];
+  readonly host: CoordinatorHost;
+  private readonly lanes = new Map<number, Pipe<() => void>>();
+  private readonly openSessions: Set<string>[];
+  private readonly invariants: Invariants;
+  /** Decisions that it will still carry out before it dies in the middle of them. */
+  private decisionsLeft = Infinity;
+
+  constructor(
+    readonly term: number,
+    start: TrainingState,
+    isSaved: boolean,
+    private readonly world: CoordinatorWorld,
+  ) {
+    super(`coordinator${term}`, world.clock);
+    const { scenario, reference } = world;
+    const { grid, segments, wire } = scenario;
+    const memory = {
+      parameters: start.parameters.slice(),
+      moment1: start.moment1.slice(),
+      moment2: start.moment2.slice(),
+    };
+    this.slices = grid.slices(scenario.reducers);
+    this.openSessions = this.slices.map(() => new Set());
+    const { version } = start.progress;
+    this.invariants = new Invariants(scenario, reference, term, this.slices, memory.parameters, version);
+    const setup = {
+      term,
+      job: jobOf(scenario),
+      options: { ...scenario.options, reducers: this.slices.length },
+      progress: start.progress,
+      isSaved,
+      slices: this.slices,
+      reducer: { grid, segments, wire, arithmetic, ...memory },
+    };
+    const checkpoints = this.createCheckpoints(memory);
+    this.host = new CoordinatorHost(setup, {
+      now: () => this.now(),
+      send: (endpoint, peer, message, payload) => {
+        if (this.isAlive) world.send(endpoint, peer, message, payload);
+      },
+      pass: (from, to, deliver) => this.pass(from, to, deliver),
+      newSession: () => world.newSession(),
+      snapshot: (version) => checkpoints.snapshot(version),
+      publish: (progress) => checkpoints.publish(progress),
+      finished: (saved) => world.finished(saved),
+      decided: (action) => this.decided(action),
+      reducing: (reducer, event) => {
+        const open = this.openSessions[reducer]!;
+        if (event.type === 'open') open.add(event.session);
+        if (event.type === 'close') open.delete(event.session);
+        this.invariants.reducing(event, (session) => open.has(session));
+      },
+      reduced: (reducer, event) => this.invariants.reduced(reducer, event, this.host),
+      faulted: (session, reason) => world.faulted(session, reason),
+    });
+    this.host.start();
+    this.every(TICK_MS, () => this.host.decide({ type: 'tick' }));
+  }
+
+  hear(endpoint: number, peer: string, message: FromWorker, payload: Uint8Array): void {
+    const received = { ...message, payload };
+    if (endpoint === CONTROL)
+      this.host.hearControl(peer, received as Parameters<CoordinatorHost['hearControl']>[1]);
+    else this.host.hearData(endpoint, peer, received as Parameters<CoordinatorHost['hearData']>[2]);
+  }
+
+  /** SIGTERM: finish the step, save, end. */
+  stop(): void {
+    this.run(() => this.host.decide({ type: 'stop' }));
+  }
+
+  /** It will die after so many more decisions, in the middle of what follows from one event. */
+  dieAfter(decisions: number): void {
+    this.decisionsLeft = decisions;
+  }
+
+  private decided(action: CoordinatorAction): void {
+    if (!this.isAlive) return;
+    this.invariants.decided(action, this.host);
+    this.world.decided(action);
+    if (--this.decisionsLeft < 0) this.kill();
+  }
+
+  private pass(from: number, to: number, deliver: () => void): void {
+    if (!this.isAlive) return;
+    const key = from === CONTROL ? to : -2 - from;
+    let lane = this.lanes.get(key);
+    if (!lane) {
+      const { clock, random } = this.world;
+      const receiver = { process: this, hear: (body: () => void) => body(), lost: () => undefined };
+      lane = new Pipe(clock, random, receiver, INSIDE, () => false);
+      this.lanes.set(key, lane);
+    }
+    lane.send(deliver, NOTHING);
+  }
+
+  private createCheckpoints(memory: Omit<TrainingState, 'progress'>): Checkpoints {
+    const { scenario, random, storage } = this.world;
+    return new Checkpoints({
+      scenario,
+      random,
+      process: this,
+      storage,
+      memory,
+      slices: this.slices,
+      mayFail: () => this.world.mayFail(),
+      toReducer: (reducer, body) => this.pass(CONTROL, reducer, body),
+      fromReducer: (reducer, body) => this.pass(reducer, CONTROL, body),
+      written: (version) => this.host.decide({ type: 'sliceWritten', version }),
+      ended: (version, saved) => this.host.decide({ type: 'checkpointEnded', version, saved }),
+    });
+  }
+}
