@@ -8,12 +8,24 @@ import {
   keysAt,
   type JsonSchema,
 } from '../../src/config/json-schema.js';
+import { configurationPage } from '../../src/config/markdown.js';
 import { loadConfig } from '../../src/config/load.js';
 import { packageRoot } from '../../src/util/package.js';
 
 test('lockstep.schema.json is what `lockstep schema` prints', () => {
   const committed = readFileSync(`${packageRoot}lockstep.schema.json`, 'utf8');
   assert.equal(committed, jsonSchemaText(), 'run: npx lockstep schema > lockstep.schema.json');
+});
+
+test('docs/configuration.md is what `lockstep schema --markdown` prints', () => {
+  const committed = readFileSync(`${packageRoot}docs/configuration.md`, 'utf8');
+  assert.equal(committed, configurationPage(), 'run: npx lockstep schema --markdown > docs/configuration.md');
+});
+
+test('docs/configuration.md has a row for every key', () => {
+  const page = configurationPage();
+  for (const key of allKeys().map((path) => path.split('.').at(-1)!))
+    assert.ok(page.includes(`\`${key}`), key);
 });
 
 test('every key has a doc sentence', () => {
