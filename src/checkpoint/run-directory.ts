@@ -28,6 +28,11 @@ export class RunDirectory {
     return this.storage.at(CHECKPOINTS);
   }
 
+  /** Event files, for `tensorboard --logdir`. */
+  get tensorboard(): string {
+    return path.join(this.path, 'tensorboard');
+  }
+
   get metricsLog(): string {
     return path.join(this.path, 'metrics.jsonl');
   }

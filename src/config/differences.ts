@@ -8,7 +8,7 @@ import { inWords } from './values.js';
 /**
  * The keys in which `now` differs from the config that a run was `saved` with so that it cannot be continued, each
  * with both values: "model.width (256 in the run, 512 now)". Empty: the run can go on. What changes no bits may
- * change: name, reducers, worker, hardware, heartbeat, ownership, evaluate, checkpoint; so may the number of steps, unless the
+ * change: name, reducers, worker, hardware, heartbeat, ownership, evaluate, checkpoint, tracking; so may the number of steps, unless the
  * learning rate depends on it, and the path of `data` (the caller compares what lies there).
  */
 export function configDifferences(saved: RunConfig, now: RunConfig): string[] {
@@ -47,7 +47,8 @@ function whatCorrupts(objective: RunConfig['objective']): object {
   return { kind, rate, corruption, loss };
 }
 
-function flatten(value: object, prefix = '', into = new Map<string, unknown>()): Map<string, unknown> {
+/** Every value of a nested config by its key with those it lies in, such as "optimizer.schedule.kind". */
+export function flatten(value: object, prefix = '', into = new Map<string, unknown>()): Map<string, unknown> {
   for (const [key, item] of Object.entries(value)) {
     if (isObject(item)) flatten(item, `${prefix}${key}.`, into);
     else into.set(prefix + key, item);

@@ -25,6 +25,20 @@ export function integerOrNull(range: { min: number; max: number }, byDefault: nu
     .describe(doc);
 }
 
+/** The URL of a web server, or null for "none". It holds no password: those come from the environment. */
+export function webUrlOrNull(doc: string) {
+  const error = 'an http or https URL without a user name, or null';
+  const url = z.string().refine(isWebUrl, { error });
+  return z.union([url, z.null()], { error }).default(null).describe(doc);
+}
+
+function isWebUrl(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return (
+    (url?.protocol === 'http:' || url?.protocol === 'https:') && url.username === '' && url.password === ''
+  );
+}
+
 /** A finite number within a range whose ends may be open. */
 export function number(range: Range, byDefault: number, doc: string) {
   return numberType(range).default(byDefault).describe(doc);

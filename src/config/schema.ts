@@ -13,6 +13,7 @@ import {
   number,
   numberOrNull,
   text,
+  webUrlOrNull,
 } from './fields.js';
 
 const MANY = Number.MAX_SAFE_INTEGER;
@@ -210,6 +211,17 @@ const ownership = z
   .prefault({})
   .describe('How a second coordinator of a run learns whether the first still lives.');
 
+const tracking = z
+  .strictObject({
+    tensorboard: flag(true, 'Whether event files for TensorBoard are written to tensorboard/ of the run.'),
+    mlflow: webUrlOrNull(
+      'Tracking server of MLflow that is told of the run; MLFLOW_TRACKING_TOKEN, or _USERNAME and _PASSWORD, of the environment let it in. null: none.',
+    ),
+    experiment: text('a name', "MLflow's experiment, made when there is none.").default('lockstep'),
+  })
+  .prefault({})
+  .describe('Experiment trackers that are told of the run beside metrics.jsonl.');
+
 const fields = z.strictObject({
   name: text('a name', "The run's name, its folder under runs/; default: the name of the config file.")
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, {
@@ -266,6 +278,7 @@ const fields = z.strictObject({
   ),
   heartbeat,
   ownership,
+  tracking,
 });
 
 /** The whole file. Its error messages say what was expected; `input` is what was found. */

@@ -27,7 +27,6 @@ export interface CoordinatorProcessOptions extends TelemetryOptions {
   readonly bind: string;
   /** The coordinator's keys, and whose keys may connect; null: nothing is encrypted and everybody may. */
   readonly security: { readonly keys: KeyPair; nameOf(key: PublicKey): string | undefined } | null;
-  readonly log: Logger;
 }
 
 export interface Outcome {

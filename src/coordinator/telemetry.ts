@@ -1,17 +1,21 @@
 // Everybody who listens to what happens in a run: Prometheus metrics, metrics.jsonl, health, and whoever started
-// the coordinator; with the HTTP server that answers for them.
+// the coordinator, and experiment trackers; with the HTTP server that answers for them.
+import type { Logger } from 'pino';
 import { roomAt } from '../checkpoint/room.js';
 import { createCoordinatorMetrics } from '../metrics/coordinator-metrics.js';
 import type { Ending, RunStarted, TrainingEvent } from '../metrics/events.js';
 import { startHttp, type HttpServer } from '../metrics/http.js';
 import { MetricsLog } from '../metrics/metrics-log.js';
 import type { Metrics } from '../metrics/metrics.js';
+import type { Tracker } from '../metrics/tracking/tracker.js';
 import { progressHealth } from './health.js';
 import type { OpenRun } from './run.js';
 import { runStarted } from './run-started.js';
+import { startTrackers } from './trackers.js';
 
 export interface TelemetryOptions {
   readonly run: OpenRun;
+  readonly log: Logger;
   /** Where /metrics, /healthz and /readyz are served; null: nowhere. */
   readonly http: { readonly host: string; readonly port: number } | null;
   readonly onEvent: (event: TrainingEvent) => void;
@@ -20,6 +24,7 @@ export interface TelemetryOptions {
 export class Telemetry {
   private readonly metrics: Metrics;
   private readonly health = progressHealth();
+  private readonly trackers: readonly Tracker[];
   private http: HttpServer | undefined;
 
   private constructor(
@@ -29,6 +34,7 @@ export class Telemetry {
   ) {
     const directory = options.run.directory.path;
     this.metrics = createCoordinatorMetrics({ run: started, measureRoom: () => roomAt(directory) });
+    this.trackers = startTrackers(options.run, started, options.log);
   }
 
   static async open(options: TelemetryOptions): Promise<Telemetry> {
@@ -61,6 +67,7 @@ export class Telemetry {
     this.metrics.on(event);
     this.metricsLog.on(event);
     this.health.on(event);
+    for (const tracker of this.trackers) tracker.on(event);
     this.options.onEvent(event);
   };
 
@@ -76,6 +83,7 @@ export class Telemetry {
 
   async close(): Promise<void> {
     await this.http?.close();
+    await Promise.all(this.trackers.map((tracker) => tracker.close()));
     await this.metricsLog.close();
   }
 }

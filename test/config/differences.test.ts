@@ -34,6 +34,7 @@ test('what changes no bits may change', () => {
     'checkpoint.every=7',
     'evaluate.every=9',
     'hardware=relaxed',
+    'tracking.tensorboard=false',
     'objective.meanSpan=5',
     'steps=2000',
   );

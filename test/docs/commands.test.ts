@@ -36,6 +36,7 @@ const TOOLS = [
   'squeue',
   'srun',
   'tail',
+  'tensorboard',
 ];
 
 /** A word that begins so is a file of the project. */

@@ -1,0 +1,54 @@
+// A real run, stopped by its number of steps and gone on with, as its trackers saw it.
+
+import assert from 'node:assert/strict';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { prepare } from '../../../src/data/prepare.js';
+import { Lockstep } from '../../chaos/processes.js';
+import { temporaryDirectory } from '../../checkpoint/fixture.js';
+import { MlflowServer } from './mlflow-server.js';
+import { readEvents } from './read-tfevents.js';
+
+const CONFIG = `
+data: ./data
+model: { width: 16, heads: 2, feedForward: 32, encoderLayers: 1, decoderLayers: 1, maxLength: 32 }
+window: 24
+batch: { microBatches: 2, samples: 2 }
+evaluate: { every: 2, batches: 1 }
+worker: { threads: 1 }
+`;
+
+test('TensorBoard and MLflow know every step of a run that was gone on with, once', async (t) => {
+  const folder = await temporaryDirectory(t);
+  const words = Array.from({ length: 4000 }, (_, i) => `w${(i * i + 7 * i) % 101}${i % 11 === 0 ? '.' : ''}`);
+  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
+  await prepare({
+    inputs: [path.join(folder, 'text.txt')],
+    out: path.join(folder, 'data'),
+    vocabularySize: 500,
+    validationShare: 0.2,
+  });
+  const server = await MlflowServer.start(t);
+  await writeFile(path.join(folder, 'run.yaml'), `${CONFIG}tracking: { mlflow: '${server.url}' }\n`);
+  for (const steps of [2, 4]) {
+    const args = ['train', 'run.yaml', '--workers', '1', '--set', `steps=${steps}`];
+    const training = new Lockstep(args, { cwd: folder });
+    assert.equal(await training.exit(), 0, training.text());
+  }
+
+  const directory = path.join(folder, 'runs', 'run', 'tensorboard');
+  const files = (await readdir(directory)).sort();
+  const events = await Promise.all(
+    files.map(async (name) => readEvents(await readFile(path.join(directory, name)))),
+  );
+  const steps = events.flat().flatMap(({ step, scalars }) => ('train/loss' in scalars ? step : []));
+  assert.deepEqual([files.length, steps], [2, [1, 2, 3, 4]]);
+
+  assert.deepEqual(server.faults, []);
+  const [run] = server.runs;
+  const tracked = run!.metrics.filter(({ key }) => key === 'train/loss').map(({ step }) => step);
+  assert.deepEqual([server.runs.length, tracked], [1, [1, 2, 3, 4]]);
+  assert.deepEqual(run!.statuses, ['FINISHED', 'RUNNING', 'FINISHED']);
+  assert.equal(run!.params.find(({ key }) => key === 'model.width')?.value, '16');
+});
