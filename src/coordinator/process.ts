@@ -1,6 +1,5 @@
 // The coordinator as a running process: sockets, reducer threads, checkpoints, metrics and the clock around the
 // state machine in coordinator.ts. What is decided there is done here, and what happens here is told there.
-import type { Logger } from 'pino';
 import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
 import { ChunkGrid } from '../protocol/chunks.js';
 import { MAX_HEADER_BYTES } from '../protocol/frames.js';
