@@ -127,6 +127,11 @@ napi_value initialise(napi_env env, napi_value exports) {
   bindVectorOperations(env, naive, naiveOperations());
   napi_set_named_property(env, exports, "naive", naive);
 
+  napi_value cuda;
+  napi_create_object(env, &cuda);
+  bindCuda(env, cuda);
+  napi_set_named_property(env, exports, "cuda", cuda);
+
   napi_value elementary;
   napi_create_object(env, &elementary);
   define<exponential>(env, elementary, "exponential", nullptr);

@@ -15,6 +15,16 @@ int64_t sizeOf(int64_t a, int64_t b, int64_t c) {
   return product;
 }
 
+namespace {
+
+void expectLength(const char* name, int64_t length, int64_t least) {
+  if (length >= least) return;
+  throw ArgumentError(true, std::string(name) + ": expected at least " + std::to_string(least) + " elements, got " +
+                                std::to_string(length));
+}
+
+}  // namespace
+
 Arguments::Arguments(napi_env env, napi_callback_info info) : env_(env) {
   size_t given = kMostArguments;
   void* data = nullptr;
@@ -25,9 +35,9 @@ Arguments::Arguments(napi_env env, napi_callback_info info) : env_(env) {
 
 void* Arguments::array(int index, const char* name, napi_typedarray_type type, const char* typeName,
                        int64_t least, bool optional) const {
-  napi_valuetype kind;
-  napi_typeof(env_, values_[index], &kind);
-  if (optional && kind == napi_null) return nullptr;
+  if (optional && isNull(index)) return nullptr;
+  int64_t onDevice;
+  if (operations_ && operations_->onDevice) return deviceArray(index, name, least, &onDevice);
   bool isArray = false;
   napi_is_typedarray(env_, values_[index], &isArray);
   napi_typedarray_type found;
@@ -38,11 +48,21 @@ void* Arguments::array(int index, const char* name, napi_typedarray_type type, c
       found != type) {
     throw ArgumentError(false, std::string(name) + ": expected a " + typeName + (optional ? " or null" : ""));
   }
-  if (static_cast<int64_t>(length) < least) {
-    throw ArgumentError(true, std::string(name) + ": expected at least " + std::to_string(least) +
-                                  " elements, got " + std::to_string(length));
-  }
+  expectLength(name, static_cast<int64_t>(length), least);
   return data;
+}
+
+void* Arguments::deviceArray(int index, const char* name, int64_t least, int64_t* length) const {
+  const double address = propertyNumber(index, name, "address");
+  *length = asInteger(propertyNumber(index, name, "length"), std::string(name) + ".length", 9007199254740992.0);
+  expectLength(name, *length, least);
+  return reinterpret_cast<void*>(static_cast<uintptr_t>(address));
+}
+
+bool Arguments::isNull(int index) const {
+  napi_valuetype kind;
+  napi_typeof(env_, values_[index], &kind);
+  return kind == napi_null;
 }
 
 float* Arguments::floats(int index, const char* name, int64_t least) const {
@@ -77,6 +97,11 @@ napi_value Arguments::bufferOf(int index, const char* name) const {
 }
 
 int64_t Arguments::length(int index, const char* name) const {
+  if (operations_ && operations_->onDevice) {
+    int64_t length;
+    deviceArray(index, name, 0, &length);
+    return length;
+  }
   floats(index, name, 0);
   size_t length = 0;
   napi_get_typedarray_info(env_, values_[index], nullptr, &length, nullptr, nullptr, nullptr);
@@ -123,7 +148,7 @@ bool Arguments::flag(int index, const char* name) const {
 }
 
 std::string Arguments::text(int index, const char* name) const {
-  char buffer[64];
+  char buffer[4096];
   size_t length = 0;
   if (napi_get_value_string_utf8(env_, values_[index], buffer, sizeof buffer, &length) != napi_ok) {
     throw ArgumentError(false, std::string(name) + ": expected a string");

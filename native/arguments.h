@@ -1,5 +1,6 @@
 // Reads the arguments of a JavaScript call, checked: a wrong type is a TypeError, a wrong size a RangeError,
-// both naming the argument. Pointers are valid until the call returns and are never kept.
+// both naming the argument. Pointers are valid until the call returns and are never kept. Where the operations are a
+// device's, arrays are objects of an address in its memory and a length in elements (DeviceArray in addon.ts).
 #pragma once
 
 #include <node_api.h>
@@ -32,6 +33,7 @@ class Arguments {
   float* floats(int index, const char* name, int64_t least) const;
   float* floatsOrNull(int index, const char* name, int64_t least) const;
   int32_t* ints(int index, const char* name, int64_t least) const;
+  bool isNull(int index) const;
   uint16_t* halves(int index, const char* name, int64_t least) const;
   // A Uint8Array, of any length.
   const uint8_t* bytes(int index, const char* name, int64_t* length) const;
@@ -58,6 +60,7 @@ class Arguments {
  private:
   void* array(int index, const char* name, napi_typedarray_type type, const char* typeName, int64_t least,
               bool optional) const;
+  void* deviceArray(int index, const char* name, int64_t least, int64_t* length) const;
   napi_value property(int index, const char* owner, const char* name) const;
   double asNumber(napi_value value, const std::string& name) const;
   double propertyNumber(int index, const char* owner, const char* name) const;

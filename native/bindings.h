@@ -11,4 +11,7 @@ namespace lockstep {
 void bindModelOperations(napi_env env, napi_value target, const Operations& operations);
 void bindVectorOperations(napi_env env, napi_value target, const Operations& operations);
 
+// The functions of a CUDA device, which is loaded by one of them.
+void bindCuda(napi_env env, napi_value target);
+
 }  // namespace lockstep

@@ -6,8 +6,10 @@
 namespace lockstep {
 namespace {
 
-// Ids and row numbers come from data: one outside its table would read or write foreign memory.
-void checkIndices(const int32_t* values, int64_t count, int64_t limit, const char* name) {
+// Ids and row numbers come from data: one outside its table would read or write foreign memory. Those in a device's memory
+// were checked on their way there.
+void checkIndices(const Arguments& a, const int32_t* values, int64_t count, int64_t limit, const char* name) {
+  if (a.operations().onDevice) return;
   for (int64_t i = 0; i < count; i++) {
     if (values[i] < 0 || values[i] >= limit) {
       throw ArgumentError(true, std::string(name) + ": element " + std::to_string(i) + " is " +
@@ -65,7 +67,7 @@ napi_value attention(const Arguments& a) {
   const AttentionShape shape = a.attentionShape(5);
   const AttentionSizes sizes(shape);
   const int32_t* lengths = a.ints(2, "lengths", shape.batch);
-  checkIndices(lengths, shape.batch, shape.keys + 1, "lengths");
+  checkIndices(a, lengths, shape.batch, shape.keys + 1, "lengths");
   a.operations().attention(a.floats(0, "query", sizes.query), a.floats(1, "memory", sizes.memory), lengths,
                            a.floats(3, "out", sizes.out), a.floats(4, "logSum", sizes.logSum), shape);
   return nullptr;
@@ -75,7 +77,7 @@ napi_value attentionGradient(const Arguments& a) {
   const AttentionShape shape = a.attentionShape(8);
   const AttentionSizes sizes(shape);
   const int32_t* lengths = a.ints(2, "lengths", shape.batch);
-  checkIndices(lengths, shape.batch, shape.keys + 1, "lengths");
+  checkIndices(a, lengths, shape.batch, shape.keys + 1, "lengths");
   a.operations().attentionGradient(a.floats(0, "query", sizes.query), a.floats(1, "memory", sizes.memory),
                                    lengths, a.floats(3, "out", sizes.out), a.floats(4, "logSum", sizes.logSum),
                                    a.floats(5, "dOut", sizes.out), a.floats(6, "dQuery", sizes.query),
@@ -110,7 +112,7 @@ napi_value embedding(const Arguments& a) {
   const int64_t used = rows < length ? rows : length;  // positions beyond the first sample's are not read
   const float* positions = a.floats(1, "positions", used > 0 ? sizeOf(first + used, width) : 0);
   const int32_t* ids = a.ints(2, "ids", rows);
-  if (rows > 0) checkIndices(ids, rows, a.length(0, "table") / width, "ids");
+  if (rows > 0) checkIndices(a, ids, rows, a.length(0, "table") / width, "ids");
   a.operations().embedding(a.floats(0, "table", 0), positions, ids, a.floats(3, "out", sizeOf(rows, width)),
                            rows, length, first, width, static_cast<float>(a.number(8, "scale")), a.dropout(9));
   return nullptr;
@@ -119,7 +121,7 @@ napi_value embedding(const Arguments& a) {
 napi_value embeddingGradient(const Arguments& a) {
   const int64_t rows = a.size(3, "rows"), vocabulary = a.size(4, "vocabulary"), width = a.size(5, "width");
   const int32_t* ids = a.ints(1, "ids", rows);
-  checkIndices(ids, rows, vocabulary, "ids");
+  checkIndices(a, ids, rows, vocabulary, "ids");
   a.operations().embeddingGradient(a.floats(0, "dOut", sizeOf(rows, width)), ids,
                                    a.floats(2, "dTable", sizeOf(vocabulary, width)), rows, vocabulary, width,
                                    static_cast<float>(a.number(6, "scale")), a.dropout(7),
@@ -134,17 +136,18 @@ int64_t logitFloats(int64_t rows, int64_t vocabulary, Precision precision) {
 }
 
 napi_value crossEntropy(const Arguments& a) {
-  const int64_t rows = a.size(7, "rows"), width = a.size(8, "width"), vocabulary = a.size(9, "vocabulary");
+  const int64_t rows = a.size(8, "rows"), width = a.size(9, "width"), vocabulary = a.size(10, "vocabulary");
   const int32_t* lossRows = a.ints(3, "lossRows", rows);
   const int32_t* labels = a.ints(4, "labels", rows);
   if (rows > 0 && width == 0) throw ArgumentError(true, "width: expected at least 1");
-  if (rows > 0) checkIndices(lossRows, rows, a.length(0, "hidden") / width, "lossRows");
-  checkIndices(labels, rows, vocabulary, "labels");
-  const Precision precision = a.precision(11, "precision");
+  if (rows > 0) checkIndices(a, lossRows, rows, a.length(0, "hidden") / width, "lossRows");
+  checkIndices(a, labels, rows, vocabulary, "labels");
+  const Precision precision = a.precision(12, "precision");
   a.operations().crossEntropy(a.floats(0, "hidden", 0), a.floats(1, "table", sizeOf(vocabulary, width)),
                               a.floats(2, "bias", vocabulary), lossRows, labels,
                               a.floatsOrNull(5, "dLogits", logitFloats(rows, vocabulary, precision)),
-                              a.floats(6, "result", 2), rows, width, vocabulary, a.number(10, "smoothing"), precision);
+                              a.floats(6, "loss", 1), a.floats(7, "correct", 1), rows, width, vocabulary,
+                              a.number(11, "smoothing"), precision);
   return nullptr;
 }
 
@@ -152,7 +155,7 @@ napi_value crossEntropyGradient(const Arguments& a) {
   const int64_t hiddenRows = a.size(6, "hiddenRows"), rows = a.size(7, "rows");
   const int64_t width = a.size(8, "width"), vocabulary = a.size(9, "vocabulary");
   const int32_t* lossRows = a.ints(3, "lossRows", rows);
-  checkIndices(lossRows, rows, hiddenRows, "lossRows");
+  checkIndices(a, lossRows, rows, hiddenRows, "lossRows");
   const Precision precision = a.precision(12, "precision");
   a.operations().crossEntropyGradient(
       a.floats(0, "dLogits", logitFloats(rows, vocabulary, precision)),

@@ -22,7 +22,7 @@ void gather(const float* a, const int32_t* rows, int64_t count, int64_t width, f
 
 template <typename Format>
 void crossEntropyOf(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
-                    const int32_t* labels, typename Format::Element* dLogits, float* result, int64_t rows,
+                    const int32_t* labels, typename Format::Element* dLogits, float* loss, float* correct, int64_t rows,
                     int64_t width, int64_t vocabulary, double smoothing) {
   using Element = typename Format::Element;
   std::vector<LossRow> lossOf(static_cast<size_t>(rows));
@@ -51,13 +51,13 @@ void crossEntropyOf(const float* hidden, const float* table, const float* bias, 
       }
     });
   }
-  double loss = 0, correct = 0;
+  double lossSum = 0, correctSum = 0;
   for (const LossRow& row : lossOf) {
-    loss += row.loss;
-    correct += row.correct;
+    lossSum += row.loss;
+    correctSum += row.correct;
   }
-  result[0] = static_cast<float>(loss);
-  result[1] = static_cast<float>(correct);
+  *loss = static_cast<float>(lossSum);
+  *correct = static_cast<float>(correctSum);
 }
 
 template <typename Format>
@@ -85,12 +85,12 @@ void crossEntropyGradientOf(const typename Format::Element* dLogits, const float
 }
 
 void crossEntropy(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
-                  const int32_t* labels, float* dLogits, float* result, int64_t rows, int64_t width,
+                  const int32_t* labels, float* dLogits, float* loss, float* correct, int64_t rows, int64_t width,
                   int64_t vocabulary, double smoothing, Precision precision) {
   withFormat(precision, [&](auto format) {
     using Format = decltype(format);
     auto* const kept = reinterpret_cast<typename Format::Element*>(dLogits);
-    crossEntropyOf<Format>(hidden, table, bias, lossRows, labels, kept, result, rows, width, vocabulary, smoothing);
+    crossEntropyOf<Format>(hidden, table, bias, lossRows, labels, kept, loss, correct, rows, width, vocabulary, smoothing);
   });
 }
 

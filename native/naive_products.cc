@@ -77,9 +77,9 @@ void keep(float* dLogits, int64_t index, float value, Precision precision) {
 }
 
 void crossEntropy(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
-                  const int32_t* labels, float* dLogits, float* result, int64_t rows, int64_t width,
+                  const int32_t* labels, float* dLogits, float* loss, float* correct, int64_t rows, int64_t width,
                   int64_t vocabulary, double smoothing, Precision precision) {
-  double loss = 0, correct = 0;
+  double lossSum = 0, correctSum = 0;
   std::vector<float> logits(vocabulary);
   for (int64_t r = 0; r < rows; r++) {
     product(hidden + lossRows[r] * width, width, 1, table, 1, width, logits.data(), 1, width, vocabulary, false,
@@ -92,15 +92,15 @@ void crossEntropy(const float* hidden, const float* table, const float* bias, co
     }
     for (int64_t j = 0; j < vocabulary; j++) sum += std::exp(logits[j] - largest);
     const double logSum = largest + std::log(sum), even = smoothing / static_cast<double>(vocabulary);
-    loss += logSum - (1 - smoothing) * logits[labels[r]] - even * total;
-    if (logits[labels[r]] >= largest) correct++;
+    lossSum += logSum - (1 - smoothing) * logits[labels[r]] - even * total;
+    if (logits[labels[r]] >= largest) correctSum++;
     for (int64_t j = 0; dLogits && j < vocabulary; j++) {
       const double target = even + (j == labels[r] ? 1 - smoothing : 0);
       keep(dLogits, r * vocabulary + j, static_cast<float>(std::exp(logits[j] - logSum) - target), precision);
     }
   }
-  result[0] = static_cast<float>(loss);
-  result[1] = static_cast<float>(correct);
+  *loss = static_cast<float>(lossSum);
+  *correct = static_cast<float>(correctSum);
 }
 
 void crossEntropyGradient(const float* dLogits, const float* hidden, const float* table, const int32_t* lossRows,

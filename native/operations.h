@@ -72,8 +72,8 @@ struct Operations {
 
   // `dLogits` has room for rows × vocabulary elements of the format that products take.
   void (*crossEntropy)(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
-                       const int32_t* labels, float* dLogits, float* result, int64_t rows, int64_t width,
-                       int64_t vocabulary, double smoothing, Precision precision);
+                       const int32_t* labels, float* dLogits, float* loss, float* correct, int64_t rows,
+                       int64_t width, int64_t vocabulary, double smoothing, Precision precision);
   void (*crossEntropyGradient)(const float* dLogits, const float* hidden, const float* table,
                                const int32_t* lossRows, float* dHidden, float* dTable, int64_t hiddenRows,
                                int64_t rows, int64_t width, int64_t vocabulary, float scale,
@@ -86,6 +86,9 @@ struct Operations {
   double (*sumOfSquares)(const float* values, int64_t count);
   void (*adamW)(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count,
                 const AdamW& spec);
+
+  // Whether the pointers are a device's (native/cuda/), which nothing on the host may read.
+  bool onDevice = false;
 };
 
 // Each file of operations fills its part of a table. What training runs on:

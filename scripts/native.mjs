@@ -1,4 +1,4 @@
-// Builds the C++ addon: native/**/*.cc -> build/lockstep.node, with g++, the npm package node-api-headers and, where it
+// Builds the C++ addon: native/**/*.cc (without native/cuda, see cuda.mjs) -> build/lockstep.node, with g++, the npm package node-api-headers and, where it
 // is installed, oneDNN. Node built-ins only, no download. Run it directly, or call `buildNative`.
 //
 // LOCKSTEP_MATMUL=portable builds with our own matrix product even where oneDNN is installed. CXX names another g++.
@@ -13,11 +13,11 @@ import { performance } from 'node:perf_hooks';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const compiler = process.env.CXX ?? 'g++';
+export const compiler = process.env.CXX ?? 'g++';
 
 // Bits are promised across runs, threads and machines: no contraction of a*b+c, no -march=native, no fast-math.
 // The last two only say that nobody reads errno or floating-point exception flags; they change no result.
-const FLAGS = [
+export const FLAGS = [
   ...['-std=c++17', '-O3', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wextra', '-pthread'],
   ...['-ffp-contract=off', '-fno-math-errno', '-fno-trapping-math'],
 ];
@@ -43,7 +43,7 @@ const ISA_FLAGS = ['-Wno-psabi', '-fno-exceptions'];
 /** A failure the user can do something about: the message is one sentence. */
 export class NativeBuildError extends Error {}
 
-function run(command, args) {
+export function run(command, args) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
@@ -98,7 +98,8 @@ function sourceFiles(directory) {
 function compileJobs(files, include, oneDnn, scratch) {
   const jobs = [];
   const isas = process.arch === 'x64' ? ISAS : { sse2: [] }; // elsewhere: the plain variant only
-  for (const file of files.filter((name) => name.endsWith('.cc'))) {
+  const cuda = join(root, 'native', 'cuda');
+  for (const file of files.filter((name) => name.endsWith('.cc') && !name.startsWith(cuda))) {
     const name = relative(join(root, 'native'), file).replaceAll('/', '-').replace(/\.cc$/, '');
     const base = [...FLAGS, `-I${include}`, `-I${join(root, 'native')}`];
     if (oneDnn !== null) base.push('-DLOCKSTEP_ONEDNN=1');
@@ -112,13 +113,14 @@ function compileJobs(files, include, oneDnn, scratch) {
   return jobs;
 }
 
-async function compileAll(jobs, log) {
+/** Runs compiler calls, as many at once as there are cores. `job.command` names another compiler. */
+export async function compileAll(jobs, log) {
   let next = 0;
   let failed = null;
   const worker = async () => {
     while (next < jobs.length && failed === null) {
       const job = jobs[next++];
-      const { ok, output } = await run(compiler, job.args);
+      const { ok, output } = await run(job.command ?? compiler, job.args);
       if (output) log(output.trimEnd());
       if (!ok) failed ??= job;
     }
@@ -126,7 +128,7 @@ async function compileAll(jobs, log) {
   await Promise.all(Array.from({ length: availableParallelism() }, worker));
   if (failed !== null) {
     throw new NativeBuildError(
-      `${relative(root, failed.file)} does not compile with ${compiler}; the compiler's words are above.`,
+      `${relative(root, failed.file)} does not compile with ${failed.command ?? compiler}; the compiler's words are above.`,
     );
   }
 }

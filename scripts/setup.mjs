@@ -196,6 +196,20 @@ async function buildAddon() {
   }
 }
 
+/** Optional: without it workers compute on the processor. */
+async function buildCudaDevice() {
+  const { buildCuda } = await import('./cuda.mjs');
+  const { NativeBuildError } = await import('./native.mjs');
+  try {
+    const result = await buildCuda({ log: say });
+    if (result === null) return 'no CUDA toolkit (nvcc), so workers compute on the processor';
+    return `${result.built ? 'built' : 'up to date'}, CUDA ${result.version}`;
+  } catch (error) {
+    if (error instanceof NativeBuildError) return `${error.message} Workers compute on the processor.`;
+    throw error;
+  }
+}
+
 async function buildTypeScript() {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const record = join(root, 'dist', '.tsbuildinfo'); // rewritten whenever something was compiled
@@ -224,6 +238,7 @@ async function main() {
   await step('oneDNN', provideOneDnn);
   await step('npm packages', installPackages);
   await step('native addon', buildAddon);
+  await step('CUDA device', buildCudaDevice);
   await step('TypeScript', buildTypeScript);
   process.stderr.write(`set up in ${secondsSince(startedAt)} s\n`);
 }

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import type { AddonInfo } from '../engine/native/addon.js';
 import { precisions } from '../engine/names.js';
+import { type CudaState, inspectCuda } from '../engine/native/cuda/inspect.js';
 import { loadAddon } from '../engine/native/load.js';
 import { inspectTensorFlow, type TensorFlowInfo } from '../engine/tensorflow/inspect.js';
 import { messageOf } from '../util/errors.js';
@@ -26,6 +27,8 @@ export interface NativeState {
   readonly info: AddonInfo | null;
   /** With one thread and with all; empty where the engine is not usable. */
   readonly productRates: readonly ProductRate[];
+  /** Null where the engine is not usable. */
+  readonly cuda: CudaState | null;
   /** Why the engine cannot be used; null: it can. */
   readonly fault: string | null;
 }
@@ -62,7 +65,7 @@ export async function diagnose(): Promise<Diagnosis> {
       threads: machine.cores,
       reason: reasonFor(native.info, machine),
     },
-    advice: adviceFor(machine, native.info, tensorflow, packages),
+    advice: adviceFor(machine, native, tensorflow, packages),
   };
 }
 
@@ -78,9 +81,9 @@ function nativeEngine(cores: number): NativeState {
     const productRates = precisions
       .filter((precision) => precision === 'float32' || info.bfloat16)
       .flatMap((precision) => threads.map((count) => measureProductRate(addon, precision, count)));
-    return { name: 'native', info, productRates, fault: null };
+    return { name: 'native', info, productRates, cuda: inspectCuda(addon), fault: null };
   } catch (error) {
-    return { name: 'native', info: null, productRates: [], fault: messageOf(error) };
+    return { name: 'native', info: null, productRates: [], cuda: null, fault: messageOf(error) };
   }
 }
 
@@ -114,14 +117,18 @@ function reasonFor(info: AddonInfo, { gpus }: Machine): string {
 
 function adviceFor(
   machine: Machine,
-  native: AddonInfo | null,
+  { info: native, cuda }: NativeState,
   tensorflow: TensorFlowState,
   packages: readonly PackageState[],
 ): string[] {
   const advice: string[] = [];
-  if (machine.gpus.length > 0 && tensorflow.info?.device !== 'GPU') {
+  if (machine.gpus.length > 0 && (cuda?.devices ?? 0) > 0) {
     advice.push(
-      'To compute on the GPU: `npx lockstep setup tensorflow --gpu`, then workers with `--engine tensorflow`.',
+      'To compute on the GPU: workers with `--device cuda:0`. No GPU has run these kernels yet: compare a run with the processor first.',
+    );
+  } else if (machine.gpus.length > 0 && tensorflow.info?.device !== 'GPU') {
+    advice.push(
+      'To compute on the GPU: install a CUDA toolkit, then `npm run setup`; or `npx lockstep setup tensorflow --gpu`, then workers with `--engine tensorflow`.',
     );
   }
   if (native === null) advice.push('Run `npm run setup` to build the native engine.');

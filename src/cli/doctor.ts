@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import type { AddonInfo } from '../engine/native/addon.js';
+import type { CudaState } from '../engine/native/cuda/inspect.js';
 import type { Diagnosis, NativeState, PackageState, TensorFlowState } from './diagnosis.js';
 import type { Machine } from './machine.js';
 import { ExitCode, outputOf } from './output.js';
@@ -77,7 +78,7 @@ function tensorflowRow({ name, info, fault }: TensorFlowState): [string, string]
   return [`engine ${name}`, words];
 }
 
-function nativeRows({ name, info, fault, productRates }: NativeState): [string, string][] {
+function nativeRows({ name, info, fault, productRates, cuda }: NativeState): [string, string][] {
   if (info === null) return [[`engine ${name}`, `not usable: ${fault ?? ''}`]];
   const rates = productRates.map(
     ({ precision, threads, flopsPerSecond }) =>
@@ -86,7 +87,14 @@ function nativeRows({ name, info, fault, productRates }: NativeState): [string, 
   return [
     [`engine ${name}`, `usable: ${info.isa} kernels, built by ${info.compiler}`],
     ['matrix product', [productInWords(info), ...rates].join('; ')],
+    ['CUDA', cudaInWords(cuda)],
   ];
+}
+
+function cudaInWords(cuda: CudaState | null): string {
+  if (cuda?.fault !== null) return `not usable: ${cuda?.fault ?? 'unknown'}`;
+  const names = Array.from({ length: cuda.devices }, (_, index) => `cuda:${index}`);
+  return `usable as --device ${names.join(', ')}; unverified: so far the kernels ran emulated only`;
 }
 
 function productInWords({ matmul, oneDnnVersion, matmulIsa }: AddonInfo): string {

@@ -13,6 +13,7 @@ export interface LocalWorkersOptions {
   readonly keyArguments: readonly string[];
   readonly runId: string;
   readonly engine: EngineName;
+  readonly device: 'cpu' | 'cuda';
   /** Compute threads of each. */
   readonly threads: number;
   readonly logLevel: string;
@@ -63,12 +64,13 @@ export class LocalWorkers {
   }
 
   private start(index: number, crashes: number): void {
-    const { url, keyArguments, runId, engine, threads, logLevel, http, onCrash } = this.options;
+    const { url, keyArguments, runId, engine, device, threads, logLevel, http, onCrash } = this.options;
     const main = fileURLToPath(new URL('./main.js', import.meta.url));
     const name = `worker-${index + 1}`;
     const startedAt = performance.now();
     const args = ['worker', url, '--name', name, '--run', runId, '--engine', engine, ...keyArguments];
     args.push('--threads', String(threads));
+    if (device === 'cuda') args.push('--device', cudaDeviceOf(index));
     if (http) args.push('--http', `${http.host}:${http.port === 0 ? 0 : http.port + index + 1}`);
     const child = fork(main, [...args, '--log-level', logLevel], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
@@ -107,6 +109,11 @@ export class LocalWorkers {
       this.giveUp(new Error(`every worker crashed ${MAX_CRASHES} times in a row; their messages are above`));
     }
   }
+}
+
+/** The first of those that gpuOf gives, or the worker's own of all that the machine has. */
+function cudaDeviceOf(index: number): string {
+  return gpuOf(index).CUDA_VISIBLE_DEVICES === undefined ? `cuda:${index}` : 'cuda:0';
 }
 
 /** Where the user lists several GPUs, each worker gets one of them: TensorFlow would take the last for all. */

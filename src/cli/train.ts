@@ -72,6 +72,7 @@ export async function trainLocally(
     keyArguments: localKeys?.workerArguments ?? [],
     runId: run.runId,
     engine: run.config.worker.engine,
+    device: run.config.worker.device,
     threads: workerThreads(run.config, count),
     logLevel: options.logLevel,
     http: options.http === undefined ? null : parseHttpAddress(options.http),

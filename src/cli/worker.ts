@@ -1,7 +1,7 @@
 // `lockstep worker URL`: computes for the coordinator at that address until its run is over.
 import { availableParallelism, hostname } from 'node:os';
-import { type Command, Option } from 'commander';
-import type { EngineName } from '../engine/names.js';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { DeviceName, EngineName } from '../engine/names.js';
 import { engineNames } from '../engine/names.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
 import { integerArgument } from './options.js';
@@ -10,6 +10,8 @@ import { addWorkerKeyOptions, workerSecurity, type WorkerKeyOptions } from './se
 
 interface WorkerCommandOptions extends WorkerKeyOptions {
   readonly engine: EngineName;
+  readonly device: DeviceName;
+  readonly tf32?: boolean;
   readonly threads?: number;
   readonly name: string;
   readonly run?: string;
@@ -30,6 +32,8 @@ export function register(program: Command): void {
         .choices(engineNames)
         .default('native'),
     )
+    .option('--device <name>', 'where the native engine computes: cpu, or cuda:0', deviceArgument, 'cpu')
+    .option('--tf32', 'on a CUDA device: round the operands of float32 products to TF32')
     .option('--name <name>', "the worker's name in logs and metrics", `${hostname()}-${process.pid}`)
     .option('--run <id>', 'work only for the run with this id')
     .option('--http <address>', 'serve /metrics, /healthz and /readyz at HOST:PORT or PORT')
@@ -49,6 +53,8 @@ export function register(program: Command): void {
       name: options.name,
       runId: options.run ?? null,
       engine: options.engine,
+      device: options.device,
+      tf32: options.tf32 ?? false,
       threads: options.threads ?? availableParallelism(),
       fault: options.fault === undefined ? null : parseFault(options.fault),
       http: options.http === undefined ? null : parseHttpAddress(options.http),
@@ -57,6 +63,11 @@ export function register(program: Command): void {
       signal: stop,
     });
   });
+}
+
+function deviceArgument(value: string): DeviceName {
+  if (value === 'cpu' || /^cuda:\d+$/.test(value)) return value as DeviceName;
+  throw new InvalidArgumentError('Expected cpu, or a CUDA device such as cuda:0.');
 }
 
 /**

@@ -179,6 +179,11 @@ const worker = z
       .describe(
         'Compute threads of a worker; auto: the cores of its machine, shared among its local workers.',
       ),
+    device: choice(
+      ['cpu', 'cuda'],
+      'cpu',
+      'Where the native engine of local workers computes; cuda: each on a GPU of its own, where the set-up found a CUDA toolkit. Each model of GPU has bits of its own.',
+    ),
   })
   .prefault({})
   .describe('How a worker uses its machine; the results do not depend on its threads.');

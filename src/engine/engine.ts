@@ -1,20 +1,20 @@
 // The engine: the tfjs backend that the model runs on, and what of it the rest of the program may know.
 import * as tf from '@tensorflow/tfjs';
-import type { EngineName } from './names.js';
+import type { EngineChoice, EngineName } from './names.js';
 import { assert, UserError } from '../util/errors.js';
-import { type Addon, PrecisionCode } from './native/addon.js';
+import { type GradientMemory, hostGradients } from './gradient-memory.js';
+import { type Addon, type Floats, PrecisionCode } from './native/addon.js';
 import { NativeBackend } from './native/backend.js';
-import { registerAttention } from './native/kernels/attention.js';
-import { registerCrossEntropy } from './native/kernels/cross-entropy.js';
-import { registerEmbedding } from './native/kernels/embedding.js';
-import { registerLinear } from './native/kernels/linear.js';
-import { registerNorms } from './native/kernels/norm.js';
-import { BACKEND_NAME } from './native/kernels/register.js';
+import { registerFused } from './native/kernels/fused.js';
 import { registerStandard } from './native/kernels/standard.js';
 import { loadAddon } from './native/load.js';
 import { type PrecisionOptions, productPrecision } from './precision.js';
 
-export interface EngineOptions extends Partial<PrecisionOptions> {
+const BACKEND_NAME = 'native';
+
+/** The defaults: on the processor, in float32. */
+export interface EngineOptions
+  extends Partial<PrecisionOptions>, Partial<Pick<EngineChoice, 'device' | 'tf32'>> {
   readonly threads: number;
 }
 
@@ -42,13 +42,17 @@ export interface Engine {
   view(values: Float32Array, shape: readonly number[]): tf.Tensor;
   /** Makes a view stand for what its memory holds now; a copy where the engine computes in other memory. */
   refresh(view: tf.Tensor): void;
-  /** The values of a float32 tensor, valid until it is disposed: the native engine's own memory, no copy. */
+  /** The values of a float32 tensor, valid until it is disposed; no copy where the engine computes in the host's memory. */
   values(tensor: tf.Tensor): Float32Array;
+  /** The same where the engine holds them, for `gradients`. */
+  memoryOf(tensor: tf.Tensor): Floats;
   /**
    * Lets kernels write the gradient of each tensor straight to its memory, until the next call: the reverse walk then hands out
    * tensors over that very memory, or over others where that was not possible.
    */
-  setGradientSlots(slots: Iterable<readonly [tf.Tensor, Float32Array]>): void;
+  setGradientSlots(slots: Iterable<readonly [tf.Tensor, Floats]>): void;
+  /** Where gradients, and those slots, lie. */
+  readonly gradients: GradientMemory;
   /** The native kernels for flat vectors, whatever the engine: gradients, parameters and their wire formats. */
   readonly addon: Addon;
 }
@@ -57,16 +61,23 @@ export interface Engine {
  * Makes the engine tfjs's backend in this thread. It may be called again, also in other worker threads: the native
  * engine's threads belong to the process, and the last call sets their number.
  * Throws UserError ADDON_MISSING when the native addon was not built, TENSORFLOW_MISSING without TensorFlow,
- * PRECISION_UNSUPPORTED for bfloat16 that cannot be computed.
+ * PRECISION_UNSUPPORTED for bfloat16 that cannot be computed, CUDA_MISSING and NO_SUCH_DEVICE for a device that is not there.
  */
 export async function loadEngine(name: EngineName, options: EngineOptions): Promise<Engine> {
   const addon = loadAddon();
-  if (name === 'native') return loadNative(addon, options);
+  const { device = 'cpu', precision = 'float32', tf32 = false } = options;
+  if (name === 'native' && device === 'cpu') return loadNative(addon, options);
+  if (name === 'native') {
+    const { loadCuda } = await import('./native/cuda/engine.js');
+    const arithmetic = precision === 'float32' && tf32 ? 'tf32' : precision;
+    return { name, addon, ...(await loadCuda(addon, Number(device.slice('cuda:'.length)), arithmetic)) };
+  }
   if (options.precision === 'bfloat16') {
     throw new UserError('PRECISION_UNSUPPORTED', 'the tensorflow engine computes float32 only, not bfloat16');
   }
   const { loadTensorFlow } = await import('./tensorflow/engine.js');
-  return { name, addon, ...(await loadTensorFlow(options.threads)) };
+  const engine = await loadTensorFlow(options.threads);
+  return { name, addon, ...engine, memoryOf: engine.values, gradients: hostGradients(addon) };
 }
 
 async function loadNative(addon: Addon, options: EngineOptions): Promise<Engine> {
@@ -90,7 +101,10 @@ async function loadNative(addon: Addon, options: EngineOptions): Promise<Engine>
     view: (values, shape) => backend.view(values, shape),
     refresh: () => undefined,
     values: (tensor) => backend.floats(tensor),
-    setGradientSlots: (slots) => backend.setGradientSlots(slots),
+    setGradientSlots: (slots: Iterable<readonly [tf.Tensor, Float32Array]>) =>
+      backend.gradientSlots.set(slots),
+    memoryOf: (tensor) => backend.floats(tensor),
+    gradients: hostGradients(addon),
     addon,
   };
 }
@@ -106,10 +120,6 @@ function registerBackend(addon: Addon): void {
   if (registered !== null) return;
   tf.registerBackend(BACKEND_NAME, () => new NativeBackend(addon));
   tf.copyRegisteredKernels('cpu', BACKEND_NAME);
-  registerStandard();
-  registerLinear();
-  registerAttention();
-  registerNorms();
-  registerEmbedding();
-  registerCrossEntropy();
+  registerStandard(BACKEND_NAME);
+  registerFused(BACKEND_NAME);
 }

@@ -4,6 +4,19 @@
 export const engineNames = ['native', 'tensorflow'] as const;
 export type EngineName = (typeof engineNames)[number];
 
+/** Where the native engine computes: `cuda:0` is the first CUDA device that the process may use. */
+export type DeviceName = 'cpu' | `cuda:${number}`;
+
+/** What of an engine each worker chooses for itself. */
+export interface EngineChoice {
+  readonly engine: EngineName;
+  readonly device: DeviceName;
+  /** Lets a CUDA device round the operands of float32 products to TF32, which is faster. */
+  readonly tf32: boolean;
+  /** Of the processor. */
+  readonly threads: number;
+}
+
 /** What matrix products take. With bfloat16 their sums, and everything else, stay float32. */
 export const precisions = ['float32', 'bfloat16'] as const;
 export type Precision = (typeof precisions)[number];

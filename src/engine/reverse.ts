@@ -28,9 +28,9 @@ export function valueAndGradients(
     const tape: Tape = [];
     try {
       const { loss, correct } = record(forward, tape);
-      const value = { loss: loss.dataSync()[0]!, correct: correct.dataSync()[0]! };
       new ReverseWalk(tape, loss, parameters, onGradient).run();
-      return value;
+      // Asked for last: on a device that computes beside this thread, reading waits for it.
+      return { loss: loss.dataSync()[0]!, correct: correct.dataSync()[0]! };
     } finally {
       // What the walk used is disposed already; this is for the rest.
       for (const node of tape) disposeSaved(node);

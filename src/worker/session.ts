@@ -3,7 +3,7 @@
 import type { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { Logger } from 'pino';
-import type { EngineName } from '../engine/names.js';
+import type { EngineChoice } from '../engine/names.js';
 import { loadAddon } from '../engine/native/load.js';
 import type { TrainingEvent } from '../metrics/events.js';
 import type { Batch } from '../model/batch.js';
@@ -37,9 +37,8 @@ import { answerTo, helloOf, type Introduction } from './greeting.js';
 import { Pulse } from './pulse.js';
 import { WorkerMachine } from './worker.js';
 
-export interface SessionOptions extends Introduction {
+export interface SessionOptions extends Introduction, EngineChoice {
   readonly url: string;
-  readonly engine: EngineName;
   /** What it does wrong on purpose. */
   readonly fault: Fault | null;
   readonly log: Logger;

@@ -3,7 +3,7 @@
 import type { AdamWSpec } from '../../src/engine/native/addon.js';
 import type { Arithmetic } from '../../src/coordinator/reducer/reducer.js';
 import { adamWReference } from '../../src/optim/adamw.js';
-import type { SumArithmetic } from '../../src/worker/compute/gradient-sum.js';
+import type { HostArithmetic } from '../../src/engine/gradient-memory.js';
 
 const word = new Uint32Array(1);
 const float = new Float32Array(word.buffer);
@@ -25,7 +25,7 @@ export function packBfloat16(values: Float32Array): Uint16Array {
   return packed;
 }
 
-export const arithmetic: Arithmetic & SumArithmetic = {
+export const arithmetic: Arithmetic & HostArithmetic = {
   add(out: Float32Array, a: Float32Array, b: Float32Array, count: number, bfloat16: boolean): void {
     for (let i = 0; i < count; i++) {
       const sum = Math.fround(a[i]! + b[i]!);

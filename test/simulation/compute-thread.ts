@@ -1,6 +1,7 @@
 // A simulated compute thread: real gradients of a toy model, added by the real GradientSum, in virtual time. It holds the
 // buffers of parameters and gradients, and sees when one is written that is still read.
 import assert from 'node:assert/strict';
+import { hostGradients } from '../../src/engine/gradient-memory.js';
 import type { NodeId } from '../../src/protocol/messages.js';
 import type { BatchStats } from '../../src/protocol/stats.js';
 import { GradientSum } from '../../src/worker/compute/gradient-sum.js';
@@ -52,7 +53,7 @@ export class ComputeThread {
       Array.from({ length: count }, () => new Float32Array(length).fill(NaN));
     this.parameters = vectors(PARAMETER_BUFFERS, grid.total);
     this.gradients = vectors(GRADIENT_BUFFERS, grid.trainable);
-    this.sum = new GradientSum({ tree, elements: grid.trainable, wire, arithmetic });
+    this.sum = new GradientSum({ tree, elements: grid.trainable, wire, memory: hostGradients(arithmetic) });
     this.scratch = new Float32Array(grid.chunkElements);
   }
 

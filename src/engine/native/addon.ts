@@ -64,16 +64,27 @@ export interface AdamWSpec {
   readonly correction2: number;
 }
 
-/** The operations; `Addon` has them twice, fast and naive. */
+/** Memory of a device: where it is, and its elements, whose format the device's operations know. */
+export interface DeviceArray {
+  readonly address: number;
+  readonly length: number;
+}
+
+/** What operations work on: memory of their own device, which is the host for all but those of CUDA. */
+export type Floats = Float32Array | DeviceArray;
+export type Ints = Int32Array | DeviceArray;
+export type Halves = Uint16Array | DeviceArray;
+
+/** The operations: fast, naive, and those of a CUDA device. */
 export interface Kernels {
   // ---- linear layers: y[M,N] = activation(x[M,K] · w[N,K]ᵀ + b[N])
   /** `b` may be null. `preActivation` [M,N] or null: where the sum before the activation is kept (gelu's gradient). */
   linear(
-    x: Float32Array,
-    w: Float32Array,
-    b: Float32Array | null,
-    y: Float32Array,
-    preActivation: Float32Array | null,
+    x: Floats,
+    w: Floats,
+    b: Floats | null,
+    y: Floats,
+    preActivation: Floats | null,
     m: number,
     k: number,
     n: number,
@@ -85,13 +96,13 @@ export interface Kernels {
    * of dz (or null). `saved` is y for relu, the pre-activation for gelu, null without activation.
    */
   linearGradient(
-    dy: Float32Array,
-    x: Float32Array,
-    w: Float32Array,
-    saved: Float32Array | null,
-    dx: Float32Array,
-    dw: Float32Array,
-    db: Float32Array | null,
+    dy: Floats,
+    x: Floats,
+    w: Floats,
+    saved: Floats | null,
+    dx: Floats,
+    dw: Floats,
+    db: Floats | null,
     m: number,
     k: number,
     n: number,
@@ -100,9 +111,9 @@ export interface Kernels {
   ): void;
   /** c = a · b, plain: a is [M,K] (or [K,M] when transposeA), b is [K,N] (or [N,K] when transposeB). */
   matmul(
-    a: Float32Array,
-    b: Float32Array,
-    c: Float32Array,
+    a: Floats,
+    b: Floats,
+    c: Floats,
     m: number,
     k: number,
     n: number,
@@ -113,36 +124,36 @@ export interface Kernels {
   // ---- attention: out[B,Tq,H*D] = softmax(q·kᵀ / √D + mask)·v, keys at or beyond lengths[b] hidden (all hidden: zeros)
   /** q, k, v lie in `query` and `memory` (the same array in self-attention). `logSum` [B,H,Tq] is kept for the gradient. */
   attention(
-    query: Float32Array,
-    memory: Float32Array,
-    lengths: Int32Array,
-    out: Float32Array,
-    logSum: Float32Array,
+    query: Floats,
+    memory: Floats,
+    lengths: Ints,
+    out: Floats,
+    logSum: Floats,
     shape: AttentionShape,
   ): void;
   /** Writes dq into `dQuery` and dk, dv into `dMemory` at the offsets and strides of `shape`. */
   attentionGradient(
-    query: Float32Array,
-    memory: Float32Array,
-    lengths: Int32Array,
-    out: Float32Array,
-    logSum: Float32Array,
-    dOut: Float32Array,
-    dQuery: Float32Array,
-    dMemory: Float32Array,
+    query: Floats,
+    memory: Floats,
+    lengths: Ints,
+    out: Floats,
+    logSum: Floats,
+    dOut: Floats,
+    dQuery: Floats,
+    dMemory: Floats,
     shape: AttentionShape,
   ): void;
 
   // ---- residual + dropout + layer norm, rows × width d: sum = residual + dropout(x); y = norm(sum) * gamma + beta
   /** `stats` [rows,2] keeps mean and 1/√(variance + epsilon). `residual` may be null (plain norm of x, rate 0). */
   addDropoutNorm(
-    residual: Float32Array | null,
-    x: Float32Array,
-    gamma: Float32Array,
-    beta: Float32Array,
-    sum: Float32Array,
-    y: Float32Array,
-    stats: Float32Array,
+    residual: Floats | null,
+    x: Floats,
+    gamma: Floats,
+    beta: Floats,
+    sum: Floats,
+    y: Floats,
+    stats: Floats,
     rows: number,
     width: number,
     epsilon: number,
@@ -150,15 +161,15 @@ export interface Kernels {
   ): void;
   /** `dSum` (the gradient that reaches `sum` from elsewhere) may be null, so may `dResidual`. */
   addDropoutNormGradient(
-    dy: Float32Array,
-    dSum: Float32Array | null,
-    sum: Float32Array,
-    gamma: Float32Array,
-    stats: Float32Array,
-    dResidual: Float32Array | null,
-    dx: Float32Array,
-    dGamma: Float32Array,
-    dBeta: Float32Array,
+    dy: Floats,
+    dSum: Floats | null,
+    sum: Floats,
+    gamma: Floats,
+    stats: Floats,
+    dResidual: Floats | null,
+    dx: Floats,
+    dGamma: Floats,
+    dBeta: Floats,
     rows: number,
     width: number,
     dropout: DropoutSpec,
@@ -166,10 +177,10 @@ export interface Kernels {
 
   // ---- embedding: out[r] = dropout(table[ids[r]] * scale + positions[first + r % length])
   embedding(
-    table: Float32Array,
-    positions: Float32Array,
-    ids: Int32Array,
-    out: Float32Array,
+    table: Floats,
+    positions: Floats,
+    ids: Ints,
+    out: Floats,
     rows: number,
     length: number,
     first: number,
@@ -179,9 +190,9 @@ export interface Kernels {
   ): void;
   /** dTable[V,d] is written whole (rows not used are zero) unless `accumulate`; rows that share an id are added in row order, those of the id `padding` left out (-1: none). */
   embeddingGradient(
-    dOut: Float32Array,
-    ids: Int32Array,
-    dTable: Float32Array,
+    dOut: Floats,
+    ids: Ints,
+    dTable: Floats,
     rows: number,
     vocabulary: number,
     width: number,
@@ -194,16 +205,17 @@ export interface Kernels {
   // ---- tied output product and cross-entropy over the rows that carry loss
   /**
    * logits[R,V] = hidden[rows] · tableᵀ + bias; loss = Σ cross-entropy with label smoothing (as PyTorch defines it).
-   * Keeps d loss / d logits in `dLogits` [R,V] (null: not wanted), as bfloat16 two to an element where products take that. Writes [loss, number of rows whose label has the largest logit] to `result`.
+   * Keeps d loss / d logits in `dLogits` [R,V] (null: not wanted), as bfloat16 two to an element where products take that. `loss` and `correct`, the number of rows whose label has the largest logit, are one element each.
    */
   crossEntropy(
-    hidden: Float32Array,
-    table: Float32Array,
-    bias: Float32Array,
-    lossRows: Int32Array,
-    labels: Int32Array,
-    dLogits: Float32Array | null,
-    result: Float32Array,
+    hidden: Floats,
+    table: Floats,
+    bias: Floats,
+    lossRows: Ints,
+    labels: Ints,
+    dLogits: Floats | null,
+    loss: Floats,
+    correct: Floats,
     rows: number,
     width: number,
     vocabulary: number,
@@ -212,12 +224,12 @@ export interface Kernels {
   ): void;
   /** dHidden [hiddenRows,d] is written whole (rows without loss are zero), both times `scale`; dTable is added to when `accumulate`. */
   crossEntropyGradient(
-    dLogits: Float32Array,
-    hidden: Float32Array,
-    table: Float32Array,
-    lossRows: Int32Array,
-    dHidden: Float32Array,
-    dTable: Float32Array,
+    dLogits: Floats,
+    hidden: Floats,
+    table: Floats,
+    lossRows: Ints,
+    dHidden: Floats,
+    dTable: Floats,
     hiddenRows: number,
     rows: number,
     width: number,
@@ -229,19 +241,19 @@ export interface Kernels {
 
   // ---- flat vectors: gradients, parameters and their wire formats
   /** out = a + b over `count` elements; `bfloat16`: the sum is rounded to the nearest bfloat16 (ties to even). out may be a or b. */
-  add(out: Float32Array, a: Float32Array, b: Float32Array, count: number, bfloat16: boolean): void;
+  add(out: Floats, a: Floats, b: Floats, count: number, bfloat16: boolean): void;
   /** Rounds every element to the nearest bfloat16, in place, NaN stays NaN. */
-  roundToBfloat16(values: Float32Array, count: number): void;
-  packBfloat16(values: Float32Array, out: Uint16Array, count: number): void;
-  unpackBfloat16(values: Uint16Array, out: Float32Array, count: number): void;
+  roundToBfloat16(values: Floats, count: number): void;
+  packBfloat16(values: Floats, out: Halves, count: number): void;
+  unpackBfloat16(values: Halves, out: Floats, count: number): void;
   /** Sum of squares in float64, in a fixed order; NaN or Infinity in the input gives a non-finite result. */
-  sumOfSquares(values: Float32Array, count: number): number;
+  sumOfSquares(values: Floats, count: number): number;
   /** One AdamW update (Loshchilov & Hutter 2019, as torch.optim.AdamW computes it) over `count` elements, in place. */
   adamW(
-    parameters: Float32Array,
-    moment1: Float32Array,
-    moment2: Float32Array,
-    gradient: Float32Array,
+    parameters: Floats,
+    moment1: Floats,
+    moment2: Floats,
+    gradient: Floats,
     count: number,
     spec: AdamWSpec,
   ): void;
@@ -262,6 +274,7 @@ export interface Addon extends Kernels {
   release(bytes: Uint8Array): void;
   /** CRC-32, as zlib computes it. */
   crc32(bytes: Uint8Array): number;
+  readonly cuda: CudaAddon;
   /** The same operations as plain single-threaded loops with float64 sums: what the fast ones are tested against. */
   readonly naive: Kernels;
   /** The functions kernels are made of, over whole arrays, for tests and benchmarks. */
@@ -290,4 +303,46 @@ export interface Addon extends Kernels {
       precision: PrecisionCode,
     ): void;
   };
+}
+
+export const ArithmeticCode = { float32: 0, tf32: 1, bfloat16: 2 } as const;
+/** How a CUDA device multiplies; with bfloat16 it stores activations in that format too. */
+export type Arithmetic = keyof typeof ArithmeticCode;
+
+export interface CudaInfo {
+  readonly name: string;
+  /** For example "sm_90". */
+  readonly architecture: string;
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+  /** 13000 is CUDA 13.0. */
+  readonly runtimeVersion: number;
+  /** Of cuBLASLt. */
+  readonly productVersion: number;
+  /** The kernels run on the CPU, for tests. */
+  readonly emulated: boolean;
+}
+
+/** One CUDA device for the process (native/cuda/device.h). Addresses are those of `allocate`, and are not checked. */
+export interface CudaAddon {
+  /** Loads build/lockstep-cuda.so. Returns how many devices there are. */
+  load(path: string): number;
+  open(index: number): CudaInfo;
+  /** 0 when no memory is left. */
+  allocate(bytes: number): number;
+  release(address: number): void;
+  /** Lets copies to and from this memory run at full speed, by themselves. */
+  pin(host: Uint8Array): void;
+  /** The bytes may be changed when it returns; those of pinned memory when what follows has run. */
+  upload(address: number, host: Uint8Array): void;
+  download(host: Uint8Array, address: number): void;
+  /** Copies to the host beside the operations that follow; `fetched` tells how many such copies have ended. */
+  fetch(host: Uint8Array, address: number): void;
+  fetched(wait: boolean): number;
+  zero(address: number, bytes: number): void;
+  synchronise(): void;
+  convert(to: number, toBfloat16: boolean, from: number, fromBfloat16: boolean, count: number): void;
+  /** out = a + b */
+  sum(out: number, a: number, b: number, count: number, bfloat16: boolean): void;
+  operations(arithmetic: number): Kernels;
 }

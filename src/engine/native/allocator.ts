@@ -1,9 +1,32 @@
-// The memory of tensors: blocks of 64-byte-aligned memory, kept when a tensor ends and given to the next of
-// about its size. A training step that repeats allocates nothing from the system.
+// The memory of tensors: blocks of aligned memory, kept when a tensor ends and given to the next of about its size. A
+// training step that repeats allocates nothing from the system, be it the host's or a device's.
+
+/** What the allocator hands out: a view of a block from its beginning. */
+interface View {
+  readonly buffer: object;
+  readonly length: number;
+}
+
+/** Where blocks come from. */
+export interface MemorySource<V extends View> {
+  allocate(bytes: number): V['buffer'];
+  /** The first `length` elements of a block. */
+  view(buffer: V['buffer'], length: number): V;
+  /** Gives a block back; without it, the garbage collector does. */
+  free?(buffer: V['buffer']): void;
+}
+
+/** Memory of the host; `allocate` gives it aligned to 64 bytes. */
+export function hostAllocator(allocate: (bytes: number) => ArrayBuffer): CachingAllocator<Float32Array> {
+  return new CachingAllocator<Float32Array>({
+    allocate,
+    view: (buffer, length) => new Float32Array(buffer, 0, length),
+  });
+}
 
 /** One piece of memory, and how many records (and scratch uses) hold it. */
 interface Block {
-  readonly buffer: ArrayBuffer;
+  readonly buffer: object;
   readonly bytes: number;
   references: number;
 }
@@ -26,32 +49,31 @@ export function sizeClass(bytes: number): number {
   return Math.ceil(bytes / step) * step;
 }
 
-export class CachingAllocator {
+export class CachingAllocator<V extends View> {
   /** For tests: fills memory with NaN before it is handed out, so that a kernel that leaves part of it unwritten shows. */
   poison = false;
 
-  private readonly blocks = new WeakMap<ArrayBufferLike, Block>();
+  private readonly blocks = new WeakMap<object, Block>();
   private readonly free = new Map<number, Block[]>();
   private systemAllocations = 0;
   private reservedBytes = 0;
   private usedBytes = 0;
 
-  /** `allocate` gives memory aligned to 64 bytes. */
-  constructor(private readonly allocate: (bytes: number) => ArrayBuffer) {}
+  constructor(private readonly source: MemorySource<V>) {}
 
-  /** Memory for `length` floats, held once by the caller, its content undefined. */
-  acquire(length: number): Float32Array {
-    const bytes = sizeClass(length * Float32Array.BYTES_PER_ELEMENT);
+  /** Memory for `length` elements, held once by the caller, its content undefined. */
+  acquire(length: number, bytesPerElement = Float32Array.BYTES_PER_ELEMENT): V {
+    const bytes = sizeClass(length * bytesPerElement);
     const block = this.takeFree(bytes) ?? this.newBlock(bytes);
     block.references = 1;
     this.usedBytes += block.bytes;
-    const values = new Float32Array(block.buffer, 0, length);
-    if (this.poison) values.fill(NaN);
+    const values = this.source.view(block.buffer, length);
+    if (this.poison && values instanceof Float32Array) values.fill(NaN);
     return values;
   }
 
   /** Whether this array lies in a block of ours. */
-  owns(values: ArrayBufferView): boolean {
+  owns(values: { readonly buffer: object }): boolean {
     return this.blocks.has(values.buffer);
   }
 
@@ -59,13 +81,13 @@ export class CachingAllocator {
    * Holds the block under `values` once more. Stock kernels make tensors that are windows of their input's
    * memory (a contiguous slice, for one): the block must outlive both. Memory that is not ours is left alone.
    */
-  retain(values: ArrayBufferView): void {
+  retain(values: { readonly buffer: object }): void {
     const block = this.blocks.get(values.buffer);
     if (block !== undefined) block.references++;
   }
 
   /** Lets go of `values`; the last holder's release makes the block free. Memory that is not ours is left alone. */
-  release(values: ArrayBufferView): void {
+  release(values: { readonly buffer: object }): void {
     const block = this.blocks.get(values.buffer);
     if (block === undefined || --block.references > 0) return;
     this.usedBytes -= block.bytes;
@@ -74,9 +96,12 @@ export class CachingAllocator {
     else list.push(block);
   }
 
-  /** Forgets the free blocks, so that the system may have them back. */
+  /** Lets go of the free blocks, so that the system may have them back. */
   trim(): void {
-    for (const [bytes, list] of this.free) this.reservedBytes -= bytes * list.length;
+    for (const [bytes, list] of this.free) {
+      this.reservedBytes -= bytes * list.length;
+      for (const { buffer } of list) this.source.free?.(buffer);
+    }
     this.free.clear();
   }
 
@@ -98,7 +123,7 @@ export class CachingAllocator {
   }
 
   private newBlock(bytes: number): Block {
-    const block = { buffer: this.allocate(bytes), bytes, references: 0 };
+    const block = { buffer: this.source.allocate(bytes), bytes, references: 0 };
     this.blocks.set(block.buffer, block);
     this.systemAllocations++;
     this.reservedBytes += bytes;

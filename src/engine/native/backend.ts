@@ -2,8 +2,10 @@
 // of our own kernels in memory that is used again.
 import * as tf from '@tensorflow/tfjs';
 import { assert } from '../../util/errors.js';
-import { type Addon, PrecisionCode } from './addon.js';
-import { type AllocatorStatistics, CachingAllocator } from './allocator.js';
+import { type Addon, type Kernels, PrecisionCode } from './addon.js';
+import { type AllocatorStatistics, type CachingAllocator, hostAllocator } from './allocator.js';
+import { GradientSlots } from './gradient-slots.js';
+import type { GradientOutput, KernelBackend, Output } from './kernel-backend.js';
 
 type Values = Parameters<tf.MathBackendCPU['write']>[0];
 
@@ -15,27 +17,22 @@ function inOwnArray(values: Values, dtype: tf.DataType): Values {
   return values;
 }
 
-/** A result of a kernel, and the memory to write it to. */
-export interface Output {
-  readonly info: tf.TensorInfo;
-  readonly values: Float32Array;
-}
-
-/** Where a parameter's gradient belongs, and the tensor data that stands for it once something was written there. */
-interface GradientSlot {
-  readonly values: Float32Array;
-  dataId: tf.DataId | null;
-}
-
-export class NativeBackend extends tf.MathBackendCPU {
-  readonly allocator: CachingAllocator;
+export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
+  readonly allocator: CachingAllocator<Float32Array>;
+  readonly kernels: Kernels;
   /** What the matrix products of our own kernels take; tfjs's plain ones always take float32. */
   precision: PrecisionCode = PrecisionCode.float32;
-  private gradientSlots = new Map<tf.DataId, GradientSlot>();
+  readonly gradientSlots = new GradientSlots<Float32Array>({
+    output: (shape) => this.output(shape),
+    over: (values, shape) => this.write(values, [...shape], 'float32'),
+    isAlive: (dataId) => this.data.has(dataId),
+    incRef: (dataId) => this.incRef(dataId),
+  });
 
-  constructor(readonly addon: Addon) {
+  constructor(addon: Addon) {
     super();
-    this.allocator = new CachingAllocator((bytes) => addon.allocate(bytes));
+    this.kernels = addon;
+    this.allocator = hostAllocator((bytes) => addon.allocate(bytes));
   }
 
   /** Stores values without a copy, as the cpu backend does (and without the hint that it prints). */
@@ -76,37 +73,33 @@ export class NativeBackend extends tf.MathBackendCPU {
   }
 
   /** A new float32 tensor in our memory, its content undefined. */
-  output(shape: readonly number[]): Output {
+  output(shape: readonly number[]): Output<Float32Array> {
     const values = this.allocator.acquire(tf.util.sizeFromShape([...shape]));
     const dataId = {};
     this.data.set(dataId, { values, dtype: 'float32', refCount: 1 });
     return { info: { dataId, shape: [...shape], dtype: 'float32' }, values };
   }
 
-  /** From now on gradients of these parameters are written to (or added in) the caller's memory. */
-  setGradientSlots(slots: Iterable<readonly [tf.Tensor, Float32Array]>): void {
-    this.gradientSlots = new Map();
-    for (const [{ dataId }, values] of slots) this.gradientSlots.set(dataId, { values, dataId: null });
+  floatOutput(shape: readonly number[]): Output<Float32Array> {
+    return this.output(shape);
   }
 
-  /**
-   * The output for a gradient of `parameter`: in its slot, when it has one. A second gradient of the same parameter shares the
-   * first one's tensor data, and `accumulate` says that it must be added there.
-   */
-  gradientOutput({ dataId, shape }: tf.TensorInfo): Output & { readonly accumulate: boolean } {
-    const slot = this.gradientSlots.get(dataId);
-    if (!slot) return { ...this.output(shape), accumulate: false };
-    const { values } = slot;
-    const accumulate = slot.dataId !== null && this.data.has(slot.dataId);
-    if (accumulate) this.incRef(slot.dataId!);
-    else slot.dataId = this.write(values, shape, 'float32');
-    return { info: { dataId: slot.dataId!, shape, dtype: 'float32' }, values, accumulate };
+  /** With bfloat16 two of them lie in the place of a float. */
+  logitsOutput(rows: number, vocabulary: number): Output<Float32Array> {
+    const count = rows * vocabulary;
+    return this.output([this.precision === PrecisionCode.bfloat16 ? Math.ceil(count / 2) : count]);
   }
 
-  /** The same for a kernel that cannot add: only the first gradient goes to the slot, the reverse walk adds the others. */
-  firstGradientOutput(parameter: tf.TensorInfo): Output {
-    const slot = this.gradientSlots.get(parameter.dataId);
-    return slot?.dataId === null ? this.gradientOutput(parameter) : this.output(parameter.shape);
+  zero({ values }: Output<Float32Array>): void {
+    values.fill(0);
+  }
+
+  gradientOutput(parameter: tf.TensorInfo): GradientOutput<Float32Array> {
+    return this.gradientSlots.output(parameter);
+  }
+
+  firstGradientOutput(parameter: tf.TensorInfo): Output<Float32Array> {
+    return this.gradientSlots.firstOutput(parameter);
   }
 
   /** A second tensor over the same memory. */
@@ -116,13 +109,21 @@ export class NativeBackend extends tf.MathBackendCPU {
   }
 
   /** Memory for the time of `use`. */
-  withScratch<T>(length: number, use: (scratch: Float32Array) => T): T {
+  withScratch(length: number, use: (scratch: Float32Array) => void): void {
     const scratch = this.allocator.acquire(length);
     try {
-      return use(scratch);
+      use(scratch);
     } finally {
       this.allocator.release(scratch);
     }
+  }
+
+  activations(info: tf.TensorInfo): Float32Array {
+    return this.floats(info);
+  }
+
+  scalar(info: tf.TensorInfo): number {
+    return this.floats(info)[0]!;
   }
 
   /** The memory of a float32 tensor, not a copy. */
@@ -132,7 +133,7 @@ export class NativeBackend extends tf.MathBackendCPU {
     return values;
   }
 
-  /** The memory of an int32 tensor, not a copy. */
+  /** The memory of an int32 tensor, not a copy; the addon checks its values. */
   integers(info: tf.TensorInfo): Int32Array {
     const values = this.data.get(info.dataId).values;
     assert(values instanceof Int32Array, `expected int32 values, got ${info.dtype}`);

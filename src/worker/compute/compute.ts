@@ -1,7 +1,7 @@
 // The compute thread as the I/O thread sees it: the memory they share, and the messages between them. A thread is
 // started before its job is known, since loading what computes takes longest.
 import { SHARE_ENV, Worker } from 'node:worker_threads';
-import type { EngineName } from '../../engine/names.js';
+import type { EngineChoice } from '../../engine/names.js';
 import type { Batch } from '../../model/batch.js';
 import { parameterLayout, type ParameterLayout } from '../../model/parameters.js';
 import type { Job } from '../../protocol/job.js';
@@ -29,17 +29,15 @@ export class Compute {
   constructor(
     private readonly thread: Worker,
     job: Job,
-    {
-      engine,
-      threads,
-      fault,
-    }: { readonly engine: EngineName; readonly threads: number; readonly fault: Fault | null },
+    { engine, device, tf32, threads, fault }: EngineChoice & { readonly fault: Fault | null },
     handlers: ComputeHandlers,
   ) {
     this.layout = parameterLayout(job.model);
     const setup: ComputeSetup = {
       job,
       engine,
+      device,
+      tf32,
       threads,
       fault,
       parameters: vectors(PARAMETER_BUFFERS, this.layout.total),

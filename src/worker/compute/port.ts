@@ -1,17 +1,15 @@
 // What a worker's I/O thread and its compute thread say to each other. Vectors are shared memory; only batches
 // and small messages are posted.
 import type { EngineFingerprint } from '../../engine/engine.js';
-import type { EngineName } from '../../engine/names.js';
+import type { EngineChoice } from '../../engine/names.js';
 import type { Batch } from '../../model/batch.js';
 import type { Job } from '../../protocol/job.js';
 import type { BatchStats } from '../../protocol/stats.js';
 import type { TreeNode } from '../../protocol/tree.js';
 import type { Fault } from './fault.js';
 
-export interface ComputeSetup {
+export interface ComputeSetup extends EngineChoice {
   readonly job: Job;
-  readonly engine: EngineName;
-  readonly threads: number;
   readonly fault: Fault | null;
   /** Float32 vectors: parameters [total], gradients [trainable]. */
   readonly parameters: readonly SharedArrayBuffer[];

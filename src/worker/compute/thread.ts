@@ -16,7 +16,8 @@ const { setup } = first;
 const control = new Int32Array(setup.control);
 
 const { precision, emulate } = setup.job;
-const engine = await loadEngine(setup.engine, { threads: setup.threads, precision, emulate });
+const { device, tf32, threads } = setup;
+const engine = await loadEngine(setup.engine, { threads, device, tf32, precision, emulate });
 const trainer = new Trainer({
   engine,
   job: setup.job,

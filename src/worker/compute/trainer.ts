@@ -1,5 +1,6 @@
 // The computation behind a lease: forward and backward of a node's micro-batches, or the forward of an evaluation.
 import type { Engine } from '../../engine/engine.js';
+import type { Floats } from '../../engine/native/addon.js';
 import { valueAndGradients } from '../../engine/reverse.js';
 import type { Batch } from '../../model/batch.js';
 import { evaluationLoss } from '../../model/evaluate.js';
@@ -58,7 +59,7 @@ export class Trainer {
       tree: this.tree,
       elements: this.layout.trainable,
       wire: job.wire,
-      arithmetic: engine.addon,
+      memory: engine.gradients,
     });
   }
 
@@ -73,16 +74,24 @@ export class Trainer {
   ): BatchStats[] | undefined {
     const { start, end } = this.tree.range(node);
     const model = this.modelAt(slot, step); // a step computes with the version of its number
+    const { gradients } = this.options.engine;
+    const host = this.options.gradients[buffer]!;
     const stats: BatchStats[] = [];
     this.sum.reset();
     for (let leaf = start; leaf < end; leaf++) {
       if (handlers.isCancelled()) return undefined;
       const isLast = leaf === end - 1;
-      const memory = this.sum.beginLeaf(leaf, isLast, this.options.gradients[buffer]!);
+      const memory = this.sum.beginLeaf(leaf, isLast, gradients.sourceOf(host));
       this.directGradients(model, memory);
-      const finals = new ChunkCounter(this.grid, isLast ? (chunk) => handlers.chunk(chunk) : () => undefined);
+      const deliver = (chunk: number): void => {
+        const start = chunk * this.grid.chunkElements;
+        const end = start + this.grid.gradientElements(chunk);
+        gradients.deliver(host, start, end, () => handlers.chunk(chunk));
+      };
+      const finals = new ChunkCounter(this.grid, isLast ? deliver : () => undefined);
       stats.push(this.computeLeaf(model, batches[leaf - start]!, { step, microBatch: leaf }, finals));
       this.sum.endLeaf();
+      gradients.settle(isLast);
       pause(this.options.fault ?? null);
       handlers.progress();
     }
@@ -90,10 +99,11 @@ export class Trainer {
   }
 
   /** Has kernels write the gradients of parameters where the sum wants them. */
-  private directGradients({ parameters }: Model, memory: Float32Array): void {
-    this.options.engine.setGradientSlots(
+  private directGradients({ parameters }: Model, memory: Floats): void {
+    const { engine } = this.options;
+    engine.setGradientSlots(
       parameters.trainable.map(
-        ({ spec, tensor }) => [tensor, memory.subarray(spec.offset, spec.offset + spec.size)] as const,
+        ({ spec, tensor }) => [tensor, engine.gradients.part(memory, spec.offset, spec.size)] as const,
       ),
     );
   }
@@ -112,10 +122,11 @@ export class Trainer {
       trainable.map(({ tensor }) => tensor),
       (index, gradient) => {
         const { offset, size } = trainable[index]!.spec;
-        const values = gradient && engine.values(gradient);
-        falsify(fault, key, offset, values);
+        const values = gradient && engine.memoryOf(gradient);
+        if (values instanceof Float32Array) falsify(fault, key, offset, values);
         this.sum.write(offset, size, values);
         finals.add(offset, size);
+        engine.gradients.settle(false);
       },
     );
     return { loss, correct, tokens: batch.labels.length, sourceTokens: sourceTokens(batch) };

@@ -1,6 +1,7 @@
 // Gradients of a made-up step, their sum as one worker computes it, and cuts of the tree into nodes.
 import { ReductionTree, type TreeNode } from '../../../src/protocol/tree.js';
 import { GradientSum } from '../../../src/worker/compute/gradient-sum.js';
+import { hostGradients } from '../../../src/engine/gradient-memory.js';
 import { arithmetic } from '../../simulation/arithmetic.js';
 import type { Random } from '../../simulation/random.js';
 
@@ -45,7 +46,7 @@ export function nodeGradient(
 }
 
 export function gradientSum({ tree, wire }: Step): GradientSum {
-  return new GradientSum({ tree, elements: ELEMENTS, wire, arithmetic });
+  return new GradientSum({ tree, elements: ELEMENTS, wire, memory: hostGradients(arithmetic) });
 }
 
 /** The sum by the tree's definition: a node is its left child plus its right one. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { CachingAllocator, sizeClass } from '../../../src/engine/native/allocator.js';
+import { hostAllocator, sizeClass } from '../../../src/engine/native/allocator.js';
 
-const allocator = () => new CachingAllocator((bytes) => new ArrayBuffer(bytes));
+const allocator = () => hostAllocator((bytes) => new ArrayBuffer(bytes));
 
 test('a size class holds what was asked for, wastes a quarter at most, and is a multiple of 64 bytes', () => {
   fc.assert(

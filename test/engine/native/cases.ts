@@ -1,6 +1,7 @@
 // Calls of every kernel over odd shapes (no rows, one row, rows that end inside a panel, widths that end inside a
 // vector), with inputs that are pure functions of the case. The tests run them on different kernels and compare.
 
+import assert from 'node:assert/strict';
 import { ActivationCode, PrecisionCode } from '../../../src/engine/native/addon.js';
 import type { AttentionShape, DropoutSpec, Kernels } from '../../../src/engine/native/addon.js';
 import { loadAddon } from '../../../src/engine/native/load.js';
@@ -10,6 +11,8 @@ export interface Case {
   readonly name: string;
   /** Whether a product by the matmul library is part of it (bits may then differ between its instruction sets). */
   readonly matmul: boolean;
+  /** Of the case's products, where it has any that can differ. */
+  readonly precision?: keyof typeof PrecisionCode;
   /** How far the naive kernel's results may be, relative to the largest value; default 2e-5. */
   readonly tolerance?: number;
   readonly run: (kernels: Kernels) => Float32Array[];
@@ -29,6 +32,19 @@ function integers(count: number, site: number, bound: number): Int32Array {
 /** Filled with NaN, so that an element which a kernel forgets to write is seen. */
 function fresh(count: number): Float32Array {
   return new Float32Array(count).fill(NaN);
+}
+
+/** The largest difference, relative to the largest value expected; differing NaN or Infinity count as Infinity. */
+export function difference(got: Float32Array, expected: Float32Array): number {
+  assert.equal(got.length, expected.length);
+  let largest = 0;
+  let size = 1e-6;
+  expected.forEach((value, i) => {
+    size = Math.max(size, Math.abs(value));
+    const apart = Math.abs(got[i]! - value);
+    largest = Math.max(largest, Number.isNaN(apart) ? Infinity : apart);
+  });
+  return largest / size;
 }
 
 const noDropout: DropoutSpec = { rate: 0, seed: 0, step: 0, microBatch: 0, site: 0 };
@@ -55,6 +71,7 @@ function linearCases([m, k, n]: readonly [number, number, number]): Case[] {
     PRECISIONS.map((precision): Case => ({
       name: `linear ${name} ${size} ${precision}`,
       matmul: true,
+      precision,
       run: (kernels) => {
         const y = fresh(m * n);
         const pre = fresh(m * n);
@@ -68,6 +85,7 @@ function linearCases([m, k, n]: readonly [number, number, number]): Case[] {
     PRECISIONS.map((precision): Case => ({
       name: `linearGradient ${name} ${size} ${precision}`,
       matmul: true,
+      precision,
       ...(precision === 'float32' || code !== ActivationCode.gelu ? {} : { tolerance: ROUNDED_TWICE }),
       run: (kernels) => {
         const [dy, saved] = [randoms(m * n, 4), randoms(m * n, 6, 3)];
@@ -164,7 +182,11 @@ function attentionCases({ b, tq, tk, h, d, causal, lengths }: AttentionSize): Ca
       kernels.attentionGradient(query, memory, ends, out, logSum, dOut, dQuery, dMemory, shape);
       return [dQuery, dMemory];
     };
-    const common = { matmul: true, ...(precision === 'float32' ? {} : { tolerance: ROUNDED_TWICE }) };
+    const common = {
+      matmul: true,
+      precision,
+      ...(precision === 'float32' ? {} : { tolerance: ROUNDED_TWICE }),
+    };
     return [
       { ...common, name: `attention ${size} ${precision}`, run: forward },
       { ...common, name: `attentionGradient ${size} ${precision}`, run: gradient },
@@ -241,9 +263,10 @@ function lossCases(rows: number, width: number, vocabulary: number, smoothing: n
     const code = PrecisionCode[precision];
     const forward = (kernels: Kernels, dLogits: Float32Array | null): Float32Array => {
       const result = fresh(2);
+      const [loss, correct] = [result.subarray(0, 1), result.subarray(1)];
       const [bias, labels] = [randoms(vocabulary, 3), integers(rows, 4, vocabulary)];
       kernels.crossEntropy(
-        ...([hidden, table, bias, lossRows, labels, dLogits, result] as const),
+        ...([hidden, table, bias, lossRows, labels, dLogits, loss, correct] as const),
         ...([rows, width, vocabulary, smoothing, code] as const),
       );
       return result;
@@ -251,11 +274,13 @@ function lossCases(rows: number, width: number, vocabulary: number, smoothing: n
     const value: Case = {
       name: `crossEntropy without gradient ${size} ${precision}`,
       matmul: true,
+      precision,
       run: (kernels) => [forward(kernels, null)],
     };
     const gradient: Case = {
       name: `crossEntropy and its gradient ${size} ${precision}`,
       matmul: true,
+      precision,
       ...(precision === 'float32' ? {} : { tolerance: ROUNDED_TWICE }),
       run: (kernels) => {
         const dLogits = fresh(rows * vocabulary);

@@ -5,23 +5,10 @@ import { after, describe, test } from 'node:test';
 import { loadAddon } from '../../../src/engine/native/load.js';
 import { ActivationCode } from '../../../src/engine/native/addon.js';
 import { philox, RandomField } from '../../../src/util/philox.js';
-import { activationGradient, cases, randoms } from './cases.js';
+import { activationGradient, cases, difference, randoms } from './cases.js';
 
 const addon = loadAddon();
 const best = addon.info().isa;
-
-/** The largest difference, relative to the largest value expected; differing NaN or Infinity count as Infinity. */
-function difference(got: Float32Array, expected: Float32Array): number {
-  assert.equal(got.length, expected.length);
-  let largest = 0;
-  let size = 1e-6;
-  expected.forEach((value, i) => {
-    size = Math.max(size, Math.abs(value));
-    const apart = Math.abs(got[i]! - value);
-    largest = Math.max(largest, Number.isNaN(apart) ? Infinity : apart);
-  });
-  return largest / size;
-}
 
 function bitsOf(arrays: readonly Float32Array[]): Buffer {
   return Buffer.concat(arrays.map((array) => Buffer.from(array.buffer, array.byteOffset, array.byteLength)));

@@ -1,12 +1,12 @@
 // The attention kernels: where q, k and v lie in the packed tensors, and the addon's call.
 import { type AttentionAttrs, Kernel } from '../../kernels.js';
 import type { AttentionShape } from '../addon.js';
-import type { NativeBackend } from '../backend.js';
+import type { KernelBackend } from '../kernel-backend.js';
 import { type Inputs, register } from './register.js';
 
 /** q, k and v side by side in qkv [B, T, 3d]. */
 function selfShape(
-  { precision }: NativeBackend,
+  { precision }: KernelBackend,
   inputs: Inputs,
   { heads, causal }: AttentionAttrs,
 ): AttentionShape {
@@ -29,7 +29,7 @@ function selfShape(
 }
 
 /** q alone in [B, Tq, d], k and v side by side in kv [B, Tk, 2d]. */
-function crossShape({ precision }: NativeBackend, inputs: Inputs, { heads }: AttentionAttrs): AttentionShape {
+function crossShape({ precision }: KernelBackend, inputs: Inputs, { heads }: AttentionAttrs): AttentionShape {
   const [batch, queries, width] = inputs.q!.shape as [number, number, number];
   return {
     batch,
@@ -49,18 +49,18 @@ function crossShape({ precision }: NativeBackend, inputs: Inputs, { heads }: Att
 
 /** `query` and `memory` name the tensors that hold q, and k and v. */
 function forward(
-  backend: NativeBackend,
+  backend: KernelBackend,
   inputs: Inputs,
   shape: AttentionShape,
   query: string,
   memory: string,
 ) {
   const out = backend.output([shape.batch, shape.queries, shape.heads * shape.headWidth]);
-  const logSum = backend.output([shape.batch, shape.heads, shape.queries]);
-  backend.addon.attention(
-    backend.floats(inputs[query]!),
-    backend.floats(inputs[memory]!),
-    backend.integers(inputs.lengths!),
+  const logSum = backend.floatOutput([shape.batch, shape.heads, shape.queries]);
+  backend.kernels.attention(
+    backend.activations(inputs[query]!),
+    backend.activations(inputs[memory]!),
+    backend.integers(inputs.lengths!, shape.keys + 1),
     out.values,
     logSum.values,
     shape,
@@ -69,7 +69,7 @@ function forward(
 }
 
 function gradient(
-  backend: NativeBackend,
+  backend: KernelBackend,
   inputs: Inputs,
   shape: AttentionShape,
   query: string,
@@ -77,13 +77,13 @@ function gradient(
 ) {
   const dQuery = backend.output(inputs[query]!.shape);
   const dMemory = query === memory ? dQuery : backend.output(inputs[memory]!.shape);
-  backend.addon.attentionGradient(
-    backend.floats(inputs[query]!),
-    backend.floats(inputs[memory]!),
-    backend.integers(inputs.lengths!),
-    backend.floats(inputs.out!),
+  backend.kernels.attentionGradient(
+    backend.activations(inputs[query]!),
+    backend.activations(inputs[memory]!),
+    backend.integers(inputs.lengths!, shape.keys + 1),
+    backend.activations(inputs.out!),
     backend.floats(inputs.logSum!),
-    backend.floats(inputs.dy!),
+    backend.activations(inputs.dy!),
     dQuery.values,
     dMemory.values,
     shape,
@@ -91,19 +91,20 @@ function gradient(
   return [dQuery.info, dMemory.info];
 }
 
-export function registerAttention(): void {
-  register<AttentionAttrs>(Kernel.selfAttention, (backend, inputs, attrs) =>
+export function registerAttention(backendName: string): void {
+  register<AttentionAttrs>(backendName, Kernel.selfAttention, (backend, inputs, attrs) =>
     forward(backend, inputs, selfShape(backend, inputs, attrs), 'qkv', 'qkv'),
   );
   register<AttentionAttrs>(
+    backendName,
     Kernel.selfAttentionGradient,
     (backend, inputs, attrs) =>
       gradient(backend, inputs, selfShape(backend, inputs, attrs), 'qkv', 'qkv')[0]!,
   );
-  register<AttentionAttrs>(Kernel.crossAttention, (backend, inputs, attrs) =>
+  register<AttentionAttrs>(backendName, Kernel.crossAttention, (backend, inputs, attrs) =>
     forward(backend, inputs, crossShape(backend, inputs, attrs), 'q', 'kv'),
   );
-  register<AttentionAttrs>(Kernel.crossAttentionGradient, (backend, inputs, attrs) =>
+  register<AttentionAttrs>(backendName, Kernel.crossAttentionGradient, (backend, inputs, attrs) =>
     gradient(backend, inputs, crossShape(backend, inputs, attrs), 'q', 'kv'),
   );
 }

@@ -1,16 +1,16 @@
 // The kernels of the embedding: look-up, scale, positions, dropout.
 import { type EmbeddingAttrs, Kernel } from '../../kernels.js';
-import type { NativeBackend } from '../backend.js';
+import type { KernelBackend } from '../kernel-backend.js';
 import { type Inputs, register, widthOf } from './register.js';
 
-function embedding(backend: NativeBackend, inputs: Inputs, { scale, first, dropout }: EmbeddingAttrs) {
+function embedding(backend: KernelBackend, inputs: Inputs, { scale, first, dropout }: EmbeddingAttrs) {
   const [batch, length] = inputs.ids!.shape as [number, number];
   const width = widthOf(inputs.table!);
   const out = backend.output([batch, length, width]);
-  backend.addon.embedding(
+  backend.kernels.embedding(
     backend.floats(inputs.table!),
     backend.floats(inputs.positions!),
-    backend.integers(inputs.ids!),
+    backend.integers(inputs.ids!, inputs.table!.shape[0]!),
     out.values,
     batch * length,
     length,
@@ -23,15 +23,15 @@ function embedding(backend: NativeBackend, inputs: Inputs, { scale, first, dropo
 }
 
 function embeddingGradient(
-  backend: NativeBackend,
+  backend: KernelBackend,
   inputs: Inputs,
   { scale, padding, dropout }: EmbeddingAttrs,
 ) {
   const [batch, length, width] = inputs.dy!.shape as [number, number, number];
   const dTable = backend.gradientOutput(inputs.table!);
-  backend.addon.embeddingGradient(
-    backend.floats(inputs.dy!),
-    backend.integers(inputs.ids!),
+  backend.kernels.embeddingGradient(
+    backend.activations(inputs.dy!),
+    backend.integers(inputs.ids!, inputs.table!.shape[0]!),
     dTable.values,
     batch * length,
     inputs.table!.shape[0]!,
@@ -44,7 +44,7 @@ function embeddingGradient(
   return dTable.info;
 }
 
-export function registerEmbedding(): void {
-  register<EmbeddingAttrs>(Kernel.embedding, embedding);
-  register<EmbeddingAttrs>(Kernel.embeddingGradient, embeddingGradient);
+export function registerEmbedding(backendName: string): void {
+  register<EmbeddingAttrs>(backendName, Kernel.embedding, embedding);
+  register<EmbeddingAttrs>(backendName, Kernel.embeddingGradient, embeddingGradient);
 }

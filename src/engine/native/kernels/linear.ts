@@ -1,12 +1,12 @@
 // The linear layer's kernels: y = activation(x · wᵀ + b) and its gradient. M rows, K inputs, N outputs.
 import { Kernel, type LinearAttrs } from '../../kernels.js';
 import { ActivationCode } from '../addon.js';
-import type { NativeBackend, Output } from '../backend.js';
+import type { KernelBackend, Output } from '../kernel-backend.js';
 import { type Inputs, register, rowsOf, widthOf } from './register.js';
 
 /** Computes y; `keepPreActivation` adds z, the sum before the activation. */
 function forward(
-  backend: NativeBackend,
+  backend: KernelBackend,
   inputs: Inputs,
   { activation }: LinearAttrs,
   keepPreActivation: boolean,
@@ -18,8 +18,8 @@ function forward(
   const shape = [...x.shape.slice(0, -1), n];
   const y = backend.output(shape);
   const z = keepPreActivation ? backend.output(shape) : null;
-  backend.addon.linear(
-    backend.floats(x),
+  backend.kernels.linear(
+    backend.activations(x),
     backend.floats(w),
     backend.floats(inputs.b!),
     y.values,
@@ -33,17 +33,17 @@ function forward(
   return z === null ? [y] : [y, z];
 }
 
-function gradient(backend: NativeBackend, inputs: Inputs, { activation }: LinearAttrs) {
+function gradient(backend: KernelBackend, inputs: Inputs, { activation }: LinearAttrs) {
   const x = inputs.x!;
   const w = inputs.w!;
   const dx = backend.output(x.shape);
   const dw = backend.firstGradientOutput(w);
   const db = backend.firstGradientOutput(inputs.b!);
-  backend.addon.linearGradient(
-    backend.floats(inputs.dy!),
-    backend.floats(x),
+  backend.kernels.linearGradient(
+    backend.activations(inputs.dy!),
+    backend.activations(x),
     backend.floats(w),
-    activation === 'none' ? null : backend.floats(inputs.saved!),
+    activation === 'none' ? null : backend.activations(inputs.saved!),
     dx.values,
     dw.values,
     db.values,
@@ -56,11 +56,19 @@ function gradient(backend: NativeBackend, inputs: Inputs, { activation }: Linear
   return [dx.info, dw.info, db.info];
 }
 
-export function registerLinear(): void {
-  register<LinearAttrs>(Kernel.linear, (b, inputs, attrs) => forward(b, inputs, attrs, false)[0]!.info);
-  register<LinearAttrs>(Kernel.linearRelu, (b, inputs, attrs) => forward(b, inputs, attrs, false)[0]!.info);
-  register<LinearAttrs>(Kernel.linearGelu, (b, inputs, attrs) =>
+export function registerLinear(backendName: string): void {
+  register<LinearAttrs>(
+    backendName,
+    Kernel.linear,
+    (b, inputs, attrs) => forward(b, inputs, attrs, false)[0]!.info,
+  );
+  register<LinearAttrs>(
+    backendName,
+    Kernel.linearRelu,
+    (b, inputs, attrs) => forward(b, inputs, attrs, false)[0]!.info,
+  );
+  register<LinearAttrs>(backendName, Kernel.linearGelu, (b, inputs, attrs) =>
     forward(b, inputs, attrs, true).map(({ info }) => info),
   );
-  register<LinearAttrs>(Kernel.linearGradient, gradient);
+  register<LinearAttrs>(backendName, Kernel.linearGradient, gradient);
 }

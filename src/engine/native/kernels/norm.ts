@@ -1,19 +1,19 @@
 // The kernels of layer norm, alone and behind residual and dropout.
 import { Kernel, NO_DROPOUT, type NormAttrs } from '../../kernels.js';
-import type { NativeBackend } from '../backend.js';
+import type { KernelBackend } from '../kernel-backend.js';
 import { type Inputs, register, rowsOf, widthOf } from './register.js';
 
 type GradientAttrs = Pick<NormAttrs, 'dropout'>;
 
-function addDropoutNorm(backend: NativeBackend, inputs: Inputs, { epsilon, dropout }: NormAttrs) {
+function addDropoutNorm(backend: KernelBackend, inputs: Inputs, { epsilon, dropout }: NormAttrs) {
   const x = inputs.x!;
   const rows = rowsOf(x);
   const sum = backend.output(x.shape);
   const normed = backend.output(x.shape);
-  const stats = backend.output([rows, 2]);
-  backend.addon.addDropoutNorm(
-    backend.floats(inputs.residual!),
-    backend.floats(x),
+  const stats = backend.floatOutput([rows, 2]);
+  backend.kernels.addDropoutNorm(
+    backend.activations(inputs.residual!),
+    backend.activations(x),
     backend.floats(inputs.gamma!),
     backend.floats(inputs.beta!),
     sum.values,
@@ -27,17 +27,17 @@ function addDropoutNorm(backend: NativeBackend, inputs: Inputs, { epsilon, dropo
   return [sum.info, normed.info, stats.info];
 }
 
-function addDropoutNormGradient(backend: NativeBackend, inputs: Inputs, { dropout }: GradientAttrs) {
+function addDropoutNormGradient(backend: KernelBackend, inputs: Inputs, { dropout }: GradientAttrs) {
   const sum = inputs.sum!;
   const dx = backend.output(sum.shape);
   const dGamma = backend.firstGradientOutput(inputs.gamma!);
   const dBeta = backend.firstGradientOutput(inputs.beta!);
   // Without dropout residual and x have the same gradient.
   const dResidual = dropout.rate > 0 ? backend.output(sum.shape) : null;
-  backend.addon.addDropoutNormGradient(
-    backend.floats(inputs.dy!),
-    inputs.dSum === undefined ? null : backend.floats(inputs.dSum),
-    backend.floats(sum),
+  backend.kernels.addDropoutNormGradient(
+    backend.activations(inputs.dy!),
+    inputs.dSum === undefined ? null : backend.activations(inputs.dSum),
+    backend.activations(sum),
     backend.floats(inputs.gamma!),
     backend.floats(inputs.stats!),
     dResidual === null ? null : dResidual.values,
@@ -51,16 +51,16 @@ function addDropoutNormGradient(backend: NativeBackend, inputs: Inputs, { dropou
   return [dResidual === null ? backend.share(dx) : dResidual.info, dx.info, dGamma.info, dBeta.info];
 }
 
-function layerNorm(backend: NativeBackend, inputs: Inputs, { epsilon }: NormAttrs) {
+function layerNorm(backend: KernelBackend, inputs: Inputs, { epsilon }: NormAttrs) {
   const x = inputs.x!;
   const rows = rowsOf(x);
   const normed = backend.output(x.shape);
-  const stats = backend.output([rows, 2]);
+  const stats = backend.floatOutput([rows, 2]);
   // The addon writes the sum (here x itself) too; the gradient uses x, so nobody wants the copy.
-  backend.withScratch(normed.values.length, (sum) => {
-    backend.addon.addDropoutNorm(
+  backend.withScratch(rows * widthOf(x), (sum) => {
+    backend.kernels.addDropoutNorm(
       null,
-      backend.floats(x),
+      backend.activations(x),
       backend.floats(inputs.gamma!),
       backend.floats(inputs.beta!),
       sum,
@@ -75,15 +75,15 @@ function layerNorm(backend: NativeBackend, inputs: Inputs, { epsilon }: NormAttr
   return [normed.info, stats.info];
 }
 
-function layerNormGradient(backend: NativeBackend, inputs: Inputs) {
+function layerNormGradient(backend: KernelBackend, inputs: Inputs) {
   const x = inputs.x!;
   const dx = backend.output(x.shape);
   const dGamma = backend.firstGradientOutput(inputs.gamma!);
   const dBeta = backend.firstGradientOutput(inputs.beta!);
-  backend.addon.addDropoutNormGradient(
-    backend.floats(inputs.dy!),
+  backend.kernels.addDropoutNormGradient(
+    backend.activations(inputs.dy!),
     null,
-    backend.floats(x),
+    backend.activations(x),
     backend.floats(inputs.gamma!),
     backend.floats(inputs.stats!),
     null,
@@ -97,9 +97,9 @@ function layerNormGradient(backend: NativeBackend, inputs: Inputs) {
   return [dx.info, dGamma.info, dBeta.info];
 }
 
-export function registerNorms(): void {
-  register<NormAttrs>(Kernel.addDropoutNorm, addDropoutNorm);
-  register<GradientAttrs>(Kernel.addDropoutNormGradient, addDropoutNormGradient);
-  register<NormAttrs>(Kernel.layerNorm, layerNorm);
-  register(Kernel.layerNormGradient, layerNormGradient);
+export function registerNorms(backendName: string): void {
+  register<NormAttrs>(backendName, Kernel.addDropoutNorm, addDropoutNorm);
+  register<GradientAttrs>(backendName, Kernel.addDropoutNormGradient, addDropoutNormGradient);
+  register<NormAttrs>(backendName, Kernel.layerNorm, layerNorm);
+  register(backendName, Kernel.layerNormGradient, layerNormGradient);
 }

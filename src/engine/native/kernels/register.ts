@@ -1,24 +1,22 @@
 // How a kernel of ours takes its place in tfjs's registry.
 import * as tf from '@tensorflow/tfjs';
-import type { NativeBackend } from '../backend.js';
-
-export const BACKEND_NAME = 'native';
+import type { KernelBackend } from '../kernel-backend.js';
 
 /** A kernel's tensors by name. tfjs types them as perhaps missing: the ops have checked that they are there. */
 export type Inputs = Readonly<Record<string, tf.TensorInfo>>;
 
 /** Registers a kernel, in place of the one of that name copied from the cpu backend. */
-export function register<Attrs>(
+export function register<Attrs, Backend = KernelBackend>(
+  backendName: string,
   name: string,
-  run: (backend: NativeBackend, inputs: Inputs, attrs: Attrs) => tf.TensorInfo | tf.TensorInfo[],
+  run: (backend: Backend, inputs: Inputs, attrs: Attrs) => tf.TensorInfo | tf.TensorInfo[],
 ): void {
   // The type says otherwise, but tfjs returns undefined for an unknown kernel.
-  if (tf.getKernel(name, BACKEND_NAME) as unknown) tf.unregisterKernel(name, BACKEND_NAME);
+  if (tf.getKernel(name, backendName) as unknown) tf.unregisterKernel(name, backendName);
   tf.registerKernel({
     kernelName: name,
-    backendName: BACKEND_NAME,
-    kernelFunc: ({ inputs, backend, attrs }) =>
-      run(backend as NativeBackend, inputs as Inputs, attrs as Attrs),
+    backendName,
+    kernelFunc: ({ inputs, backend, attrs }) => run(backend as Backend, inputs as Inputs, attrs as Attrs),
   });
 }
 

@@ -30,7 +30,7 @@ function add(backend: NativeBackend, { a, b }: { a: tf.TensorInfo; b: tf.TensorI
   const same = a.dtype === 'float32' && b.dtype === 'float32' && tf.util.arraysEqual(a.shape, b.shape);
   if (!same) return stock(backend, tf.Add, { a, b });
   const sum = backend.output(a.shape);
-  backend.addon.add(sum.values, backend.floats(a), backend.floats(b), sum.values.length, false);
+  backend.kernels.add(sum.values, backend.floats(a), backend.floats(b), sum.values.length, false);
   return sum.info;
 }
 
@@ -72,7 +72,7 @@ function multiplyBatches(
   const [left, right] = [matrices(a, m * k), matrices(b, k * n)];
   for (let batch = 0; batch * m * n < c.length; batch++) {
     const product = c.subarray(batch * m * n, (batch + 1) * m * n);
-    backend.addon.matmul(left(batch), right(batch), product, m, k, n, transposeA, transposeB);
+    backend.kernels.matmul(left(batch), right(batch), product, m, k, n, transposeA, transposeB);
   }
 }
 
@@ -123,9 +123,13 @@ function fusedMatMul(backend: NativeBackend, inputs: Inputs, attrs: FusedMatMulA
   return result;
 }
 
-export function registerStandard(): void {
-  register<{ dtype: tf.DataType }>(tf.Cast, (backend, { x }, { dtype }) => cast(backend, x!, dtype));
-  register(tf.Add, (backend, { a, b }) => add(backend, { a: a!, b: b! }));
-  register<MatMulAttrs>(tf.BatchMatMul, matMul);
-  register<FusedMatMulAttrs>(tf._FusedMatMul, fusedMatMul);
+export function registerStandard(backendName: string): void {
+  const standard = <Attrs>(
+    name: string,
+    run: (backend: NativeBackend, inputs: Inputs, attrs: Attrs) => tf.TensorInfo,
+  ) => register<Attrs, NativeBackend>(backendName, name, run);
+  standard<{ dtype: tf.DataType }>(tf.Cast, (backend, { x }, { dtype }) => cast(backend, x!, dtype));
+  standard(tf.Add, (backend, { a, b }) => add(backend, { a: a!, b: b! }));
+  standard<MatMulAttrs>(tf.BatchMatMul, matMul);
+  standard<FusedMatMulAttrs>(tf._FusedMatMul, fusedMatMul);
 }

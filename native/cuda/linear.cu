@@ -1,0 +1,117 @@
+// Linear layers on the device: products by cuBLASLt with bias and relu in their epilogue, and kernels of our own for what stands
+// between them. Weights are float32; for products of bfloat16 they are rounded at each use, a hundredth of a product's time.
+#include "columns.h"
+#include "operands.h"
+#include "product.h"
+#include "table.h"
+
+namespace lockstep::cuda {
+namespace {
+
+__device__ inline float normalCdf(float x) { return 0.5f * erfcf(-x * 0.70710678118654752f); }
+
+// y = activation(z)
+template <typename T, int V>
+__global__ void activate(const T* z, T* y, int64_t count, Activation activation) {
+  const int64_t i = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * V;
+  if (i >= count) return;
+  Lanes<V> lanes = load<V>(z + i);
+  for (int v = 0; v < V; v++) {
+    float& value = lanes.at[v];
+    if (activation == Activation::relu) value = value > 0 || value != value ? value : 0;
+    if (activation == Activation::gelu) value *= normalCdf(value);
+  }
+  store(y + i, lanes);
+}
+
+template <Activation activation>
+__device__ inline float slope(float saved) {
+  if constexpr (activation == Activation::relu) return saved > 0 ? 1 : 0;
+  if constexpr (activation == Activation::gelu) {
+    return normalCdf(saved) + saved * expf(-0.5f * saved * saved) * 0.39894228040143268f;
+  }
+  return 1;
+}
+
+// dz = dy * activation'(saved), written unless there is no activation, and summed for the bias as it was stored.
+template <typename T, int V, Activation activation>
+struct ThroughActivation {
+  const T *dy, *saved;
+  T* dz;
+  int64_t width;
+  __device__ void operator()(int64_t row, int64_t column, Lanes<V>* sums) const {
+    const int64_t i = row * width + column;
+    Lanes<V> lanes = load<V>(dy + i);
+    if constexpr (activation != Activation::none) {
+      const Lanes<V> at = load<V>(saved + i);
+      for (int v = 0; v < V; v++) lanes.at[v] = rounded<T>(lanes.at[v] * slope<activation>(at.at[v]));
+      store(dz + i, lanes);
+    }
+    for (int v = 0; v < V; v++) sums[0].at[v] += lanes.at[v];
+  }
+};
+
+template <typename T, bool tf32>
+void linear(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m, int64_t k, int64_t n,
+            Activation activation, Precision) {
+  // gelu is exact here, as everywhere: cuBLASLt's is an approximation. What is kept is the sum before the activation.
+  const bool inEpilogue = activation != Activation::gelu && !preActivation;
+  float* const z = preActivation ? preActivation : y;
+  Product product = {{x, kFormat<T>}, {operand<T>(Scratch::weights, w, n * k), kFormat<T>, true}, z, kFormat<T>, m, k, n};
+  if (b) product.bias = operand<T>(Scratch::bias, b, n);
+  product.relu = inEpilogue && activation == Activation::relu;
+  multiply(product, tf32);
+  if (inEpilogue) return;
+  withLanes(n, [&](auto lanes) {
+    constexpr int V = decltype(lanes)::value;
+    launch(activate<T, V>, dim3(static_cast<unsigned>(divideUp(m * n, 256 * V))), 256, 0,
+           static_cast<const T*>(activations<T>(z)), activations<T>(y), m * n, activation);
+  });
+}
+
+template <typename T, Activation activation>
+const T* throughActivation(const float* dy, const float* saved, float* db, int64_t m, int64_t n) {
+  T* const dz = activation == Activation::none ? nullptr : scratch<T>(Scratch::dz, m * n);
+  if (activation == Activation::none && !db) return activations<T>(dy);
+  withLanes(n, [&](auto lanes) {
+    constexpr int V = decltype(lanes)::value;
+    const ThroughActivation<T, V, activation> terms = {activations<T>(dy), activations<T>(saved), dz, n};
+    sumColumns<V, 1>(terms, db, static_cast<float*>(nullptr), m, n);
+  });
+  return activation == Activation::none ? activations<T>(dy) : dz;
+}
+
+template <typename T, bool tf32>
+void linearGradient(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw, float* db,
+                    int64_t m, int64_t k, int64_t n, Activation activation, Precision) {
+  const T* const dz = activation == Activation::relu   ? throughActivation<T, Activation::relu>(dy, saved, db, m, n)
+                      : activation == Activation::gelu ? throughActivation<T, Activation::gelu>(dy, saved, db, m, n)
+                                                       : throughActivation<T, Activation::none>(dy, saved, db, m, n);
+  const Factor gradient = {dz, kFormat<T>}, transposed = {dz, kFormat<T>, true};
+  multiply({gradient, {operand<T>(Scratch::weights, w, n * k), kFormat<T>}, dx, kFormat<T>, m, n, k}, tf32);
+  multiply({transposed, {x, kFormat<T>}, dw, Format::float32, n, m, k}, tf32);
+}
+
+template <bool tf32>
+void matmul(const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n, bool transposeA, bool transposeB) {
+  multiply({{a, Format::float32, transposeA}, {b, Format::float32, transposeB}, c, Format::float32, m, k, n}, tf32);
+}
+
+template <typename T, bool tf32>
+void fill(Operations& table) {
+  table.linear = linear<T, tf32>;
+  table.linearGradient = linearGradient<T, tf32>;
+  table.matmul = matmul<tf32>;
+}
+
+}  // namespace
+
+void fillLinear(Operations& table, Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case Arithmetic::float32: return fill<float, false>(table);
+    case Arithmetic::tf32: return fill<float, true>(table);
+    case Arithmetic::bfloat16: return fill<Bfloat16, false>(table);
+  }
+}
+
+}  // namespace lockstep::cuda

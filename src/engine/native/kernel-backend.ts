@@ -1,0 +1,47 @@
+// What the fused kernels need of a backend: where tensors' values lie, and memory for results. The host's backend is
+// backend.ts, that of a CUDA device cuda/backend.ts.
+import type * as tf from '@tensorflow/tfjs';
+import type { Floats, Ints, Kernels, PrecisionCode } from './addon.js';
+
+/** A result of a kernel, and the memory to write it to. */
+export interface Output<F extends Floats = Floats> {
+  readonly info: tf.TensorInfo;
+  readonly values: F;
+}
+
+export type GradientOutput<F extends Floats = Floats> = Output<F> & {
+  /** Memory that holds a gradient already, to which this one must be added. */
+  readonly accumulate: boolean;
+};
+
+export interface KernelBackend {
+  readonly kernels: Kernels;
+  /** What the host's matrix products take; a device's operations know it themselves. */
+  readonly precision: PrecisionCode;
+
+  /** The memory of what flows between layers, in the format that the backend stores it in. Not a copy. */
+  activations(info: tf.TensorInfo): Floats;
+  /** The memory of a tensor that is float32 everywhere: parameters, sums, statistics. Not a copy. */
+  floats(info: tf.TensorInfo): Floats;
+  /** The memory of an int32 tensor, whose values lie in [0, limit). Not a copy. */
+  integers(info: tf.TensorInfo, limit: number): Ints;
+  /** A float32 tensor's only value, on the host. */
+  scalar(info: tf.TensorInfo): number;
+
+  /** New activations, their content undefined. */
+  output(shape: readonly number[]): Output;
+  /** A new float32 tensor, its content undefined. */
+  floatOutput(shape: readonly number[]): Output;
+  /** Room for the gradient of logits [rows, vocabulary] in the format that products take. */
+  logitsOutput(rows: number, vocabulary: number): Output;
+  zero(output: Output): void;
+  /** A second tensor over the same memory. */
+  share(output: Output): tf.TensorInfo;
+  /** Memory for `length` activations, for the time of `use`. */
+  withScratch(length: number, use: (scratch: Floats) => void): void;
+
+  /** The output for a gradient of `parameter`: where setGradientSlots of the engine said, if it did. */
+  gradientOutput(parameter: tf.TensorInfo): GradientOutput;
+  /** The same for a kernel that cannot add: only the first gradient goes there, the reverse walk adds the others. */
+  firstGradientOutput(parameter: tf.TensorInfo): Output;
+}
