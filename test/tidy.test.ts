@@ -242,7 +242,7 @@ test('nothing is left to be done later in a comment', () => {
 });
 
 test('the folders of test/ mirror those of src/', () => {
-  const others = ['golden', 'chaos', 'simulation', 'scripts', 'bench', 'docs', 'deploy'];
+  const others = ['golden', 'chaos', 'fuzz', 'simulation', 'scripts', 'bench', 'docs', 'deploy'];
   const strange = filesBelow('test', ['.test.ts'])
     .map((path) => path.split('/').slice(1, -1).join('/'))
     .filter((folder) => folder !== '' && !others.includes(folder.split('/')[0]!))

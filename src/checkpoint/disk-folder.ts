@@ -2,8 +2,9 @@
 
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, mkdir, open, readFile, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
+import { link, open, readFile, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
+import { makeDirectories, makeDirectory } from '../util/directories.js';
 import { readFully } from './files.js';
 import type { Entry, Folder, OpenFile, SealedFile } from './folder.js';
 import { hashFile } from './hash.js';
@@ -60,9 +61,9 @@ export class DiskFolder implements Folder {
   }
 
   async make(): Promise<boolean> {
-    await mkdir(path.dirname(this.url), { recursive: true });
+    await makeDirectories(path.dirname(this.url));
     try {
-      await mkdir(this.url);
+      await makeDirectory(this.url);
     } catch (error) {
       if (hasCode(error, 'EEXIST')) return false;
       throw error;

@@ -17,7 +17,7 @@ export function register(program: Command): void {
       const output = outputOf(command);
       for (const name of names.length > 0 ? names : DEFAULT_NAMES) {
         checkName(name);
-        const { secretFile, publicFile } = writeKeyPair(out, name);
+        const { secretFile, publicFile } = await writeKeyPair(out, name);
         output.result({ name, secretFile, publicFile }, `${secretFile}  ${publicFile}`);
       }
       if (names.length === 0) output.note(howToUse(out));

@@ -14,10 +14,10 @@ export interface LocalKeys {
 }
 
 /** @param coordinatorFile the coordinator's secret key */
-export function makeLocalKeys(coordinatorFile: string): LocalKeys {
+export async function makeLocalKeys(coordinatorFile: string): Promise<LocalKeys> {
   const coordinator = readKeyPair(coordinatorFile);
   const directory = mkdtempSync(path.join(tmpdir(), 'lockstep-keys-'));
-  const { secretFile, publicFile } = writeKeyPair(directory, 'local');
+  const { secretFile, publicFile } = await writeKeyPair(directory, 'local');
   const coordinatorKey = path.join(directory, 'coordinator.pub');
   writeFileSync(coordinatorKey, `${publicKeyText(coordinator.publicKey)} coordinator\n`);
   return {

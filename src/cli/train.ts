@@ -41,7 +41,7 @@ export function register(program: Command): void {
     .action(async (config: string, options: TrainOptions, command: Command) => {
       const output = outputOf(command);
       const display = createTrainingDisplay(process.stderr);
-      const localKeys = options.key === undefined ? null : makeLocalKeys(options.key);
+      const localKeys = options.key === undefined ? null : await makeLocalKeys(options.key);
       try {
         const started = await startRun(config, options, display.on, localKeys);
         await trainLocally(started, options, display, output, sameCommand(), localKeys);

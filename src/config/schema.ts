@@ -19,6 +19,9 @@ import {
 const MANY = Number.MAX_SAFE_INTEGER;
 const STEPS = 2 ** 32 - 1; // a step is a 32-bit word of the random counter
 const MICRO_BATCHES = 65_536;
+const SAMPLES = 16_384; // of a micro-batch: each has its own words of the random counter
+/** What is computed at once: far more than any machine's memory has room for, and few enough to send. */
+const MICRO_BATCH_TOKENS = 2 ** 20;
 const THREADS = 'a whole number from 1 to 1024, or auto';
 
 const model = z
@@ -135,7 +138,7 @@ const batch = z
       8,
       'Micro-batches of a step: what the workers share out, at best a power of two and several per worker.',
     ),
-    samples: integer({ min: 1, max: 65_536 }, 16, 'Samples of a micro-batch, computed at once.'),
+    samples: integer({ min: 1, max: SAMPLES }, 16, 'Samples of a micro-batch, computed at once.'),
   })
   .prefault({})
   .describe('The samples of one step: microBatches times samples, however many workers there are.');
@@ -328,6 +331,14 @@ function checkAcrossKeys(config: RunConfig, context: z.RefinementCtx): void {
       `at most window (${config.window})`,
     );
   }
+  const sampleTokens = objective.kind === 'seq2seq' ? 2 * model.maxLength : config.window;
+  const mostSamples = Math.floor(MICRO_BATCH_TOKENS / sampleTokens);
+  expect(
+    config.batch.samples <= mostSamples,
+    'batch.samples',
+    config.batch.samples,
+    `at most ${mostSamples}: a micro-batch holds at most ${MICRO_BATCH_TOKENS} tokens, and a sample up to ${sampleTokens}`,
+  );
   expect(
     heartbeat.timeoutMs >= 2 * heartbeat.intervalMs,
     'heartbeat.timeoutMs',

@@ -2,8 +2,8 @@
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { realpath, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Sample } from '../model/batch.js';
 import { assert, messageOf, UserError } from '../util/errors.js';
 import { OpenFiles } from './open-files.js';
@@ -88,13 +88,20 @@ async function sha256OfFile(path: string): Promise<string> {
 }
 
 async function checkSize(directory: string, file: ManifestFile): Promise<void> {
-  let size: number;
-  try {
-    size = (await stat(join(directory, file.file))).size;
-  } catch (error) {
+  const { size, problem } = await inspect(directory, file.file).catch((error: unknown) => {
     throw damaged(directory, file, messageOf(error));
-  }
+  });
+  if (problem) throw damaged(directory, file, problem);
   if (size !== file.bytes) throw damaged(directory, file, `expected ${file.bytes} bytes, found ${size}`);
+}
+
+/** A link may lead to another file of the folder, and nowhere else: what is listed could otherwise be any file. */
+async function inspect(directory: string, file: string): Promise<{ size: number; problem: string | null }> {
+  const [folder, target] = await Promise.all([realpath(directory), realpath(join(directory, file))]);
+  const stats = await stat(target);
+  if (dirname(target) !== folder)
+    return { size: 0, problem: `it is a link to ${target}, outside of the folder` };
+  return { size: stats.size, problem: stats.isFile() ? null : 'it is no regular file' };
 }
 
 function damaged(directory: string, file: ManifestFile, problem: string): UserError {

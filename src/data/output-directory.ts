@@ -4,6 +4,7 @@
 import { mkdir, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { hostname, homedir } from 'node:os';
 import { basename, dirname, join, resolve, sep } from 'node:path';
+import { makeDirectories } from '../util/directories.js';
 import { UserError } from '../util/errors.js';
 import { pathExists, processExists } from '../util/exists.js';
 import { allFiles, MANIFEST_FILE, readManifest } from './manifest.js';
@@ -31,7 +32,7 @@ export async function openOutput(
   const target = resolve(directory);
   await checkReplaceable(target, inputs, force);
   const parent = dirname(target);
-  await mkdir(parent, { recursive: true });
+  await makeDirectories(parent);
   const prefix = `.${basename(target)}.partial-${hostname()}-`;
   await removeLeftovers(target, prefix);
   const working = join(parent, `${prefix}${process.pid}`);

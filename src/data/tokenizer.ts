@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Tokenizer as Engine } from 'tokenizers';
 import { messageOf, UserError } from '../util/errors.js';
+import { isObject } from '../util/json.js';
 
 /** The special tokens every model here needs, by content. */
 export interface SpecialTokenNames {
@@ -123,12 +124,13 @@ function specialIdsOf(json: TokenizerJson): number[] {
 
 /** Special tokens named by a tokenizer_config.json. */
 function configuredNames(text: string | null): Partial<SpecialTokenNames> {
-  let config: Record<string, unknown>;
+  let config: unknown;
   try {
-    config = JSON.parse(text ?? '{}') as Record<string, unknown>;
+    config = JSON.parse(text ?? '{}');
   } catch {
     return {};
   }
+  if (!isObject(config)) return {};
   const pad = contentOf(config.pad_token);
   const end = contentOf(config.eos_token);
   const mask = contentOf(config.mask_token);

@@ -64,6 +64,9 @@ export function generationConfig(config: ModelConfig): Record<string, unknown> {
   };
 }
 
+/** Far beyond any model that could be computed here: what is built for each layer or row must not be without bounds. */
+const MOST = { vocabulary: 2 ** 31, width: 2 ** 24, layers: 4096, positions: 2 ** 24 } as const;
+
 /**
  * The model that a config.json describes. `where` names it in errors: MODEL_CONFIG_INVALID where it is malformed,
  * MODEL_UNSUPPORTED where it describes a model that this program would compute differently.
@@ -80,24 +83,24 @@ export function fromHuggingFace(json: unknown, where: string): ModelConfig {
     fields.require('share_encoder_decoder_embeddings', true, true);
     fields.require('static_position_embeddings', true, true);
   }
-  const vocabularySize = fields.integer('vocab_size', 1);
+  const vocabularySize = fields.integer('vocab_size', 1, MOST.vocabulary);
   fields.require('decoder_vocab_size', vocabularySize, vocabularySize);
-  const width = fields.integer('d_model', 1);
-  const heads = fields.integer('encoder_attention_heads', 1);
+  const width = fields.integer('d_model', 1, MOST.width);
+  const heads = fields.integer('encoder_attention_heads', 1, MOST.width);
   fields.require('decoder_attention_heads', heads, undefined);
   if (width % heads !== 0) {
     fields.invalid(`d_model is ${width}, expected a multiple of encoder_attention_heads, ${heads}`);
   }
-  const feedForward = fields.integer('encoder_ffn_dim', 1);
+  const feedForward = fields.integer('encoder_ffn_dim', 1, MOST.width);
   fields.require('decoder_ffn_dim', feedForward, undefined);
   return {
     vocabularySize,
     width,
     heads,
     feedForward,
-    encoderLayers: fields.integer('encoder_layers', 1),
-    decoderLayers: fields.integer('decoder_layers', 1),
-    maxLength: fields.integer('max_position_embeddings', 1),
+    encoderLayers: fields.integer('encoder_layers', 1, MOST.layers),
+    decoderLayers: fields.integer('decoder_layers', 1, MOST.layers),
+    maxLength: fields.integer('max_position_embeddings', 1, MOST.positions),
     dropout: fields.rate('dropout', 0.1),
     norm,
     activation: activationOf(fields),

@@ -1,16 +1,9 @@
 // Keys in files. A secret key is used only if nobody but its owner can read it; public keys may lie anywhere.
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  writeFileSync,
-  type Stats,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, writeFileSync, type Stats } from 'node:fs';
 import path from 'node:path';
+import { makeDirectories, makeDirectory } from '../util/directories.js';
 import { UserError, messageOf } from '../util/errors.js';
+import { pathExists } from '../util/exists.js';
 import {
   generateKeyPair,
   keyPairOf,
@@ -31,12 +24,15 @@ export interface NamedKey {
 }
 
 /** Makes a key pair: NAME.key, which its owner alone can read, and NAME.pub. */
-export function writeKeyPair(directory: string, name: string): { secretFile: string; publicFile: string } {
+export async function writeKeyPair(
+  directory: string,
+  name: string,
+): Promise<{ secretFile: string; publicFile: string }> {
   const { publicKey, secretKey } = generateKeyPair();
   const secretFile = path.join(directory, `${name}.key`);
   const publicFile = path.join(directory, `${name}.pub`);
-  mkdirSync(path.dirname(directory), { recursive: true });
-  mkdirSync(directory, { recursive: true, mode: 0o700 }); // its parents as they always are
+  await makeDirectories(path.dirname(directory));
+  if (!(await pathExists(directory))) await makeDirectory(directory, 0o700);
   const remark = `# The secret key of ${name}: whoever has it is taken for it.`;
   create(secretFile, `${remark}\n${secretKeyText(secretKey)}\n`, 0o600);
   create(publicFile, `${publicKeyText(publicKey)} ${name}\n`, 0o644);
@@ -45,20 +41,28 @@ export function writeKeyPair(directory: string, name: string): { secretFile: str
 
 /** Reads a secret key and derives the public one. */
 export function readKeyPair(file: string): KeyPair {
-  const { lines, stats } = readLines(file);
-  const secretKey = parseKey('secret', onlyLine(file, lines).text, file);
+  const { text, stats } = readSmallFile(file);
+  const secretKey = parseSecretKey(text, file);
   checkSecret(file, stats);
   return keyPairOf(secretKey);
 }
 
 /** Reads a file that holds one public key. */
 export function readPublicKey(file: string): PublicKey {
-  return parsePublicLine(file, onlyLine(file, readLines(file).lines)).key;
+  return parsePublicLine(file, onlyLine(file, linesOf(readSmallFile(file).text))).key;
 }
 
 /** Reads a file of public keys, one a line, each with a name after it if it has one. */
 export function readPublicKeys(file: string): NamedKey[] {
-  return readLines(file).lines.map((line) => parsePublicLine(file, line));
+  return parsePublicKeys(readSmallFile(file).text, file);
+}
+
+export function parseSecretKey(text: string, file: string): Uint8Array {
+  return parseKey('secret', onlyLine(file, linesOf(text)).text, file);
+}
+
+export function parsePublicKeys(text: string, file: string): NamedKey[] {
+  return linesOf(text).map((line) => parsePublicLine(file, line));
 }
 
 interface Line {
@@ -78,13 +82,11 @@ function onlyLine(file: string, lines: readonly Line[]): Line {
 }
 
 /** Lines that hold something; a # begins a remark. */
-function readLines(file: string): { lines: Line[]; stats: Stats } {
-  const { text, stats } = readSmallFile(file);
-  const lines = text
+function linesOf(text: string): Line[] {
+  return text
     .split('\n')
     .map((line, i) => ({ number: i + 1, text: line.trim() }))
     .filter((line) => line.text !== '' && !line.text.startsWith('#'));
-  return { lines, stats };
 }
 
 /** What was opened is what is read and judged, whatever the path names by then. */

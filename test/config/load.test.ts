@@ -105,6 +105,15 @@ test('a misspelt key is answered with the nearest one, a misplaced one with its 
   assert.match(faultOf('data: x\nzzzzzzzz: 4\n'), /unknown key, expected one of name, seed, data, /);
 });
 
+test('a micro-batch that no machine could hold is refused, and how many samples fit is said', () => {
+  const text = 'data: d\nmodel: { maxLength: 65536 }\nwindow: 65535\nbatch: { samples: 16384 }\n';
+  assert.match(faultOf(text), /run.yaml:4: batch.samples: expected at most 16: a micro-batch holds at most/);
+  loadConfig(write(text.replace('16384', '16')));
+  const pairs = 'data: d\nobjective: { kind: seq2seq }\nmodel: { maxLength: 1024 }\nbatch: { samples: 513 }';
+  assert.match(faultOf(pairs), /batch.samples: expected at most 512/);
+  assert.match(faultOf('data: d\nbatch: { samples: 65536 }'), /1 to 16,?384/);
+});
+
 test('a YAML fault names its line', () => {
   assert.match(
     faultOf('data: x\nmodel: {heads: 1, heads: 2}\n'),

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { openDataset, verifyDataset } from '../../src/data/dataset.js';
 import type { Manifest } from '../../src/data/manifest.js';
 import { ShardWriter, writeHashed } from '../../src/data/shard-writer.js';
-import { temporaryFolder, userError } from './support.js';
+import { temporaryFolder, userError, writeInput } from './support.js';
 
 const VOCABULARY = 70_000;
 
@@ -167,6 +167,19 @@ test('a file that is missing or has another size is found when opening', async (
     openDataset(directory),
     userError('DATASET_DAMAGED', /train-00000\.bin.*expected 20 bytes, found 19/),
   );
+});
+
+test('a listed file that is a link out of the folder, or no file, is refused', async (t) => {
+  const directory = await temporaryFolder(t);
+  await write(directory, { train: [1, 2, 3, 4, 5] });
+  const shard = join(directory, 'train-00000.bin');
+  const outside = await writeInput(await temporaryFolder(t), 'other.bin', await readFile(shard));
+  await rm(shard);
+  await symlink(outside, shard);
+  await assert.rejects(openDataset(directory), userError('DATASET_DAMAGED', /is a link to .*outside/));
+  await rm(shard);
+  await mkdir(shard);
+  await assert.rejects(openDataset(directory), userError('DATASET_DAMAGED', /no regular file/));
 });
 
 test('verification finds a changed bit and names the file', async (t) => {

@@ -38,13 +38,13 @@ function refuses(code: string, body: () => unknown, pattern = /./): void {
   });
 }
 
-test('a key pair that was written is read again, and its secret file is its owner’s alone', () => {
-  const { secretFile, publicFile } = writeKeyPair(path.join(folder, 'made'), 'gpu-1');
+test('a key pair that was written is read again, and its secret file is its owner’s alone', async () => {
+  const { secretFile, publicFile } = await writeKeyPair(path.join(folder, 'made'), 'gpu-1');
   const keys = readKeyPair(secretFile);
   assert.deepEqual(Buffer.from(readPublicKey(publicFile)), Buffer.from(keys.publicKey));
   assert.equal(statSync(secretFile).mode & 0o777, 0o600);
   assert.equal(readPublicKeys(publicFile)[0]?.name, 'gpu-1');
-  refuses('KEY_EXISTS', () => writeKeyPair(path.join(folder, 'made'), 'gpu-1'), /never overwritten/);
+  await assert.rejects(writeKeyPair(path.join(folder, 'made'), 'gpu-1'), /never overwritten/);
 });
 
 test('keys are those of ZeroMQ: it derives the same public key from a secret one, and writes it the same', () => {
@@ -96,7 +96,7 @@ test('what is no key is refused with a sentence that tells what it is', () => {
 test('an allow-list is a file or the .pub files of a directory, and follows what is written there', async () => {
   const [one, two] = [generateKeyPair().publicKey, generateKeyPair().publicKey];
   const directory = path.join(folder, 'allowed');
-  writeKeyPair(directory, 'first');
+  await writeKeyPair(directory, 'first');
   const errors: string[] = [];
   const list = new AllowList(directory, [], (message) => errors.push(message));
   assert.equal(list.nameOf(readPublicKey(path.join(directory, 'first.pub'))), 'first');
