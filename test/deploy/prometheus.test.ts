@@ -19,7 +19,7 @@ import { dashboardNames, dashboardQueries, fillIn, readAlerts, sides, type Query
 const FOLDER = `${packageRoot}deploy/prometheus/`;
 const RUN = 'watched';
 /** Long enough that some step, evaluation and checkpoint lie in it on a slow machine. */
-const RANGE = '20s';
+const RANGE = '1m';
 const DEADLINE_MS = 90_000;
 
 /** Queries that say nothing of a healthy run on this machine, each with the reason. */
@@ -67,7 +67,7 @@ interface Sample {
   readonly value: readonly [number, string];
 }
 
-/** A Prometheus with the rules of deploy/ that scrapes one address twice a second. */
+/** A Prometheus with the rules of deploy/ that scrapes one address every other second. */
 async function startPrometheus(t: TestContext, folder: string, target: string): Promise<string> {
   const config = parse(await readFile(`${FOLDER}prometheus.yml`, 'utf8')) as Record<string, unknown>;
   const file = path.join(folder, 'prometheus.yml');
@@ -76,7 +76,7 @@ async function startPrometheus(t: TestContext, folder: string, target: string): 
     file,
     stringify({
       ...config,
-      global: { scrape_interval: '500ms', scrape_timeout: '500ms', evaluation_interval: '1s' },
+      global: { scrape_interval: '2s', scrape_timeout: '2s', evaluation_interval: '2s' },
       rule_files: [`${FOLDER}alerts.yml`],
       scrape_configs: [scrape],
     }),
