@@ -161,7 +161,9 @@ export class CoordinatorProcess {
           this.lose(this.connections.sessionOf(peer), 'failed', 'it does not read what is sent to it'),
       })
       .catch((error: unknown) => this.fail(error));
-    log.info({ url: this.url, term: run.term.term, version: run.progress.version }, 'coordinator listening');
+    const reducers = this.reducers.addresses.map(({ url }) => url);
+    const { version } = run.progress;
+    log.info({ url: this.url, reducers, term: run.term.term, version }, 'coordinator listening');
   }
 
   // ---- what happens

@@ -428,8 +428,10 @@ function bytesOf(values: Float32Array, start = 0): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset + start * 4, values.byteLength - start * 4);
 }
 
-/** A reducer that listens on all interfaces is reached at the coordinator's host. */
+/**
+ * Reducers are threads of the coordinator's process: they are found at the host where it was found, whatever address it
+ * bound itself (all interfaces, or one behind a forwarded port).
+ */
 function reachable(url: string, coordinatorUrl: string): string {
-  const host = coordinatorUrl.replace(/^tcp:\/\//, '').replace(/:[^:]*$/, '');
-  return url.replace(/^tcp:\/\/(\*|0\.0\.0\.0|\[::\])(?=:\d+$)/, `tcp://${host}`);
+  return coordinatorUrl.slice(0, coordinatorUrl.lastIndexOf(':')) + url.slice(url.lastIndexOf(':'));
 }

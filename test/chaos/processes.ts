@@ -10,6 +10,13 @@ const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 /** A line of the log: pino's fields, or the plain text as `msg`. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string };
 
+export interface ProcessOptions {
+  readonly cwd: string;
+  readonly env?: NodeJS.ProcessEnv | undefined;
+  /** A command that runs the rest of its arguments in its own place, such as `ip netns exec NAME`. */
+  readonly within?: readonly string[] | undefined;
+}
+
 /** One process of `lockstep`. */
 export class Lockstep {
   readonly lines: LogLine[] = [];
@@ -18,11 +25,12 @@ export class Lockstep {
   private readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   private isOver = false;
 
-  constructor(args: readonly string[], options: { cwd: string; env?: NodeJS.ProcessEnv }) {
-    this.child = spawn(process.execPath, [MAIN, ...args], {
-      cwd: options.cwd,
+  constructor(args: readonly string[], { cwd, env, within = [] }: ProcessOptions) {
+    const [command, ...rest] = [...within, process.execPath, MAIN, ...args];
+    this.child = spawn(command!, rest, {
+      cwd,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...options.env },
+      env: { ...process.env, ...env },
     });
     this.ended = once(this.child, 'close').then(([code, signal]: unknown[]) => {
       this.isOver = true;
@@ -37,8 +45,9 @@ export class Lockstep {
     }
   }
 
-  kill(signal: NodeJS.Signals): void {
-    this.child.kill(signal);
+  /** False when it had ended. */
+  kill(signal: NodeJS.Signals): boolean {
+    return this.child.kill(signal);
   }
 
   /** Exit code, or the signal that ended it. */
@@ -48,23 +57,53 @@ export class Lockstep {
   }
 
   /** The first line, past or to come, that fits; throws with the whole log when the process ends without one. */
-  async line(what: string, fits: (line: LogLine) => boolean): Promise<LogLine> {
-    for (;;) {
-      const found = this.lines.find(fits);
-      if (found) return found;
-      if (this.isOver) throw new Error(`the process ended before ${what}:\n${this.text()}`);
-      await new Promise<void>((resolve) => this.watchers.add(resolve));
-    }
+  line(what: string, fits: (line: LogLine) => boolean): Promise<LogLine> {
+    return this.lineFrom(0, what, fits);
+  }
+
+  /** The first line to come that fits. */
+  nextLine(what: string, fits: (line: LogLine) => boolean): Promise<LogLine> {
+    return this.lineFrom(this.lines.length, what, fits);
   }
 
   text(): string {
     return this.lines.map((line) => JSON.stringify(line)).join('\n');
   }
 
+  private async lineFrom(start: number, what: string, fits: (line: LogLine) => boolean): Promise<LogLine> {
+    for (;;) {
+      const found = this.lines.slice(start).find(fits);
+      if (found) return found;
+      if (this.isOver) throw new Error(`the process ended before ${what}:\n${this.text()}`);
+      await new Promise<void>((resolve) => this.watchers.add(resolve));
+    }
+  }
+
   private wake(): void {
     for (const resolve of this.watchers) resolve();
     this.watchers.clear();
   }
+}
+
+/** A message, or its beginning where `start` ends with "…". */
+export function says(start: string): (line: LogLine) => boolean {
+  const text = start.replace(/…$/, '');
+  return ({ msg }) => (text === start ? msg === text : msg.startsWith(text));
+}
+
+export function isLease(fromStep: number, worker?: string): (line: LogLine) => boolean {
+  return (line) =>
+    line.msg === 'lease' &&
+    Number(line['step']) >= fromStep &&
+    (worker === undefined || line['worker'] === worker);
+}
+
+export function isCommit(fromStep: number): (line: LogLine) => boolean {
+  return (line) => line.msg === 'commit' && Number(line['step']) >= fromStep;
+}
+
+export function hasLeft(worker: string): (line: LogLine) => boolean {
+  return ({ msg }) => msg.startsWith(`${worker} on `) && msg.includes(' left: ');
 }
 
 function parseLine(line: string): LogLine {

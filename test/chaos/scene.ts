@@ -1,0 +1,198 @@
+// A run that something happens to, in processes of its own, and the run that it is compared with: the same config,
+// undisturbed. The oracle is the SHA-256 of the last checkpoint's tensors.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { prepare } from '../../src/data/prepare.js';
+import { failpointEnvironment, type Failpoint } from './failpoints.js';
+import { Lockstep, says, type LogLine } from './processes.js';
+
+/** Six micro-batches (no power of two), dropout, evaluations and checkpoints beside the steps. */
+const CONFIG = `
+data: ./data
+objective: { kind: masked, rate: 0.3 }
+window: 24
+batch: { microBatches: 6, samples: 4 }
+optimizer: { learningRate: 0.003, schedule: { kind: constant, warmupSteps: 3 } }
+worker: { threads: 1 }
+heartbeat: { intervalMs: 200, timeoutMs: 1500 }
+emulate: true
+`;
+
+const VOCABULARY = 1500;
+
+/** Models by what they are good for. `steps` of each: an evaluation at half and end, a checkpoint every two. */
+const MODELS = {
+  /** Three chunks, so that as many reducers have work and a gradient is sent in parts: 520,000 parameters. */
+  chunked: { width: 160, heads: 4, feedForward: 256, steps: 12 },
+  /** One chunk, fast steps: 60,000 parameters. */
+  small: { width: 32, heads: 2, feedForward: 64, steps: 12 },
+  /** For lines that carry 27 KB/s: 15,000 parameters. */
+  tiny: { width: 8, heads: 2, feedForward: 16, steps: 4 },
+} as const;
+
+export type ModelName = keyof typeof MODELS;
+export type Format = 'float32' | 'bfloat16';
+
+export interface SceneOptions {
+  readonly model: ModelName;
+  /** Of products and of the wire. */
+  readonly format: Format;
+  /** Keys of the config to set, such as "reducers=3": none may change the bits. */
+  readonly settings?: readonly string[];
+}
+
+export interface StartOptions {
+  readonly failpoint?: Failpoint | undefined;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly args?: readonly string[];
+  readonly within?: readonly string[];
+}
+
+/** The data set and the undisturbed runs that the scenes of one test file share. */
+export class Stage {
+  private folder: Promise<string> | undefined;
+  private readonly undisturbed = new Map<string, Promise<string>>();
+  private scenes = 0;
+
+  async scene(options: SceneOptions): Promise<Scene> {
+    const folder = await (this.folder ??= prepareData());
+    return new Scene(this, folder, `run-${++this.scenes}`, options);
+  }
+
+  /** What an undisturbed run of one worker ends with. */
+  reference({ model, format }: SceneOptions): Promise<string> {
+    const key = `${model} ${format}`;
+    let hashes = this.undisturbed.get(key);
+    if (!hashes) this.undisturbed.set(key, (hashes = this.train({ model, format })));
+    return hashes;
+  }
+
+  async remove(): Promise<void> {
+    if (this.folder) await rm(await this.folder, { recursive: true, force: true });
+  }
+
+  private async train(options: SceneOptions): Promise<string> {
+    const scene = await this.scene(options);
+    const run = await scene.start('train', { args: ['--workers', '1'] });
+    assert.equal(await run.exit(), 0, run.text());
+    return scene.hashes();
+  }
+}
+
+export class Scene {
+  readonly steps: number;
+  readonly directory: string;
+  /** The latest coordinator. */
+  coordinator!: Lockstep;
+  /** Where it listens; the next one will listen there as well. */
+  url = 'tcp://127.0.0.1:*';
+  private readonly processes: Lockstep[] = [];
+
+  constructor(
+    private readonly stage: Stage,
+    private readonly folder: string,
+    private readonly name: string,
+    private readonly options: SceneOptions,
+  ) {
+    this.steps = MODELS[options.model].steps;
+    this.directory = path.join(folder, name);
+  }
+
+  /** A command that trains this run. */
+  async start(command: 'train' | 'coordinator', options: StartOptions = {}): Promise<Lockstep> {
+    const config = path.join(this.folder, `${this.name}.yaml`);
+    await writeFile(config, configText(this.options));
+    const settings = (this.options.settings ?? []).flatMap((setting) => ['--set', setting]);
+    const common = ['--run', this.directory, '--log-level', 'debug', ...settings];
+    return this.run([command, config, ...common, ...(options.args ?? [])], options);
+  }
+
+  /** Starts a coordinator, or the next one after it was killed, and returns when it listens. */
+  async startCoordinator(options: StartOptions = {}): Promise<Lockstep> {
+    const args = ['--bind', this.url, ...(options.args ?? [])];
+    this.coordinator = await this.start('coordinator', { ...options, args });
+    const { url } = await this.listening();
+    this.url = String(url);
+    return this.coordinator;
+  }
+
+  /** What the coordinator says when it listens: its url, and its reducers'. */
+  listening(): Promise<LogLine> {
+    return this.coordinator.line('it listens', says('coordinator listening'));
+  }
+
+  worker(name: string, options: StartOptions & { readonly url?: string } = {}): Lockstep {
+    const { url = this.url, args = [] } = options;
+    return this.run(['worker', url, '--name', name, '--threads', '1', ...args], options);
+  }
+
+  /** Any command, to be ended with the scene at the latest. */
+  run(args: readonly string[], { failpoint, env, within }: StartOptions = {}): Lockstep {
+    const armed = failpoint ? failpointEnvironment(failpoint) : {};
+    const process = new Lockstep(args, { cwd: this.folder, env: { ...armed, ...env }, within });
+    this.processes.push(process);
+    return process;
+  }
+
+  /** Resolves when the coordinator has ended because of its failpoint. */
+  async killed(process = this.coordinator): Promise<void> {
+    assert.equal(await process.exit(), 'SIGKILL', process.text());
+  }
+
+  /** Waits for the end of the run and compares its bits with the undisturbed run's. */
+  async finish(): Promise<void> {
+    assert.equal(await this.coordinator.exit(), 0, this.coordinator.text());
+    await this.assertSameBits();
+  }
+
+  async assertSameBits(): Promise<void> {
+    assert.equal(await this.hashes(), await this.stage.reference(this.options));
+  }
+
+  /** SHA-256 of the trained weights and of the optimiser's state. */
+  async hashes(): Promise<string> {
+    const sums = ['model', 'optimizer'].map(async (name) => {
+      const bytes = await readFile(this.checkpoint(this.steps, `${name}.safetensors`));
+      return createHash('sha256').update(bytes).digest('hex');
+    });
+    return (await Promise.all(sums)).join(' ');
+  }
+
+  checkpoint(step: number, file = ''): string {
+    return path.join(this.directory, 'checkpoints', `step-${step}`, file);
+  }
+
+  /** Ends whatever still runs. */
+  async close(): Promise<void> {
+    for (const process of this.processes) process.kill('SIGKILL');
+    await Promise.all(this.processes.map((process) => process.exit()));
+  }
+}
+
+async function prepareData(): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'lockstep-chaos-'));
+  const word = (i: number): string => `w${(i * i + 7 * i) % 701}${i % 11 === 0 ? '.' : ''}`;
+  await writeFile(path.join(folder, 'text.txt'), Array.from({ length: 12_000 }, (_, i) => word(i)).join(' '));
+  await prepare({
+    inputs: [path.join(folder, 'text.txt')],
+    out: path.join(folder, 'data'),
+    vocabularySize: VOCABULARY,
+    validationShare: 0.2,
+  });
+  return folder;
+}
+
+function configText({ model, format }: SceneOptions): string {
+  const { width, heads, feedForward, steps } = MODELS[model];
+  return `${CONFIG}
+model: { width: ${width}, heads: ${heads}, feedForward: ${feedForward}, encoderLayers: 1, decoderLayers: 1, maxLength: 32 }
+steps: ${steps}
+evaluate: { every: ${steps / 2}, batches: 3 }
+checkpoint: { every: 2 }
+wire: ${format}
+precision: ${format}
+`;
+}
