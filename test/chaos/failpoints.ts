@@ -40,7 +40,7 @@ const workerPoints = {
     actions.some((action) => action.type === 'sendChunk' && action.node.step === step),
 } satisfies Record<string, (seen: Seen<WorkerEvent, WorkerAction>, step: number) => boolean>;
 
-/** Which file is opened how; all are in step-N of the checkpoints. */
+/** Which file is opened how, also under a name it has until it is whole; all are in step-N of the checkpoints. */
 const filePoints = {
   'before slices are written': { file: 'model.safetensors', flags: 'wx' },
   'while slices are written': { file: 'optimizer.safetensors', flags: 'r+' }, // the reducer's part of the model is
@@ -117,7 +117,7 @@ async function arm(failpoint: Failpoint): Promise<void> {
 function armFiles(failpoint: Failpoint, { file, flags }: { file: string; flags: string }): void {
   const { open } = fs;
   fs.open = (target, mode, ...rest) => {
-    if (mode === flags && String(target).endsWith(`/step-${failpoint.step}/${file}`)) fire(failpoint);
+    if (mode === flags && String(target).includes(`/step-${failpoint.step}/${file}`)) fire(failpoint);
     return open(target, mode, ...rest);
   };
   syncBuiltinESMExports();
