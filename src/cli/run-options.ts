@@ -1,5 +1,4 @@
 // What `train` and `coordinator` have in common: opening the run, the coordinator's process, Ctrl-C, the outcome.
-import { writeSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { Logger } from 'pino';
@@ -11,6 +10,8 @@ import { UserError } from '../util/errors.js';
 import { repeatable } from './options.js';
 import { Interrupted, type Output } from './output.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
+import { workersWithinFileLimit } from './file-limit.js';
+import { StopSignals } from './stop-signals.js';
 import type { LocalKeys } from './local-keys.js';
 import {
   addCoordinatorKeyOptions,
@@ -40,11 +41,15 @@ export function addRunOptions(command: Command, defaults: { readonly bind: strin
   return addCoordinatorKeyOptions(command);
 }
 
+/** A limit of open files below that many workers is worth a warning. */
+const FEW_WORKERS = 64;
+
 /** A coordinator that runs, with what it was opened from. */
 export interface StartedRun {
   readonly run: OpenRun;
   readonly coordinator: CoordinatorProcess;
   readonly log: Logger;
+  readonly stopSignals: StopSignals;
 }
 
 /** Loads the config, opens the run and starts its coordinator. */
@@ -74,9 +79,18 @@ export async function startConfiguredRun(
   const log = createLogger({ name: 'coordinator', level: logLevel(options.logLevel) });
   const security = await coordinatorSecurity(options, bind, localKeys?.allowed ?? [], log);
   const directory = options.run ?? path.join('runs', config.name);
-  const run = await openRun({ config, directory, log });
-  const coordinator = await CoordinatorProcess.start({ run, bind, security, http, log, onEvent });
-  return { run, coordinator, log };
+  const capacity = workersWithinFileLimit(config.reducers);
+  if (capacity < FEW_WORKERS)
+    log.warn(`the limit of open files (ulimit -n) lets about ${capacity} workers connect`);
+  const stopSignals = new StopSignals();
+  try {
+    const run = await openRun({ config, directory, log });
+    const coordinator = await CoordinatorProcess.start({ run, bind, security, http, log, onEvent });
+    return { run, coordinator, log, stopSignals };
+  } catch (error) {
+    stopSignals.close();
+    throw error;
+  }
 }
 
 type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error';
@@ -98,32 +112,18 @@ export function sameCommand(): string {
   return ['npx lockstep', ...quoted].join(' ');
 }
 
-/** Ends by the signal itself: process.exit would tear open sockets of other threads down in a way that aborts. */
-function stopNow(message: string): void {
-  writeSync(2, `${message}\n`);
-  process.removeAllListeners('SIGINT');
-  process.kill(process.pid, 'SIGINT');
-}
-
 /**
- * Waits for the end. Ctrl-C or SIGTERM: finish the step, save. Ctrl-C again: stop now; supervisors repeat SIGTERM and
- * have SIGKILL for that. Throws Interrupted with how to go on.
+ * Waits for the end, which a signal may have asked for while the run was being opened. Throws Interrupted with how to go on.
  */
 export async function awaitOutcome(
-  { run, coordinator }: StartedRun,
+  { run, coordinator, stopSignals }: StartedRun,
   output: Output,
   resume: string,
 ): Promise<Outcome> {
-  let stopping = false;
-  const stop = (signal: NodeJS.Signals): void => {
-    if (stopping && signal === 'SIGTERM') return;
-    if (stopping) stopNow(`Stopped at once. The newest checkpoint stays: ${resume} goes on from it.`);
-    stopping = true;
+  stopSignals.onStop(() => {
     output.note('Finishing the step and saving a checkpoint; Ctrl-C again stops at once.');
     coordinator.stop();
-  };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
+  }, `Stopped at once. The newest checkpoint stays: ${resume} goes on from it.`);
   try {
     const outcome = await coordinator.done;
     if (!outcome.saved) {
@@ -138,7 +138,6 @@ export async function awaitOutcome(
     }
     return outcome;
   } finally {
-    process.off('SIGINT', stop);
-    process.off('SIGTERM', stop);
+    stopSignals.close();
   }
 }

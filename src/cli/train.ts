@@ -62,8 +62,8 @@ export async function trainLocally(
 ): Promise<void> {
   const { run, coordinator } = started;
   const wanted = options.workers === 'auto' ? Math.max(1, availableParallelism()) : options.workers;
-  // A run that has all its steps ends before a worker could connect.
-  const count = isTrained(run) ? 0 : wanted;
+  // A run that has all its steps, or was asked to stop, ends before a worker could connect.
+  const count = isTrained(run) || started.stopSignals.isAsked ? 0 : wanted;
   display.start(run, coordinator);
   if (wanted === 0) output.note(`Workers: lockstep worker ${coordinator.url}`);
   const workers = new LocalWorkers({

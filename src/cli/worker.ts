@@ -3,6 +3,7 @@ import { availableParallelism, hostname } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { DeviceName, EngineName } from '../engine/names.js';
 import { engineNames } from '../engine/names.js';
+import { checkWorkerFileLimit } from './file-limit.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
 import { integerArgument } from './options.js';
 import { logLevel } from './run-options.js';
@@ -46,6 +47,7 @@ export function register(program: Command): void {
       import('../worker/compute/fault.js'),
       import('../metrics/log.js'),
     ]);
+    checkWorkerFileLimit();
     const stop = stopSignal();
     await runWorker({
       url: parseTcpAddress(url, { anyPort: false }),

@@ -66,7 +66,7 @@ async function cutBeyond(handle: FileHandle, version: number): Promise<number> {
   return steps;
 }
 
-/** Appends records in the background, in order. */
+/** Appends records in the background, in order. What a full disk refuses is kept and written later. */
 export class MetricsLog {
   private waiting: string[] = [];
   private writing: Promise<void> | null = null;
@@ -77,6 +77,8 @@ export class MetricsLog {
     private readonly now: () => number,
     /** Steps beyond the version it was opened for, which an earlier process had recorded. */
     readonly stepsCut: number,
+    /** Bytes of whole records. */
+    private bytes: number,
   ) {}
 
   /**
@@ -90,7 +92,8 @@ export class MetricsLog {
   ): Promise<MetricsLog> {
     const handle = await open(file, 'a+');
     try {
-      return new MetricsLog(handle, now, await cutBeyond(handle, version));
+      const stepsCut = await cutBeyond(handle, version);
+      return new MetricsLog(handle, now, stepsCut, (await handle.stat()).size);
     } catch (error) {
       await handle.close();
       throw error;
@@ -113,22 +116,26 @@ export class MetricsLog {
 
   private async write(): Promise<void> {
     try {
+      if (this.failure !== null) await this.handle.truncate(this.bytes); // what the failure left of a record
+      this.failure = null;
       while (this.waiting.length > 0) {
-        const lines = this.waiting.join('');
-        this.waiting = [];
+        const { length } = this.waiting;
+        const lines = Buffer.from(this.waiting.join(''));
         await this.handle.appendFile(lines);
+        this.bytes += lines.length;
+        this.waiting.splice(0, length);
       }
     } catch (error) {
-      this.failure ??= error as Error;
-      this.waiting = [];
+      this.failure = error as Error;
     } finally {
       this.writing = null;
     }
   }
 
-  /** Settles when every record so far has been handed to the system; throws the first failure to write. */
+  /** Settles when every record so far has been handed to the system; throws when that is not possible now. */
   async flush(): Promise<void> {
     await this.writing;
+    if (this.failure !== null) await (this.writing = this.write());
     if (this.failure !== null) throw this.failure;
   }
 

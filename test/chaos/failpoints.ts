@@ -31,17 +31,19 @@ const coordinatorPoints = {
     event.type === 'checkpointEnded' && event.version === step,
 } satisfies Record<string, (seen: CoordinatorSeen, step: number) => boolean>;
 
+/** From `step` on: who gets which lease of a step is a matter of speed. */
 const workerPoints = {
-  'when it gets a lease': ({ event }, step) => event.type === 'lease' && event.task.version === step,
+  'when it gets a lease': ({ event }, step) => event.type === 'lease' && event.task.version >= step,
   'when it has computed': ({ event, actions }, step) =>
     event.type === 'computed' &&
-    actions.some((action) => action.type === 'tell' && action.task.version === step),
+    actions.some((action) => action.type === 'tell' && action.task.version >= step),
   'while it sends': ({ actions }, step) =>
-    actions.some((action) => action.type === 'sendChunk' && action.node.step === step),
+    actions.some((action) => action.type === 'sendChunk' && action.node.step >= step),
 } satisfies Record<string, (seen: Seen<WorkerEvent, WorkerAction>, step: number) => boolean>;
 
-/** Which file is opened how, also under a name it has until it is whole; all are in step-N of the checkpoints. */
+/** Which file is opened how, also under a name it has until it is whole. */
 const filePoints = {
+  'when it starts': { file: 'run.json', flags: 'wx' },
   'before slices are written': { file: 'model.safetensors', flags: 'wx' },
   'while slices are written': { file: 'optimizer.safetensors', flags: 'r+' }, // the reducer's part of the model is
   'before the manifest': { file: 'manifest.json', flags: 'wx' },
@@ -53,13 +55,14 @@ export type WorkerPoint = keyof typeof workerPoints;
 export interface Failpoint {
   readonly point: CoordinatorPoint | WorkerPoint;
   readonly step: number;
-  readonly signal: 'SIGKILL' | 'SIGSTOP';
+  readonly signal: 'SIGKILL' | 'SIGSTOP' | 'SIGINT' | 'SIGTERM';
 }
 
 /** Where coordinators can be killed, in the order in which a step and its checkpoint pass them. */
 export const pointsOfStep = Object.keys(coordinatorPoints).slice(0, 5) as CoordinatorPoint[];
 export const pointsOfCheckpoint = [
-  ...Object.keys(filePoints).slice(0, 2),
+  'before slices are written',
+  'while slices are written',
   'when all slices are written',
   'before the manifest',
   'when the checkpoint is written',
@@ -117,10 +120,15 @@ async function arm(failpoint: Failpoint): Promise<void> {
 function armFiles(failpoint: Failpoint, { file, flags }: { file: string; flags: string }): void {
   const { open } = fs;
   fs.open = (target, mode, ...rest) => {
-    if (mode === flags && String(target).includes(`/step-${failpoint.step}/${file}`)) fire(failpoint);
+    if (mode === flags && isPlace(String(target), failpoint.step, file)) fire(failpoint);
     return open(target, mode, ...rest);
   };
   syncBuiltinESMExports();
+}
+
+/** The run's own file, or one in step-N of the checkpoints. */
+function isPlace(target: string, step: number, file: string): boolean {
+  return target.includes(file === 'run.json' ? `/${file}` : `/step-${step}/${file}`);
 }
 
 const given = process.env[VARIABLE];

@@ -50,6 +50,10 @@ export class Lockstep {
     return this.child.kill(signal);
   }
 
+  get hasEnded(): boolean {
+    return this.isOver;
+  }
+
   /** Exit code, or the signal that ended it. */
   async exit(): Promise<number | NodeJS.Signals> {
     const { code, signal } = await this.ended;

@@ -29,8 +29,8 @@ const MODELS = {
   chunked: { width: 160, heads: 4, feedForward: 256, steps: 12 },
   /** One chunk, fast steps: 60,000 parameters. */
   small: { width: 32, heads: 2, feedForward: 64, steps: 12 },
-  /** For lines that carry 27 KB/s: 15,000 parameters. */
-  tiny: { width: 8, heads: 2, feedForward: 16, steps: 4 },
+  /** For lines that carry 27 KB/s: 7,000 parameters. */
+  tiny: { width: 4, heads: 2, feedForward: 8, steps: 2 },
 } as const;
 
 export type ModelName = keyof typeof MODELS;
@@ -42,6 +42,8 @@ export interface SceneOptions {
   readonly format: Format;
   /** Keys of the config to set, such as "reducers=3": none may change the bits. */
   readonly settings?: readonly string[];
+  /** In place of the model's. */
+  readonly steps?: number;
 }
 
 export interface StartOptions {
@@ -63,10 +65,10 @@ export class Stage {
   }
 
   /** What an undisturbed run of one worker ends with. */
-  reference({ model, format }: SceneOptions): Promise<string> {
-    const key = `${model} ${format}`;
+  reference({ model, format, steps = MODELS[model].steps }: SceneOptions): Promise<string> {
+    const key = `${model} ${format} ${steps}`;
     let hashes = this.undisturbed.get(key);
-    if (!hashes) this.undisturbed.set(key, (hashes = this.train({ model, format })));
+    if (!hashes) this.undisturbed.set(key, (hashes = this.train({ model, format, steps })));
     return hashes;
   }
 
@@ -87,6 +89,7 @@ export class Scene {
   readonly directory: string;
   /** The latest coordinator. */
   coordinator!: Lockstep;
+  readonly everyCoordinator: Lockstep[] = [];
   /** Where it listens; the next one will listen there as well. */
   url = 'tcp://127.0.0.1:*';
   private readonly processes: Lockstep[] = [];
@@ -97,7 +100,7 @@ export class Scene {
     private readonly name: string,
     private readonly options: SceneOptions,
   ) {
-    this.steps = MODELS[options.model].steps;
+    this.steps = options.steps ?? MODELS[options.model].steps;
     this.directory = path.join(folder, name);
   }
 
@@ -114,6 +117,7 @@ export class Scene {
   async startCoordinator(options: StartOptions = {}): Promise<Lockstep> {
     const args = ['--bind', this.url, ...(options.args ?? [])];
     this.coordinator = await this.start('coordinator', { ...options, args });
+    this.everyCoordinator.push(this.coordinator);
     const { url } = await this.listening();
     this.url = String(url);
     return this.coordinator;
@@ -161,8 +165,8 @@ export class Scene {
     return (await Promise.all(sums)).join(' ');
   }
 
-  checkpoint(step: number, file = ''): string {
-    return path.join(this.directory, 'checkpoints', `step-${step}`, file);
+  checkpoint(step: number, file?: string): string {
+    return path.join(this.directory, 'checkpoints', `step-${step}`, ...(file === undefined ? [] : [file]));
   }
 
   /** Ends whatever still runs. */
@@ -185,8 +189,9 @@ async function prepareData(): Promise<string> {
   return folder;
 }
 
-function configText({ model, format }: SceneOptions): string {
-  const { width, heads, feedForward, steps } = MODELS[model];
+function configText({ model, format, ...options }: SceneOptions): string {
+  const { width, heads, feedForward } = MODELS[model];
+  const { steps = MODELS[model].steps } = options;
   return `${CONFIG}
 model: { width: ${width}, heads: ${heads}, feedForward: ${feedForward}, encoderLayers: 1, decoderLayers: 1, maxLength: 32 }
 steps: ${steps}

@@ -1,0 +1,40 @@
+// Whether the system lets this process open enough files and connections. With none left ZeroMQ would try to accept for
+// ever and deliver nothing, so it is found out at the start.
+import { readFileSync } from 'node:fs';
+import { UserError } from '../util/errors.js';
+
+/** What a process of Node with sockets, threads and a checkpoint under way has open, generously. */
+const BASE = 64;
+const PER_REDUCER = 16;
+
+/** Files and connections that this process may have open; Infinity where the system does not tell. */
+function openFileLimit(): number {
+  try {
+    const limits = readFileSync('/proc/self/limits', 'utf8');
+    return Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? Infinity);
+  } catch {
+    return Infinity;
+  }
+}
+
+/** @throws UserError FILE_LIMIT */
+function check(limit: number, needed: number, who: string): void {
+  if (limit >= needed) return;
+  throw new UserError(
+    'FILE_LIMIT',
+    `expected to be allowed ${needed} open files and connections for ${who}, got ${limit}: raise the limit (ulimit -n 4096)`,
+  );
+}
+
+/** How many workers can connect to a coordinator here. Throws UserError FILE_LIMIT when not one can. */
+export function workersWithinFileLimit(reducers: number, limit = openFileLimit()): number {
+  const own = BASE + PER_REDUCER * reducers;
+  const perWorker = 1 + reducers;
+  check(limit, own + perWorker, `a coordinator with ${reducers} reducer${reducers === 1 ? '' : 's'}`);
+  return Math.floor((limit - own) / perWorker);
+}
+
+/** Throws UserError FILE_LIMIT when a worker cannot work here. */
+export function checkWorkerFileLimit(limit = openFileLimit()): void {
+  check(limit, BASE, 'a worker');
+}

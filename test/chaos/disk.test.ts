@@ -1,0 +1,87 @@
+// Disks that are full or read-only while a checkpoint is due, and checkpoints that are damaged while nobody looks.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { chaosCases } from './cases.js';
+import { isLease, says } from './processes.js';
+import type { Scene } from './scene.js';
+
+const chaos = chaosCases();
+const run = promisify(execFile);
+const withoutRoot = process.getuid?.() === 0 ? undefined : 'mounting a small disk needs root';
+
+/** Gives the scene a disk of its own at `directory` while `body` runs. */
+async function withDisk(directory: string, megabytes: number, body: () => Promise<void>): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  await run('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'lockstep-chaos', directory]);
+  try {
+    await body();
+  } finally {
+    await run('umount', ['-l', directory]);
+  }
+}
+
+async function metrics(scene: Scene): Promise<string> {
+  const line = await scene.coordinator.line('where its metrics are', says('Metrics: …'));
+  return (await fetch(line.msg.replace('Metrics: ', ''))).text();
+}
+
+const FAILED = 'the checkpoint could not be written: …';
+const WRITTEN = 'checkpoint written';
+
+chaos('the disk is full when a checkpoint is due', { skip: withoutRoot }, async (scene) => {
+  await withDisk(scene.directory, 16, async () => {
+    const filler = path.join(scene.directory, 'filler');
+    const coordinator = await scene.startCoordinator({ args: ['--http', '0'] });
+    await writeFile(filler, Buffer.alloc(20 << 20)).catch(() => undefined); // until nothing more fits
+    scene.worker('a');
+    const failed = await coordinator.line('that a checkpoint failed', says(FAILED));
+    assert.match(failed.msg, /ENOSPC/);
+    assert.match(await metrics(scene), /^lockstep_checkpoints_total\{outcome="failed".*\} [1-9]/m);
+    await rm(filler);
+    await coordinator.nextLine('the next checkpoint', says(WRITTEN));
+    await scene.finish();
+    const log = await readFile(path.join(scene.directory, 'metrics.jsonl'), 'utf8');
+    const steps = log.split('\n').filter((line) => line.includes('"stepCommitted"'));
+    assert.equal(steps.length, scene.steps, 'every step is recorded, also those of the full disk');
+  });
+});
+
+chaos('the disk is read-only when a checkpoint is due', { skip: withoutRoot }, async (scene) => {
+  const directory = path.join(scene.directory, 'checkpoints');
+  await withDisk(directory, 16, async () => {
+    const coordinator = await scene.startCoordinator({ args: ['--http', '0'] });
+    await run('mount', ['-o', 'remount,ro', directory]);
+    scene.worker('a');
+    const failed = await coordinator.line('that a checkpoint failed', says(FAILED));
+    assert.match(failed.msg, /EROFS/);
+    assert.match(await metrics(scene), /^lockstep_checkpoints_total\{outcome="failed".*\} [1-9]/m);
+    await run('mount', ['-o', 'remount,rw', directory]);
+    await coordinator.nextLine('the next checkpoint', says(WRITTEN));
+    await scene.finish();
+  });
+});
+
+chaos('the newest checkpoint has a flipped bit, and the one before it is cut off', {}, async (scene) => {
+  const first = await scene.startCoordinator({
+    failpoint: { point: 'when the checkpoint is written', step: 6, signal: 'SIGKILL' },
+    args: ['--set', 'checkpoint.keepLast=5'],
+  });
+  scene.worker('a');
+  await scene.killed(first);
+  const flipped = scene.checkpoint(6, 'model.safetensors');
+  const bytes = await readFile(flipped);
+  bytes[bytes.length - 1000]! ^= 4;
+  await writeFile(flipped, bytes);
+  await truncate(scene.checkpoint(4, 'optimizer.safetensors'), 1000);
+  const second = await scene.startCoordinator({ args: ['--set', 'checkpoint.keepLast=5'] });
+  for (const step of [6, 4]) {
+    await second.line(
+      `that step ${step} is damaged`,
+      ({ msg }) => msg.startsWith(scene.checkpoint(step)) && msg.endsWith('using an older one'),
+    );
+  }
+  await second.line('step 2 again', isLease(2));
+});

@@ -1,0 +1,100 @@
+// Runs that cannot begin, and runs that are asked to end before they have begun: a sentence, an exit code, and a run that the
+// next command can take.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { after, test } from 'node:test';
+import { isLease, says } from './processes.js';
+import { Stage, type Scene } from './scene.js';
+
+const stage = new Stage();
+after(() => stage.remove());
+
+async function withScene(body: (scene: Scene) => Promise<void>): Promise<void> {
+  const scene = await stage.scene({ model: 'small', format: 'float32' });
+  try {
+    await body(scene);
+  } finally {
+    await scene.close();
+  }
+}
+
+test('a port in use is a sentence and exit code 2, for workers and for metrics', () =>
+  withScene(async (scene) => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as { port: number };
+    const taken = await scene.start('coordinator', { args: ['--bind', `tcp://127.0.0.1:${port}`] });
+    assert.equal(await taken.exit(), 2, taken.text());
+    assert.match(taken.text(), /error: cannot listen on tcp:\/\/127\.0\.0\.1:\d+/);
+    const args = ['--bind', 'tcp://127.0.0.1:*', '--http', String(port)];
+    const takenByMetrics = await scene.start('coordinator', { args });
+    server.close();
+    assert.equal(await takenByMetrics.exit(), 2, takenByMetrics.text());
+    assert.match(takenByMetrics.text(), /error: cannot serve metrics on .*: the port is in use/);
+  }));
+
+test('too few open files are refused at the start, by a coordinator and by a worker', () =>
+  withScene(async (scene) => {
+    const within = ['sh', '-c', 'ulimit -n 60 && exec "$0" "$@"'];
+    const coordinator = await scene.start('coordinator', { within });
+    const worker = scene.worker('w', { within, url: 'tcp://127.0.0.1:1' });
+    for (const process of [coordinator, worker]) {
+      assert.equal(await process.exit(), 2, process.text());
+      assert.match(
+        process.text(),
+        /error: expected to be allowed \d+ open files .*, got 60: raise the limit/,
+      );
+    }
+  }));
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  test(`${signal} while a coordinator starts ends it in order`, () =>
+    withScene(async (scene) => {
+      const args = ['--bind', 'tcp://127.0.0.1:*'];
+      const failpoint = { point: 'when it starts', step: 0, signal } as const;
+      const run = await scene.start('coordinator', { args, failpoint });
+      assert.equal(await run.exit(), 130, run.text());
+      assert.match(run.text(), /Stopped before the first step/);
+    }));
+}
+
+test('a run that is asked to stop while no worker is there ends, and goes on later to the same bits', () =>
+  withScene(async (scene) => {
+    const first = await scene.startCoordinator();
+    const worker = scene.worker('a', {
+      failpoint: { point: 'when it gets a lease', step: 3, signal: 'SIGKILL' },
+    });
+    await scene.killed(worker);
+    first.kill('SIGTERM');
+    assert.equal(await first.exit(), 130, first.text());
+    const second = await scene.startCoordinator();
+    assert.match(
+      (await second.line('where it goes on', ({ msg }) => /going on from/.test(msg))).msg,
+      /step 3\b/,
+    );
+    scene.worker('b');
+    await second.line('work for it', isLease(3, 'b'));
+    await scene.finish();
+  }));
+
+test('the wall clock jumps by a day in both directions, and nothing notices', () =>
+  withScene(async (scene) => {
+    const failpoint = { point: 'when it gets a lease', step: 4, signal: 'SIGKILL' } as const;
+    const env = { LOCKSTEP_TEST_CLOCK: 'jumps' };
+    const coordinator = await scene.startCoordinator({ env: { ...env, NODE_OPTIONS: clockJumps() } });
+    const doomed = scene.worker('a', { failpoint });
+    await scene.killed(doomed);
+    scene.worker('b', { env: { ...env, NODE_OPTIONS: clockJumps() } });
+    await scene.finish();
+    const left = coordinator.lines.filter(says('b on …')).filter(({ msg }) => msg.includes('silent'));
+    assert.deepEqual(left, []);
+    const days = new Set(
+      coordinator.lines.flatMap(({ time }) => (typeof time === 'string' ? [time.slice(0, 10)] : [])),
+    );
+    assert.ok(days.size >= 3, 'the clock of the log did jump');
+  }));
+
+function clockJumps(): string {
+  return `--import=${new URL('./clock-jumps.js', import.meta.url).href}`;
+}
