@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { UserError } from '../util/errors.js';
 
 /** What a process of Node with sockets, threads and a checkpoint under way has open, generously. */
-const BASE = 64;
+const BASE = 128;
 const PER_REDUCER = 16;
 
 /** Files and connections that this process may have open; Infinity where the system does not tell. */
@@ -34,7 +34,7 @@ export function workersWithinFileLimit(reducers: number, limit = openFileLimit()
   return Math.floor((limit - own) / perWorker);
 }
 
-/** Throws UserError FILE_LIMIT when a worker cannot work here. */
-export function checkWorkerFileLimit(limit = openFileLimit()): void {
-  check(limit, BASE, 'a worker');
+/** For a process that may not even be able to load its code: called before. Throws UserError FILE_LIMIT. */
+export function checkFileLimit(who: string, limit = openFileLimit()): void {
+  check(limit, BASE, who);
 }

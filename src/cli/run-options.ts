@@ -10,7 +10,7 @@ import { UserError } from '../util/errors.js';
 import { repeatable } from './options.js';
 import { Interrupted, type Output } from './output.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
-import { workersWithinFileLimit } from './file-limit.js';
+import { checkFileLimit, workersWithinFileLimit } from './file-limit.js';
 import { StopSignals } from './stop-signals.js';
 import type { LocalKeys } from './local-keys.js';
 import {
@@ -59,6 +59,7 @@ export async function startRun(
   onEvent: (event: TrainingEvent) => void,
   localKeys: LocalKeys | null = null,
 ): Promise<StartedRun> {
+  checkFileLimit('a coordinator');
   const { loadConfig } = await import('../config/load.js');
   return startConfiguredRun(loadConfig(configFile, options.set), options, onEvent, localKeys);
 }

@@ -3,7 +3,7 @@ import { availableParallelism, hostname } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { DeviceName, EngineName } from '../engine/names.js';
 import { engineNames } from '../engine/names.js';
-import { checkWorkerFileLimit } from './file-limit.js';
+import { checkFileLimit } from './file-limit.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
 import { integerArgument } from './options.js';
 import { logLevel } from './run-options.js';
@@ -42,12 +42,12 @@ export function register(program: Command): void {
     .option('--log-level <level>', 'trace, debug, info, warn or error', 'info')
     .addOption(new Option('--fault <what>', 'make a fault on purpose, for tests').hideHelp());
   addWorkerKeyOptions(worker).action(async (url: string, options: WorkerCommandOptions) => {
+    checkFileLimit('a worker');
     const [{ runWorker }, { parseFault }, { createLogger }] = await Promise.all([
       import('../worker/process.js'),
       import('../worker/compute/fault.js'),
       import('../metrics/log.js'),
     ]);
-    checkWorkerFileLimit();
     const stop = stopSignal();
     await runWorker({
       url: parseTcpAddress(url, { anyPort: false }),

@@ -36,14 +36,14 @@ test('a port in use is a sentence and exit code 2, for workers and for metrics',
 
 test('too few open files are refused at the start, by a coordinator and by a worker', () =>
   withScene(async (scene) => {
-    const within = ['sh', '-c', 'ulimit -n 60 && exec "$0" "$@"'];
+    const within = ['sh', '-c', 'ulimit -n 100 && exec "$0" "$@"'];
     const coordinator = await scene.start('coordinator', { within });
     const worker = scene.worker('w', { within, url: 'tcp://127.0.0.1:1' });
     for (const process of [coordinator, worker]) {
       assert.equal(await process.exit(), 2, process.text());
       assert.match(
         process.text(),
-        /error: expected to be allowed \d+ open files .*, got 60: raise the limit/,
+        /error: expected to be allowed \d+ open files .*, got 100: raise the limit/,
       );
     }
   }));
