@@ -127,7 +127,7 @@ class Soak {
 
 const stage = new Stage();
 // As many steps as take longer than the faults on most machines; a run that ends early ends the soak.
-const steps = Math.max(40, Math.round(minutes * 240));
+const steps = Math.max(40, 2 * Math.round(minutes * 120));
 const scene = await stage.scene({ model: 'small', format: 'float32', steps });
 const soak = new Soak(scene);
 let verdict = 0;

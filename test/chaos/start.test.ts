@@ -29,8 +29,8 @@ test('a port in use is a sentence and exit code 2, for workers and for metrics',
     assert.match(taken.text(), /error: cannot listen on tcp:\/\/127\.0\.0\.1:\d+/);
     const args = ['--bind', 'tcp://127.0.0.1:*', '--http', String(port)];
     const takenByMetrics = await scene.start('coordinator', { args });
-    server.close();
     assert.equal(await takenByMetrics.exit(), 2, takenByMetrics.text());
+    server.close();
     assert.match(takenByMetrics.text(), /error: cannot serve metrics on .*: the port is in use/);
   }));
 
