@@ -47,7 +47,7 @@ export class SummedFile implements OpenFile {
 
   /** The SHA-256 of the whole file in hex, once. */
   async sum(): Promise<string> {
-    const piece = new Uint8Array(PIECE_BYTES);
+    const piece = new Uint8Array(Math.min(PIECE_BYTES, this.bytes - this.summed));
     while (this.summed < this.bytes) {
       await this.read(piece.subarray(0, this.bytes - this.summed), this.summed);
     }

@@ -1,8 +1,6 @@
 // The checkpoints of one run, as their owner writes and reads them. Writing has two halves: `begin` makes room, reducers
 // fill the slices they own (writeSlice, from any thread, at their own pace), `finish` makes a checkpoint of it.
 
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { UserError, assert, messageOf } from '../util/errors.js';
 import { jsonText } from '../util/json.js';
 import { nameOf, type Folder } from './folder.js';
@@ -29,7 +27,7 @@ export interface StoreOptions {
   readonly config: object;
   readonly generationConfig: object;
   /** The prepared data set: tokenizer.json and tokenizer_config.json are copied from it. */
-  readonly tokenizerDirectory: string;
+  readonly tokenizer: Folder;
   readonly retention: RetentionPolicy;
   /** What the owner holds the run by. Where it is contested, an earlier owner may still write, and names carry the term. */
   readonly term: Pick<Term, 'contested' | 'check'>;
@@ -139,22 +137,24 @@ export class CheckpointStore {
 
   /** Writes the small files, and has all stored for good; gives them in the order of the manifest. */
   private async complete(folder: Folder, state: CheckpointState): Promise<ManifestFile[]> {
-    const { config, generationConfig, tokenizerDirectory } = this.options;
+    const { config, generationConfig, tokenizer } = this.options;
     const create = async (name: string, data: string | Uint8Array): Promise<ManifestFile> => {
       await createIn(folder, name, data);
       return { name, bytes: Buffer.byteLength(data), sha256: hashBytes(data) };
     };
     const seal = async (name: string): Promise<ManifestFile> => ({ name, ...(await folder.seal(name)) });
-    const tokenizer = TOKENIZER_FILES.map(async (name) =>
-      create(name, await readFile(path.join(tokenizerDirectory, name))),
-    );
+    const copies = TOKENIZER_FILES.map(async (name) => {
+      const data = await tokenizer.read(name);
+      if (data === null) throw new Error(`${nameOf(tokenizer, name)} is missing`);
+      return create(name, data);
+    });
     return allOf([
       create('config.json', jsonText(config)),
       create('generation_config.json', jsonText(generationConfig)),
       seal(MODEL_FILE),
       seal(OPTIMIZER_FILE),
       create(STATE_FILE, jsonText(state)),
-      ...tokenizer,
+      ...copies,
     ]);
   }
 

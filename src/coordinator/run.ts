@@ -1,6 +1,7 @@
 // A run on disk, opened to be trained: its data, its model's shape, and its vectors, either new or as the newest
 // checkpoint left them.
 import type { Logger } from 'pino';
+import { DiskFolder } from '../checkpoint/disk-folder.js';
 import type { CheckpointState } from '../checkpoint/state.js';
 import { CheckpointStore } from '../checkpoint/store.js';
 import { RunDirectory, runIdentity } from '../checkpoint/run-directory.js';
@@ -102,7 +103,11 @@ function progressOf(state: CheckpointState): Progress {
 }
 
 /** state.json of a checkpoint of `progress`. */
-export function stateOf(run: OpenRun, progress: Progress, validationLoss: number | null): CheckpointState {
+export function stateOf(
+  run: Pick<OpenRun, 'config' | 'dataset'>,
+  progress: Progress,
+  validationLoss: number | null,
+): CheckpointState {
   return {
     step: progress.version,
     updates: progress.updates,
@@ -196,7 +201,7 @@ function createStore(
     layout,
     config: toHuggingFace(model),
     generationConfig: generationConfig(model),
-    tokenizerDirectory: dataset.directory,
+    tokenizer: new DiskFolder(dataset.directory),
     retention: config.checkpoint,
     term,
     onWarning: (message) => log.warn(message),

@@ -77,7 +77,7 @@ export async function storeIn(
     layout,
     config: { model_type: 'marian' },
     generationConfig: { max_length: 4 },
-    tokenizerDirectory: directory,
+    tokenizer: new DiskFolder(directory),
     retention: { keepLast: 100, keepBest: false, keepEvery: null },
     term: { contested: false, check: () => Promise.resolve() },
     onWarning: (message) => {

@@ -185,7 +185,7 @@ test('a checkpoint that cannot be finished leaves nothing behind', async (t) => 
   const directory = await temporaryDirectory(t);
   const store = await storeIn(directory);
   await rm(path.join(directory, 'tokenizer.json'));
-  await assert.rejects(writeCheckpoint(store, 1), { code: 'ENOENT' });
+  await assert.rejects(writeCheckpoint(store, 1), /tokenizer\.json is missing/);
   assert.deepEqual(await readdir(path.join(directory, 'checkpoints')), []);
 });
 

@@ -93,7 +93,7 @@ export async function writeRun(
     layout: parameterLayout(modelConfig),
     config: toHuggingFace(modelConfig),
     generationConfig: generationConfig(modelConfig),
-    tokenizerDirectory: data,
+    tokenizer: new DiskFolder(data),
     retention: { keepLast: 1, keepBest: false, keepEvery: null },
     term: { contested: false, check: () => Promise.resolve() },
     onWarning: (message) => {

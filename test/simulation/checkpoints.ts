@@ -1,76 +1,137 @@
-// The checkpoints of a simulated run: a snapshot of each reducer's slice, written beside the training and then published.
-import assert from 'node:assert/strict';
-import type { Progress } from '../../src/coordinator/events.js';
+// The checkpoints of a simulated run: the real writer and the real store, on a simulated disk.
+import type { Logger } from 'pino';
+import type { TensorLayout } from '../../src/checkpoint/layout.js';
+import { CheckpointStore } from '../../src/checkpoint/store.js';
+import { CheckpointWriter } from '../../src/coordinator/checkpoints.js';
+import type { CoordinatorEvent } from '../../src/coordinator/events.js';
+import type { SnapshotFiles, ToReducer } from '../../src/coordinator/reducer/port.js';
+import type { Reducers } from '../../src/coordinator/reducers.js';
+import type { OpenRun } from '../../src/coordinator/run.js';
 import type { Slice } from '../../src/protocol/chunks.js';
+import { messageOf } from '../../src/util/errors.js';
+import { Disk } from './disk.js';
 import type { Process } from './process.js';
-import type { Random } from './random.js';
 import type { TrainingState } from './reference.js';
 import type { Scenario } from './scenario.js';
 
-/** What outlives a process: the newest checkpoint. */
-export interface Storage {
-  newest: TrainingState | undefined;
+type Vectors = Omit<TrainingState, 'progress'>;
+
+const CHECKPOINTS = 'checkpoints';
+const TOKENIZER = 'tokenizer';
+const SEED = 1;
+
+function layoutOf({ grid: { trainable, total } }: Scenario): TensorLayout {
+  const trained = { name: 'trained', shape: [trainable], offset: 0, size: trainable };
+  const frozen = { name: 'frozen', shape: [total - trainable], offset: trainable, size: total - trainable };
+  return { tensors: total > trainable ? [trained, frozen] : [trained], trainable, total };
+}
+
+/** The files that a checkpoint copies are there from the beginning. */
+export function furnish(disk: Disk): void {
+  disk.folders.add(`disk/${TOKENIZER}`).add(`disk/${CHECKPOINTS}`);
+  for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+    disk.files.set(`disk/${TOKENIZER}/${name}`, new Uint8Array(Buffer.from('{}')));
+}
+
+function storeOn(disk: Disk, scenario: Scenario, process: Process | null): CheckpointStore {
+  return new CheckpointStore({
+    checkpoints: disk.folder(process).at(CHECKPOINTS),
+    layout: layoutOf(scenario),
+    config: {},
+    generationConfig: {},
+    tokenizer: disk.folder(process).at(TOKENIZER),
+    retention: { keepLast: scenario.keepLast, keepBest: true, keepEvery: null },
+    term: { contested: false, check: () => Promise.resolve() },
+    onWarning: () => undefined,
+  });
+}
+
+/** What a coordinator that starts finds: the newest checkpoint that is whole, with everything torn removed. */
+export async function newestOn(disk: Disk, scenario: Scenario): Promise<TrainingState | undefined> {
+  const { grid } = scenario;
+  const vectors = {
+    parameters: new Float32Array(grid.total),
+    moment1: new Float32Array(grid.trainable),
+    moment2: new Float32Array(grid.trainable),
+  };
+  const store = storeOn(disk, scenario, null);
+  const loaded = await store.loadLatest(vectors, (_, error) => {
+    throw error; // nothing here damages a checkpoint that was finished
+  });
+  await store.removeTorn();
+  if (!loaded) return undefined;
+  const { step, updates, tokens, best, fingerprint } = loaded.state;
+  return { ...vectors, progress: { version: step, updates, tokens, best, fingerprint } };
 }
 
 export interface CheckpointWorld {
   readonly scenario: Scenario;
-  readonly random: Random;
+  readonly disk: Disk;
   readonly process: Process;
-  readonly storage: Storage;
-  readonly memory: Omit<TrainingState, 'progress'>;
+  readonly term: number;
+  readonly memory: Vectors;
   readonly slices: readonly Slice[];
-  /** Whether writes may fail. */
-  readonly mayFail: () => boolean;
   toReducer(reducer: number, body: () => void): void;
   fromReducer(reducer: number, body: () => void): void;
-  written(version: number): void;
-  ended(version: number, saved: boolean): void;
+  decide(event: CoordinatorEvent): void;
 }
 
-export class Checkpoints {
-  private copies: (Omit<TrainingState, 'progress'> | undefined)[] = [];
+const SILENT = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
-  constructor(private readonly world: CheckpointWorld) {}
-
-  snapshot(version: number): void {
-    const { world } = this;
-    this.copies = world.slices.map(() => undefined);
-    world.slices.forEach((_, reducer) => {
+/** The real writer; its reducers copy and write their slices as reducer/thread.ts does. */
+export function checkpointWriter(world: CheckpointWorld): CheckpointWriter {
+  const copies = new Map<number, Vectors>();
+  const run = {
+    store: storeOn(world.disk, world.scenario, world.process),
+    term: { term: world.term },
+    config: { seed: SEED },
+    dataset: { sha256: 'd'.repeat(64) },
+  } as unknown as OpenRun;
+  const write = async (reducer: number, version: number, files: SnapshotFiles): Promise<void> => {
+    const failure = await writeSlices(world, reducer, copies.get(reducer)!, files).then(
+      () => null,
+      messageOf,
+    );
+    if (world.process.isAlive) world.fromReducer(reducer, () => writer.written(version, failure));
+  };
+  const tellAll = (message: ToReducer): void => {
+    for (let reducer = 0; reducer < world.slices.length; reducer++) {
       world.toReducer(reducer, () => {
-        const { parameters, moment1, moment2 } = world.memory;
-        this.copies[reducer] = {
-          parameters: parameters.slice(),
-          moment1: moment1.slice(),
-          moment2: moment2.slice(),
-        };
-        world.fromReducer(reducer, () => world.written(version));
+        if (message.type === 'snapshot') copies.set(reducer, copyOf(world.memory));
+        else if (message.type === 'write' && message.files)
+          void write(reducer, message.version, message.files);
       });
-    });
-  }
+    }
+  };
+  const handlers = {
+    decide: (event: CoordinatorEvent) => world.decide(event),
+    publish: () => undefined,
+    flush: () => Promise.resolve(),
+  };
+  const writer: CheckpointWriter = new CheckpointWriter(
+    run,
+    { tellAll } as unknown as Reducers,
+    handlers,
+    SILENT as unknown as Logger,
+  );
+  return writer;
+}
 
-  publish(progress: Progress): void {
-    const { world } = this;
-    const saved = !(world.mayFail() && world.random.chance(0.1));
-    world.process.after(world.random.between(1, 300), () => {
-      if (saved) world.storage.newest = this.assemble(progress);
-      world.ended(progress.version, saved);
-    });
-  }
+function copyOf({ parameters, moment1, moment2 }: Vectors): Vectors {
+  return { parameters: parameters.slice(), moment1: moment1.slice(), moment2: moment2.slice() };
+}
 
-  private assemble(progress: Progress): TrainingState {
-    const { grid } = this.world.scenario;
-    const parameters = new Float32Array(grid.total);
-    const moment1 = new Float32Array(grid.trainable);
-    const moment2 = new Float32Array(grid.trainable);
-    this.world.slices.forEach(({ firstChunk, endChunk }, reducer) => {
-      const copy = this.copies[reducer];
-      assert.ok(copy, 'every slice was copied');
-      const [start, end] = [grid.start(firstChunk), grid.start(endChunk)];
-      parameters.set(copy.parameters.subarray(start, end), start);
-      if (start >= grid.trainable) return;
-      moment1.set(copy.moment1.subarray(start, end), start);
-      moment2.set(copy.moment2.subarray(start, end), start);
-    });
-    return { progress, parameters, moment1, moment2 };
-  }
+async function writeSlices(
+  { scenario: { grid }, slices, disk, process }: CheckpointWorld,
+  reducer: number,
+  { parameters, moment1, moment2 }: Vectors,
+  { model, optimizer }: SnapshotFiles,
+): Promise<void> {
+  const { firstChunk, endChunk } = slices[reducer]!;
+  const [start, end] = [grid.start(firstChunk), grid.start(endChunk)];
+  const at = start * 4;
+  await disk.writeSlice(process, model.path, model.dataOffset + at, parameters.subarray(start, end));
+  if (start >= grid.trainable) return;
+  await disk.writeSlice(process, optimizer.path, optimizer.moment1Offset + at, moment1.subarray(start, end));
+  await disk.writeSlice(process, optimizer.path, optimizer.moment2Offset + at, moment2.subarray(start, end));
 }

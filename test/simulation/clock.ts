@@ -63,3 +63,8 @@ export class VirtualClock {
 function isBefore(a: Planned, b: Planned): boolean {
   return a.time < b.time || (a.time === b.time && a.order < b.order);
 }
+
+/** Resolves when nothing more follows from promises that are settled by now. */
+export function allMicrotasks(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -16,7 +16,7 @@ import {
 } from '../../src/coordinator/reducer/reducer.js';
 import type { LeaveReason } from '../../src/metrics/events.js';
 import type { Slice } from '../../src/protocol/chunks.js';
-import { isOfSession } from '../../src/protocol/envelope.js';
+import { isOfSession, type Envelope } from '../../src/protocol/envelope.js';
 import type { Job } from '../../src/protocol/job.js';
 import type {
   CoordinatorToWorker,
@@ -62,6 +62,8 @@ export interface CoordinatorSurroundings {
   /** A reducer is about to be told something, and has been. */
   reducing(reducer: number, event: ReducerEvent): void;
   reduced(reducer: number, event: ReducerEvent): void;
+  /** A worker's control message is about to be acted on; `session`: the one of its connection. */
+  speaking(session: string | undefined, message: Envelope): void;
   /** A worker broke the protocol. */
   faulted(session: string, reason: string): void;
 }
@@ -106,8 +108,10 @@ export class CoordinatorHost {
     if (message.type === 'hello' || message.type === 'prove') {
       if (session !== undefined) this.fault(session, 'it has a session already');
       else if (message.type === 'hello') this.greet(peer, message);
-    } else if (isOfSession(message, session, this.setup.term)) this.hearWorker(message.session, message);
-    else this.tellPeer(peer, { type: 'bye', reason: 'the session is over', outcome: 'lost' });
+    } else if (isOfSession(message, session, this.setup.term)) {
+      this.around.speaking(session, message);
+      this.hearWorker(message.session, message);
+    } else this.tellPeer(peer, { type: 'bye', reason: 'the session is over', outcome: 'lost' });
   }
 
   private greet(peer: string, { name, host }: WorkerToCoordinator & { type: 'hello' }): void {

@@ -1,10 +1,12 @@
 // A simulated coordinator process, reducers included: it begins at the newest checkpoint, and its end, whenever it comes,
 // loses everything that is not in one.
-import type { CoordinatorAction } from '../../src/coordinator/events.js';
+import type { CheckpointWriter } from '../../src/coordinator/checkpoints.js';
+import type { CoordinatorAction, CoordinatorEvent } from '../../src/coordinator/events.js';
 import type { Slice } from '../../src/protocol/chunks.js';
 import { arithmetic } from './arithmetic.js';
-import { Checkpoints, type Storage } from './checkpoints.js';
+import { checkpointWriter } from './checkpoints.js';
 import type { VirtualClock } from './clock.js';
+import type { Disk } from './disk.js';
 import { CONTROL, CoordinatorHost, NOTHING } from './coordinator-host.js';
 import { Invariants } from './invariants.js';
 import { Pipe } from './network.js';
@@ -19,11 +21,12 @@ export interface CoordinatorWorld {
   readonly random: Random;
   readonly scenario: Scenario;
   readonly reference: Reference;
-  readonly storage: Storage;
-  mayFail(): boolean;
+  readonly disk: Disk;
   send(endpoint: number, peer: string, message: ToWorker, payload: Uint8Array): void;
   newSession(): string;
   decided(action: CoordinatorAction): void;
+  /** What the disk tells it. */
+  heard(event: CoordinatorEvent): void;
   faulted(session: string, reason: string): void;
   finished(saved: boolean): void;
 }
@@ -47,7 +50,7 @@ export class CoordinatorProcess extends Process {
     private readonly world: CoordinatorWorld,
   ) {
     super(`coordinator${term}`, world.clock);
-    const { scenario, reference } = world;
+    const { scenario, reference, disk } = world;
     const { grid, segments, wire } = scenario;
     const memory = {
       parameters: start.parameters.slice(),
@@ -67,7 +70,7 @@ export class CoordinatorProcess extends Process {
       slices: this.slices,
       reducer: { grid, segments, wire, arithmetic, ...memory },
     };
-    const checkpoints = this.createCheckpoints(memory);
+    const writer = this.createWriter(memory);
     this.host = new CoordinatorHost(setup, {
       now: () => this.now(),
       send: (endpoint, peer, message, payload) => {
@@ -75,8 +78,14 @@ export class CoordinatorProcess extends Process {
       },
       pass: (from, to, deliver) => this.pass(from, to, deliver),
       newSession: () => world.newSession(),
-      snapshot: (version) => checkpoints.snapshot(version),
-      publish: (progress) => checkpoints.publish(progress),
+      snapshot: (version) => {
+        disk.hasNews = true;
+        writer.snapshot(version);
+      },
+      publish: (progress, validationLoss) => {
+        disk.hasNews = true;
+        writer.publish(progress, validationLoss);
+      },
       finished: (saved) => world.finished(saved),
       decided: (action) => this.decided(action),
       reducing: (reducer, event) => {
@@ -85,6 +94,7 @@ export class CoordinatorProcess extends Process {
         if (event.type === 'close') open.delete(event.session);
         this.invariants.reducing(event, (session) => open.has(session));
       },
+      speaking: (session, message) => this.invariants.speaking(session, message),
       reduced: (reducer, event) => this.invariants.reduced(reducer, event, this.host),
       faulted: (session, reason) => world.faulted(session, reason),
     });
@@ -129,20 +139,22 @@ export class CoordinatorProcess extends Process {
     lane.send(deliver, NOTHING);
   }
 
-  private createCheckpoints(memory: Omit<TrainingState, 'progress'>): Checkpoints {
-    const { scenario, random, storage } = this.world;
-    return new Checkpoints({
+  private createWriter(memory: Omit<TrainingState, 'progress'>): CheckpointWriter {
+    const { scenario, disk } = this.world;
+    return checkpointWriter({
       scenario,
-      random,
+      disk,
       process: this,
-      storage,
+      term: this.term,
       memory,
       slices: this.slices,
-      mayFail: () => this.world.mayFail(),
       toReducer: (reducer, body) => this.pass(CONTROL, reducer, body),
       fromReducer: (reducer, body) => this.pass(reducer, CONTROL, body),
-      written: (version) => this.host.decide({ type: 'sliceWritten', version }),
-      ended: (version, saved) => this.host.decide({ type: 'checkpointEnded', version, saved }),
+      decide: (event) => {
+        if (!this.isAlive) return;
+        this.world.heard(event);
+        this.host.decide(event);
+      },
     });
   }
 }

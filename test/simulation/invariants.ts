@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import type { CoordinatorAction } from '../../src/coordinator/events.js';
 import type { ChunkSum } from '../../src/coordinator/reducer/chunk-sum.js';
 import type { ReducerEvent } from '../../src/coordinator/reducer/reducer.js';
+import type { Envelope } from '../../src/protocol/envelope.js';
 import type { Slice } from '../../src/protocol/chunks.js';
 import { nodeKey } from '../../src/protocol/tree.js';
 import { isPartOf } from './arithmetic.js';
@@ -73,6 +74,12 @@ export class Invariants {
     }
     assert.deepEqual(update, this.reference.updates[step], 'the numbers of the update');
     this.nextStep = step + 1;
+  }
+
+  /** A worker's control message is about to be acted on. */
+  speaking(session: string | undefined, message: Envelope): void {
+    assert.equal(message.term, this.term, 'no message of another term is acted on');
+    assert.equal(message.session, session, 'no message of another session is acted on');
   }
 
   // ---- the reducers

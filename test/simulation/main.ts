@@ -18,11 +18,11 @@ function reportFailure(seed: number, message: string): void {
   process.exitCode = 1;
 }
 
-function runOne(seed: number, trace: boolean): void {
+async function runOne(seed: number, trace: boolean): Promise<void> {
   const print = (time: number, line: string): void => console.log(`${(time / 1000).toFixed(4)} ${line}`);
   const cluster = new Cluster(randomScenario(seed), trace ? print : undefined);
   try {
-    cluster.run();
+    await cluster.run();
     console.log(`seed ${seed} passes: ${cluster.events} events, ${(cluster.clock.now / 1000).toFixed(1)} s`);
   } catch (error) {
     console.error(error);
@@ -61,5 +61,5 @@ const options = program.opts<{
   trace?: boolean;
   threads: number;
 }>();
-if (options.seed !== undefined) runOne(options.seed, options.trace ?? false);
+if (options.seed !== undefined) await runOne(options.seed, options.trace ?? false);
 else await runMany(options.from, options.seeds, Math.max(1, options.threads));

@@ -1,12 +1,13 @@
 // The same training without a cluster: one loop, sums by recursion over the tree. What it gives is what every simulated
 // run must give, step by step and sum by sum.
+import assert from 'node:assert/strict';
 import { completeStep, gradientNorm, sumStats } from '../../src/coordinator/step-numbers.js';
 import { segmentsWithin } from '../../src/coordinator/reducer/segments.js';
 import type { Progress } from '../../src/coordinator/events.js';
 import type { AdamWSpec } from '../../src/engine/native/addon.js';
 import { adamWReference } from '../../src/optim/adamw.js';
 import { nodeKey, type TreeNode } from '../../src/protocol/tree.js';
-import { toBfloat16 } from './arithmetic.js';
+import { isPartOf, toBfloat16 } from './arithmetic.js';
 import { gradientOf, initialParameters, statsOf, type Scenario } from './scenario.js';
 
 /** A run's state as a checkpoint keeps it. */
@@ -41,6 +42,15 @@ export class Reference {
       updates.push(update);
       states.push(state);
     }
+  }
+
+  /** What a checkpoint holds is what an undisturbed run has at its version. */
+  check(state: TrainingState): void {
+    const expected = this.states[state.progress.version]!;
+    assert.equal(state.progress.updates, expected.progress.updates, 'updates of the checkpoint');
+    assert.equal(state.progress.tokens, expected.progress.tokens, 'tokens of the checkpoint');
+    for (const vector of ['parameters', 'moment1', 'moment2'] as const)
+      assert.ok(isPartOf(state[vector], expected[vector], 0), `${vector} of the checkpoint`);
   }
 
   /** The sum of every node of a computation of a step, by nodeKey. */

@@ -17,13 +17,13 @@ export interface Report {
 }
 
 /** Runs seeds one after another, until one fails. */
-export default function runSeeds({ from, count }: SeedRange): Report {
+export default async function runSeeds({ from, count }: SeedRange): Promise<Report> {
   const counts: Record<string, number> = {};
   let events = 0;
   for (let seed = from; seed < from + count; seed++) {
     const cluster = new Cluster(randomScenario(seed));
     try {
-      cluster.run();
+      await cluster.run();
     } catch (error) {
       return { seeds: seed - from, events, counts, failure: { seed, message: messageOf(error) } };
     }

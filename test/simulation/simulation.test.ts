@@ -14,13 +14,13 @@ test('any run, whatever happens in it, trains the bits of an undisturbed one', a
   assert.equal(failure, null, failure ? `${replayCommand(failure.seed)}: ${failure.message}` : '');
 });
 
-test('a seed alone decides what happens', () => {
-  const trace = (): string[] => {
+test('a seed alone decides what happens', async () => {
+  const trace = async (): Promise<string[]> => {
     const lines: string[] = [];
-    new Cluster(randomScenario(7), (time, line) => lines.push(`${time} ${line}`)).run();
+    await new Cluster(randomScenario(7), (time, line) => lines.push(`${time} ${line}`)).run();
     return lines;
   };
-  const lines = trace();
+  const lines = await trace();
   assert.ok(lines.length > 100, 'something happens');
-  assert.deepEqual(trace(), lines);
+  assert.deepEqual(await trace(), lines);
 });
