@@ -70,7 +70,14 @@ export class TrainingStep {
   private readonly gradient: Float32Array;
   private readonly moment1: Float32Array;
   private readonly moment2: Float32Array;
-  private progress: Progress = { version: 0, updates: 0, tokens: 0, best: null, fingerprint: null };
+  private progress: Progress = {
+    version: 0,
+    updates: 0,
+    tokens: 0,
+    best: null,
+    fingerprint: null,
+    expelled: [],
+  };
 
   constructor(
     private readonly engine: Engine,

@@ -17,6 +17,7 @@ const stateSchema = z.object({
   best: z.object({ step: count, loss: z.number() }).nullable(),
   dataset: z.string(),
   fingerprint: z.string().nullable(),
+  expelled: z.array(z.string()).default([]),
   lockstepVersion: z.string(),
 });
 
@@ -37,6 +38,8 @@ export interface CheckpointState {
   readonly dataset: string;
   /** What the workers computed with: engine, matrix product, instruction set, probe; null before the first of them. */
   readonly fingerprint: string | null;
+  /** Workers that an audit found to compute wrongly: they are not let in again. */
+  readonly expelled: readonly string[];
   readonly lockstepVersion: string;
 }
 

@@ -40,7 +40,7 @@ export class LocalWorkers {
   private readonly children = new Map<number, ChildProcess>();
   private readonly timers = new Set<NodeJS.Timeout>();
   private stopping = false;
-  /** Rejects when every worker has crashed again and again. */
+  /** Rejects when every worker has crashed again and again, or was turned away. */
   readonly hopeless: Promise<never>;
   private giveUp!: (error: Error) => void;
   private givenUp = 0;
@@ -82,16 +82,19 @@ export class LocalWorkers {
       this.children.delete(index);
       if (this.stopping || code === 0) return;
       if (code === ExitCode.user) {
-        // What it found wrong is in what it was given: it would be so again.
-        this.giveUp(new UserError('WORKER_REFUSED', `${name} cannot work here; it says why above`));
-        return;
+        // What it found wrong is in what it was given, or it was expelled: it would be so again.
+        onCrash(`${name} cannot work here; it says why above`);
+        return this.abandon(new UserError('WORKER_REFUSED', `${name} cannot work here; it says why above`));
       }
       const failed = performance.now() - startedAt > SETTLED_MS ? 1 : crashes + 1;
       onCrash(
         `${name} ended with ${signal ?? `exit code ${code}`}${failed < MAX_CRASHES ? '; starting it again' : ''}`,
       );
-      if (failed >= MAX_CRASHES) this.abandon();
-      else this.restart(index, failed);
+      if (failed >= MAX_CRASHES) {
+        this.abandon(
+          new Error(`every worker crashed ${MAX_CRASHES} times in a row; their messages are above`),
+        );
+      } else this.restart(index, failed);
     });
   }
 
@@ -104,10 +107,9 @@ export class LocalWorkers {
     this.timers.add(timer);
   }
 
-  private abandon(): void {
-    if (++this.givenUp === this.options.count) {
-      this.giveUp(new Error(`every worker crashed ${MAX_CRASHES} times in a row; their messages are above`));
-    }
+  /** One worker less; `reason` is why the run cannot go on if it was the last. */
+  private abandon(reason: Error): void {
+    if (++this.givenUp === this.options.count) this.giveUp(reason);
   }
 }
 

@@ -287,6 +287,21 @@ const fields = z.strictObject({
   heartbeat,
   ownership,
   tracking,
+  audit: number(
+    { min: 0, max: 1 },
+    0,
+    "Share of the leases that a second worker computes as well, to compare: finds workers that compute wrongly, for as much more work. 0, the default: none, since it is the user's work to spend.",
+  ),
+  auditAction: choice(
+    ['expel', 'stop'],
+    'expel',
+    'What becomes of a worker that an audit finds wrong: expel it and compute the step again, or stop the run.',
+  ),
+  maxSkips: integer(
+    { min: 1, max: STEPS },
+    10,
+    'Steps in a row that may be skipped because their gradient is not finite; then the run stops.',
+  ),
 });
 
 /** The whole file. Its error messages say what was expected; `input` is what was found. */

@@ -6,25 +6,35 @@ import { ReductionTree } from '../protocol/tree.js';
 import { Decisions } from './decisions.js';
 import { Evaluation } from './evaluation.js';
 import type { CoordinatorAction, CoordinatorEvent, CoordinatorOptions, Progress } from './events.js';
-import { Membership } from './membership.js';
+import { Membership, nameOf } from './membership.js';
 import { MAX_LEASES, Round } from './round.js';
 import { Saving } from './saving.js';
 import { Sessions, type Session } from './sessions.js';
+import { StepTrouble } from './step-trouble.js';
 import { completeStep, gradientNorm, sumStats } from './step-numbers.js';
 import { StatusReports } from './worker-status.js';
+
+/** Why a run cannot go on. */
+interface Failure {
+  readonly code: string;
+  readonly message: string;
+}
 
 export class Coordinator {
   private readonly decisions = new Decisions();
   private readonly sessions = new Sessions();
   private readonly membership: Membership;
   private readonly saving: Saving;
+  private readonly trouble: StepTrouble;
   private readonly statusReports = new StatusReports();
   private readonly tree: ReductionTree;
   /** Between the steps there is an evaluation, or neither. */
   private round: Round | undefined;
   private evaluation: Evaluation | undefined;
   private stopping = false;
-  private finishing: 'completed' | 'stopped' | undefined;
+  private finishing: 'completed' | 'stopped' | Failure | undefined;
+  /** A checkpoint was due while steps were skipped. */
+  private checkpointOverdue = false;
   private finished = false;
   /** The last checkpoint could not be written. */
   private unsaved = false;
@@ -39,7 +49,9 @@ export class Coordinator {
     const { decisions, sessions } = this;
     this.tree = new ReductionTree(options.microBatches);
     this.saving = new Saving(options.reducers, decisions, isSaved ? progress.version : -1);
-    this.membership = new Membership(options, sessions, decisions, progress.fingerprint, {
+    this.trouble = new StepTrouble(options.maxSkips, options.nameOfParameter, decisions);
+    const { fingerprint, expelled } = progress;
+    this.membership = new Membership(options, sessions, decisions, fingerprint, expelled, {
       ending: (session) => {
         this.round?.release(session);
         this.evaluation?.release(session);
@@ -59,6 +71,7 @@ export class Coordinator {
       this.receive(event);
       if (this.finished) return;
       this.round?.settle();
+      this.judgeAudits();
       this.tryCommit();
       this.saving.tryPublish();
       this.tryFinish();
@@ -102,7 +115,12 @@ export class Coordinator {
         if (this.round?.includes(event)) this.round.covered(event.leaves);
         break;
       case 'root':
-        if (this.round?.includes(event)) this.round.roots.set(event.reducer, event.blockSums);
+        if (this.round?.includes(event)) this.round.roots.set(event.reducer, event);
+        break;
+      case 'hashed':
+        if (this.round?.includes(event.node)) {
+          this.round.hashed(event.session, event.node, event.reducer, event.hash);
+        }
         break;
       case 'sliceWritten':
         this.saving.sliceWritten(event.version);
@@ -174,33 +192,43 @@ export class Coordinator {
   private beginRound(number: number): void {
     const { tree, sessions, decisions, options } = this;
     this.round?.abandon();
-    const setup = { tree, sessions, decisions, reducers: options.reducers };
+    const { audit, reducers } = options;
+    const examine = this.trouble.isComputedAgain;
+    const setup = { tree, sessions, decisions, reducers, audit, examine };
     this.round = new Round(this.progress.version, number, setup);
   }
 
   private tryCommit(): void {
     const { round } = this;
-    if (!round?.done) return;
+    if (!round?.done || this.finishing) return;
     const version = this.progress.version + 1;
     const isCheckpointDue =
-      version % this.options.checkpointEvery === 0 || version === this.options.steps || this.stopping;
+      version % this.options.checkpointEvery === 0 ||
+      version === this.options.steps ||
+      this.stopping ||
+      this.checkpointOverdue;
     if (isCheckpointDue && this.saving.isBusy) return; // one at a time: the disk is behind
     const totals = sumStats(round.stats);
-    const norm = gradientNorm(round.roots, totals.tokens);
-    if (!Number.isFinite(norm) && round.number === 0) {
-      this.decisions.log(
-        'warn',
-        `the gradient of step ${this.progress.version} is not finite; computing it a second time`,
-      );
-      this.beginRound(1);
+    const { version: step } = this.progress;
+    const blockSums = new Map([...round.roots].map(([reducer, root]) => [reducer, root.blockSums]));
+    const norm = gradientNorm(blockSums, totals.tokens);
+    const found = [...round.roots.values()].map(({ nonFinite }) => nonFinite);
+    if (!Number.isFinite(norm) && this.trouble.notFinite(step, found)) {
+      this.beginRound(round.number + 1);
       return;
     }
     this.commit(totals, norm);
+    this.trouble.stepEnded(step, !Number.isFinite(norm));
+    if (this.trouble.limitReached !== undefined) return this.stopForTrouble(step, this.trouble.limitReached);
     const isEvaluationDue = version % this.options.evaluate.every === 0 || version === this.options.steps;
     if (isEvaluationDue && this.options.evaluate.batches > 0) {
       this.evaluation = new Evaluation(this.options.evaluate.batches, this.decisions.now);
     }
-    if (isCheckpointDue) this.saving.begin(this.progress, this.evaluation !== undefined);
+    const isLast = this.stopping || version === this.options.steps;
+    this.checkpointOverdue = isCheckpointDue && this.trouble.isGoingOn && !isLast;
+    if (isCheckpointDue && !this.checkpointOverdue) {
+      this.saving.begin(this.progress, this.evaluation !== undefined);
+    }
     if (!this.evaluation) this.nextStage();
   }
 
@@ -211,6 +239,62 @@ export class Coordinator {
     this.round = undefined;
     this.progress = progress;
     this.decisions.publish(event);
+  }
+
+  /** The parameters give no finite gradient any more: what comes after them would not either. */
+  private stopForTrouble(step: number, skipped: number): void {
+    const steps = skipped === 1 ? `step ${step}` : `${skipped} steps in a row, up to step ${step}`;
+    this.fail(
+      'NOT_FINITE',
+      `the gradient was not finite in ${steps}; the log names the parameter and the micro-batch, and ${this.saving.newest}. A lower optimizer.learningRate, a longer warm-up or an optimizer.clipNorm may help`,
+    );
+  }
+
+  private fail(code: string, message: string): void {
+    this.decisions.log('error', message);
+    this.finishing = { code, message };
+  }
+
+  // ---- audits
+
+  /** Who computed wrongly goes, and all that went into this step's sum is computed again without it. */
+  private judgeAudits(): void {
+    const faulty = new Set<string>();
+    for (const { node, outcome, compared, faulty: wrong } of this.round?.judge() ?? []) {
+      const { start, end } = this.tree.range(node);
+      const where = `step ${this.progress.version}, micro-batches ${start} to ${end - 1}`;
+      for (const session of wrong) faulty.add(session);
+      if (outcome !== 'undecided') {
+        for (const session of wrong) {
+          this.decisions.log(
+            'error',
+            `${this.identify(session)} computed another gradient than two others: ${where}`,
+          );
+        }
+        continue;
+      }
+      const names = compared.map((session) => this.identify(session)).join(' and ');
+      this.fail(
+        'AUDIT_UNDECIDED',
+        `${where}: ${names} computed different gradients, and no other worker is here to tell who is wrong. ${this.saving.newest}; go on with another worker, or without one of them`,
+      );
+    }
+    if (faulty.size === 0 || this.finishing) return;
+    if (this.options.audit.action === 'stop') {
+      const names = [...faulty].map((session) => this.identify(session)).join(' and ');
+      return this.fail(
+        'AUDIT_FAILED',
+        `${names} computes wrongly, and auditAction is stop; ${this.saving.newest}`,
+      );
+    }
+    for (const session of faulty) this.membership.expel(session, 'an audit found that it computes wrongly');
+    this.progress = { ...this.progress, expelled: this.membership.expelledNames };
+    this.beginRound(this.round!.number + 1);
+  }
+
+  private identify(id: string): string {
+    const session = this.sessions.get(id);
+    return session ? nameOf(session) : 'a worker that has left';
   }
 
   // ---- evaluation
@@ -245,6 +329,12 @@ export class Coordinator {
       this.saving.tryPublish();
     }
     if (!this.finishing || this.saving.isBusy) return;
+    if (typeof this.finishing === 'object') {
+      this.finished = true;
+      this.membership.dismissAll('the run cannot go on');
+      this.decisions.add({ type: 'fail', ...this.finishing });
+      return;
+    }
     const { version } = this.progress;
     if (!this.saving.isSaved(version) && version > 0 && !this.unsaved) {
       this.saving.begin(this.progress, false);

@@ -4,6 +4,7 @@ import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
 import type { OptimizerConfig } from '../optim/config.js';
 import type { NodeId, SessionOutcome, WorkerReport } from '../protocol/messages.js';
 import type { BatchStats } from '../protocol/stats.js';
+import type { NonFinite } from './reducer/inspection.js';
 
 /** What decides a run's course; `config/schema.ts` says what each key means. */
 export interface CoordinatorOptions {
@@ -13,6 +14,12 @@ export interface CoordinatorOptions {
   readonly optimizer: OptimizerConfig;
   readonly evaluate: { readonly every: number; readonly batches: number };
   readonly checkpointEvery: number;
+  /** Share of nodes that two workers compute, what decides which (no worker knows it), and what becomes of a faulty one. */
+  readonly audit: { readonly share: number; readonly key: string; readonly action: 'expel' | 'stop' };
+  /** Steps in a row that may be skipped because their gradient is not finite, before the run is stopped. */
+  readonly maxSkips: number;
+  /** The name of the parameter that an element of the vector belongs to. */
+  readonly nameOfParameter: (element: number) => string;
   readonly hardware: 'strict' | 'relaxed';
   readonly heartbeat: { readonly intervalMs: number; readonly timeoutMs: number };
 }
@@ -28,6 +35,8 @@ export interface Progress {
   readonly best: { readonly step: number; readonly loss: number } | null;
   /** What the workers compute with; null before the first of them. */
   readonly fingerprint: string | null;
+  /** Workers ("NAME on HOST") that computed wrongly. */
+  readonly expelled: readonly string[];
 }
 
 export type CoordinatorEvent =
@@ -68,6 +77,15 @@ export type CoordinatorEvent =
       readonly step: number;
       readonly round: number;
       readonly blockSums: Float64Array;
+      readonly nonFinite: NonFinite | null;
+    }
+  /** A reducer has received all of a worker's gradient of an audited node. */
+  | {
+      readonly type: 'hashed';
+      readonly reducer: number;
+      readonly session: string;
+      readonly node: NodeId;
+      readonly hash: string;
     }
   | { readonly type: 'sliceWritten'; readonly version: number }
   | { readonly type: 'checkpointEnded'; readonly version: number; readonly saved: boolean }
@@ -77,7 +95,7 @@ export type CoordinatorEvent =
 
 export type CoordinatorAction =
   | { readonly type: 'welcome'; readonly session: string }
-  | { readonly type: 'lease'; readonly session: string; readonly node: NodeId }
+  | { readonly type: 'lease'; readonly session: string; readonly node: NodeId; readonly audited: boolean }
   | { readonly type: 'evaluate'; readonly session: string; readonly version: number; readonly index: number }
   | { readonly type: 'recall'; readonly session: string; readonly node: NodeId }
   | { readonly type: 'heartbeat'; readonly session: string; readonly echo: number }
@@ -88,7 +106,7 @@ export type CoordinatorAction =
       readonly reason: string;
       readonly outcome: SessionOutcome;
     }
-  | { readonly type: 'begin'; readonly step: number; readonly round: number }
+  | { readonly type: 'begin'; readonly step: number; readonly round: number; readonly examine: boolean }
   | { readonly type: 'commit'; readonly step: number; readonly update: AdamWSpec | null }
   /** Copy the parameters and moments of this version (it is the reducers' current one) and write them. */
   | { readonly type: 'snapshot'; readonly progress: Progress }
@@ -96,4 +114,6 @@ export type CoordinatorAction =
   | { readonly type: 'publish'; readonly progress: Progress; readonly validationLoss: number | null }
   | { readonly type: 'event'; readonly event: TrainingEvent }
   | { readonly type: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string }
+  /** The run cannot go on; the newest checkpoint stays. */
+  | { readonly type: 'fail'; readonly code: string; readonly message: string }
   | { readonly type: 'finish'; readonly reason: 'completed' | 'stopped'; readonly saved: boolean };

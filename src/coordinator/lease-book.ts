@@ -10,6 +10,8 @@ export interface Lease {
   readonly node: TreeNode;
   readonly session: string;
   readonly issuedAt: number; // ms
+  /** The node is computed to compare, not to be counted: it may be covered already. */
+  readonly audit: boolean;
   /** When its worker could begin with it, ms; undefined while the worker has another to compute before it. */
   startedAt: number | undefined;
   /** Its worker has told the node's losses; its gradient may still be on the way. */
@@ -41,6 +43,7 @@ export class LeaseBook {
   constructor(
     readonly tree: ReductionTree,
     private readonly reducers: number,
+    private readonly maxLevel = MAX_LEVEL,
   ) {
     this.pool = [tree.root];
     this.coveredBy = new Int32Array(tree.leaves);
@@ -94,14 +97,20 @@ export class LeaseBook {
     let [node] = this.pool.splice(next, 1) as [TreeNode];
     for (;;) {
       const children = this.tree.children(node);
-      if (!children || (size(this.tree.range(node)) <= most && node.level <= MAX_LEVEL)) break;
+      if (!children || (size(this.tree.range(node)) <= most && node.level <= this.maxLevel)) break;
       this.pool.splice(next, 0, children[1]);
       node = children[0];
     }
+    return this.add(session, node, false, now);
+  }
+
+  /** Leases this very node. */
+  add(session: string, node: TreeNode, audit: boolean, now: number): Lease {
     const lease: Lease = {
       node,
       session,
       issuedAt: now,
+      audit,
       startedAt: undefined,
       computed: false,
       computeMs: 0,
@@ -148,9 +157,8 @@ export class LeaseBook {
     }
     stats.forEach((stat, i) => {
       const leaf = range.start + i;
-      const isNew = this.stats[leaf] === undefined;
+      if (this.stats[leaf] !== undefined) return;
       this.stats[leaf] = stat;
-      if (!isNew) return;
       this.unknownLosses--;
       if (this.coveredBy[leaf] === this.reducers) this.markDone();
     });
@@ -174,7 +182,7 @@ export class LeaseBook {
     if (!this.unsettled) return [];
     this.unsettled = false;
     this.pool = this.pool.filter((node) => !this.isDone(node));
-    const settled = [...this.leases.values()].filter((lease) => this.isDone(lease.node));
+    const settled = [...this.leases.values()].filter((lease) => !lease.audit && this.isDone(lease.node));
     for (const lease of settled) this.forget(lease, now);
     return settled;
   }
@@ -193,13 +201,14 @@ export class LeaseBook {
   stalled(): Lease | undefined {
     const start = (lease: Lease): number => this.tree.range(lease.node).start;
     const leases = [...this.leases.values()].sort((a, b) => start(a) - start(b));
-    if (leases.some((lease) => !lease.expired && start(lease) < this.firstWaiting)) return undefined;
+    if (leases.some((lease) => !lease.expired && !lease.audit && start(lease) < this.firstWaiting))
+      return undefined;
     return leases.filter((lease) => lease.computed && start(lease) > this.firstWaiting).at(-1);
   }
 
   endLease(lease: Lease, now: number): void {
     this.forget(lease, now);
-    if (!lease.expired) this.requeue(lease.node);
+    if (!lease.expired && !lease.audit) this.requeue(lease.node);
   }
 
   private forget(lease: Lease, now: number): void {

@@ -14,6 +14,8 @@ export interface MembershipHandlers {
 
 export class Membership {
   private lastTickAt: number | undefined;
+  /** Names of workers that computed wrongly: none of them is let in again. */
+  private readonly expelled: Set<string>;
 
   constructor(
     private readonly options: Pick<CoordinatorOptions, 'hardware' | 'heartbeat'>,
@@ -21,11 +23,25 @@ export class Membership {
     private readonly decisions: Decisions,
     /** What the run's workers compute with; null before the first of them. */
     public fingerprint: string | null,
+    expelled: readonly string[],
     private readonly handlers: MembershipHandlers,
-  ) {}
+  ) {
+    this.expelled = new Set(expelled);
+  }
+
+  get expelledNames(): readonly string[] {
+    return [...this.expelled];
+  }
 
   greet(id: string, name: string, host: string): void {
     this.sessions.add(id, name, host, this.decisions.now);
+    if (this.expelled.has(nameOf({ name, host }))) {
+      return this.dismiss(
+        id,
+        'refused',
+        'it was expelled from this run: an audit found that it computes wrongly',
+      );
+    }
     this.decisions.add({ type: 'welcome', session: id });
   }
 
@@ -41,7 +57,7 @@ export class Membership {
       this.decisions.log('warn', difference);
       this.decisions.publish({ kind: 'foreignWorker', ...identityOf(session) });
     }
-    this.sessions.admit(session);
+    this.sessions.admit(session, fingerprint);
     this.decisions.publish({ kind: 'workerJoined', ...identityOf(session) });
     this.handlers.changed();
     this.decisions.log('info', `${nameOf(session)} joined`);
@@ -64,6 +80,14 @@ export class Membership {
   dismiss(id: string, reason: LeaveReason, detail: string): void {
     this.decisions.add({ type: 'dismiss', session: id, reason: detail, outcome: 'refused' });
     this.end(id, reason, detail);
+  }
+
+  /** A worker computed wrongly: it goes, and stays away. */
+  expel(id: string, detail: string): void {
+    const session = this.sessions.get(id);
+    if (!session) return;
+    this.expelled.add(nameOf(session));
+    this.dismiss(id, 'expelled', detail);
   }
 
   end(id: string, reason: LeaveReason, detail: string): void {
@@ -98,7 +122,8 @@ export class Membership {
   }
 }
 
-function nameOf({ name, host }: Session): string {
+/** By which the log, and a refusal, know a worker. */
+export function nameOf({ name, host }: Pick<Session, 'name' | 'host'>): string {
   return `${name} on ${host}`;
 }
 

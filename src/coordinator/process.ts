@@ -1,7 +1,6 @@
 // The coordinator as a running process: sockets, reducer threads, checkpoints, metrics and the clock around the
 // state machine in coordinator.ts. What is decided there is done here, and what happens here is told there.
 import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
-import { ChunkGrid } from '../protocol/chunks.js';
 import { MAX_HEADER_BYTES } from '../protocol/frames.js';
 import type { CoordinatorToWorker, SessionOutcome } from '../protocol/messages.js';
 import type { SamplesShape } from '../protocol/samples.js';
@@ -10,13 +9,14 @@ import { nodeKey, ReductionTree } from '../protocol/tree.js';
 import { openGate } from '../transport/gate.js';
 import type { KeyPair, PublicKey, ServerSecurity } from '../transport/keys.js';
 import { RouterSocket } from '../transport/router.js';
-import { messageOf } from '../util/errors.js';
+import { UserError, messageOf } from '../util/errors.js';
 import { CheckpointWriter } from './checkpoints.js';
 import { Connections } from './connections.js';
 import { Coordinator } from './coordinator.js';
 import type { CoordinatorAction, CoordinatorEvent } from './events.js';
 import { Reception, type SessionMessage } from './reception.js';
 import type { FromReducer } from './reducer/port.js';
+import { coordinatorOptions } from './options.js';
 import { Reducers, reducerSetups } from './reducers.js';
 import { SampleSource, type LeaseSamples } from './sample-source.js';
 import { Telemetry, type TelemetryOptions } from './telemetry.js';
@@ -93,17 +93,7 @@ export class CoordinatorProcess {
         late: (session) => this.lose(session, 'failed', 'it did not begin to work in time'),
       },
     );
-    const slices = new ChunkGrid(run.layout.trainable, run.layout.total).slices(config.reducers);
-    const decisive = {
-      steps: config.steps,
-      microBatches: config.batch.microBatches,
-      reducers: slices.length,
-      optimizer: config.optimizer,
-      evaluate: { every: config.evaluate.every, batches: this.samples.evaluationBatches },
-      checkpointEvery: config.checkpoint.every,
-      hardware: config.hardware,
-      heartbeat: config.heartbeat,
-    };
+    const decisive = coordinatorOptions(run, this.samples.evaluationBatches);
     this.machine = new Coordinator(decisive, run.progress, run.resumed);
   }
 
@@ -222,6 +212,7 @@ export class CoordinatorProcess {
         this.decide(message);
         break;
       case 'root':
+      case 'hashed':
         this.decide({ ...message, reducer });
         break;
       case 'lost':
@@ -295,10 +286,10 @@ export class CoordinatorProcess {
         });
         break;
       case 'lease': {
-        const { session, node } = action;
+        const { session, node, audited } = action;
         const { start, end } = this.tree.range(node);
         log.debug({ worker: this.machine.nameOf(session), step: node.step, node: nodeKey(node) }, 'lease');
-        this.reducers.tellAll({ type: 'lease', session, node });
+        this.reducers.tellAll({ type: 'lease', session, node, audited });
         this.sendSamples(session, this.samples.ofStep(node.step, start, end), (shape) => ({
           type: 'lease',
           session,
@@ -358,6 +349,9 @@ export class CoordinatorProcess {
         break;
       case 'log':
         log[action.level](action.message);
+        break;
+      case 'fail':
+        this.fail(new UserError(action.code, action.message));
         break;
       case 'finish':
         this.end({

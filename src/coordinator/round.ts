@@ -4,27 +4,42 @@ import type { LeaseOutcome } from '../metrics/events.js';
 import type { NodeId } from '../protocol/messages.js';
 import type { BatchStats } from '../protocol/stats.js';
 import type { ReductionTree, TreeNode } from '../protocol/tree.js';
+import { Audits, isAudited, type Verdict } from './audits.js';
 import type { Decisions } from './decisions.js';
+import type { CoordinatorOptions } from './events.js';
 import { LeaseBook, type Lease } from './lease-book.js';
 import type { Session, Sessions } from './sessions.js';
+import type { NonFinite } from './reducer/inspection.js';
 import { straggler } from './stragglers.js';
 
 /** With nothing covered for this long while work waits and every worker is full, the last lease is recalled. */
 const STALL_MS = 2_000;
 /** Leases of one worker: one computed and on its way, one computing (or one computing, one ahead). */
 export const MAX_LEASES = 2;
+/** An audit waits for a worker 8 times as long as expected, and at least this long. */
+const AUDIT_PATIENCE_MS = 30_000;
 
 export interface RoundSetup {
   readonly tree: ReductionTree;
   readonly reducers: number;
   readonly sessions: Sessions;
   readonly decisions: Decisions;
+  readonly audit: CoordinatorOptions['audit'];
+  /** Find out what is not finite: every micro-batch is a lease of its own. */
+  readonly examine: boolean;
+}
+
+/** What a reducer tells of the whole sum of its slice. */
+export interface Root {
+  readonly blockSums: Float64Array;
+  readonly nonFinite: NonFinite | null;
 }
 
 export class Round {
   private readonly book: LeaseBook;
-  /** By reducer: sums of squares of its blocks. */
-  readonly roots = new Map<number, Float64Array>();
+  private readonly audits: Audits;
+  /** By reducer. */
+  readonly roots = new Map<number, Root>();
   private lastCoverageAt: number;
 
   constructor(
@@ -33,18 +48,20 @@ export class Round {
     readonly number: number,
     private readonly setup: RoundSetup,
   ) {
-    this.book = new LeaseBook(setup.tree, setup.reducers);
-    this.lastCoverageAt = setup.decisions.now;
-    setup.decisions.add({ type: 'begin', step, round: number });
+    const { tree, reducers, decisions, examine } = setup;
+    this.book = new LeaseBook(tree, reducers, examine ? 0 : undefined);
+    this.audits = new Audits(reducers);
+    this.lastCoverageAt = decisions.now;
+    decisions.add({ type: 'begin', step, round: number, examine });
   }
 
   includes({ step, round }: { readonly step: number; readonly round: number }): boolean {
     return step === this.step && round === this.number;
   }
 
-  /** All reducers have the whole sum, and every micro-batch's loss is known. */
+  /** All reducers have the whole sum, every micro-batch's loss is known, and what is audited was found equal. */
   get done(): boolean {
-    return this.book.done && this.roots.size === this.setup.reducers;
+    return this.book.done && this.roots.size === this.setup.reducers && this.audits.settled;
   }
 
   /** In the micro-batches' order; of a round that is done. */
@@ -65,6 +82,7 @@ export class Round {
     const { decisions } = this.setup;
     const { uncomputed } = book;
     if (!book.computed(session, node, stats, seconds, decisions.now)) return false;
+    this.audits.computed(session, node, stats);
     const first = uncomputed - book.uncomputed;
     decisions.publish({ kind: 'results', counts: { first, duplicate: stats.length - first } });
     return true;
@@ -75,8 +93,14 @@ export class Round {
     this.book.covered(leaves);
   }
 
+  /** A reducer has received all of a worker's gradient of an audited node. */
+  hashed(session: string, node: TreeNode, reducer: number, hash: string): void {
+    this.audits.hashed(session, node, reducer, hash);
+  }
+
   /** The session ended: what it held waits again. */
   release(session: string): void {
+    this.audits.release(session);
     for (const lease of this.book.release(session, this.setup.decisions.now)) this.publishEnd(lease, 'lost');
   }
 
@@ -96,23 +120,57 @@ export class Round {
     }
   }
 
-  /** Gives every worker what it can take; near the end of the step, what others have but are late with. */
+  /** Ends the audits that can be ended, and the leases that were for them only. */
+  judge(): Verdict[] {
+    if (this.audits.settled) return [];
+    const workers = this.setup.sessions
+      .ready()
+      .map(({ id, fingerprint }) => ({ id, fingerprint: fingerprint! }));
+    const verdicts = this.audits.takeVerdicts(workers);
+    for (const { outcome } of verdicts) this.setup.decisions.publish({ kind: 'nodeAudited', outcome });
+    for (const lease of [...this.book.leased].filter(({ audit }) => audit)) {
+      const { session, node, computed } = lease;
+      if (!this.audits.has(node) && !computed) this.takeBack(lease);
+      else if (!this.audits.has(node) || this.audits.isComplete(session, node)) {
+        this.book.endLease(lease, this.setup.decisions.now);
+        this.publishEnd(lease, 'covered');
+      }
+    }
+    return verdicts;
+  }
+
+  /** Gives every worker what it can take; near the end of the step, what is audited, and what others are late with. */
   leaseOut(): void {
     const workers = this.setup.sessions.ready();
     this.leaseWaiting(workers);
+    if (!this.audits.settled && !this.book.hasWaiting) this.leaseAudits(workers);
     while (this.duplicateStraggler(workers)) this.leaseWaiting(workers);
   }
 
   tick(): void {
     const { sessions, decisions } = this.setup;
+    this.takeBackLateAudits();
     // The first waiting node could be what all others wait for, and nobody has room for it: make room.
     if (decisions.now - this.lastCoverageAt < STALL_MS) return;
     if (sessions.ready().some(({ id }) => this.canTake(id))) return;
     const last = this.book.stalled();
-    if (!last) return;
-    this.book.endLease(last, decisions.now);
-    this.recall(last);
-    this.publishEnd(last, 'recalled');
+    if (last) this.takeBack(last);
+  }
+
+  private takeBackLateAudits(): void {
+    const { sessions, decisions } = this.setup;
+    for (const lease of [...this.book.leased].filter(({ audit }) => audit)) {
+      const expectedMs = sessions.expectedMs(lease.session, this.book.sizeOf(lease));
+      const patienceMs = Math.max(AUDIT_PATIENCE_MS, 8 * expectedMs);
+      if (decisions.now - lease.issuedAt > patienceMs) this.takeBack(lease);
+    }
+  }
+
+  /** What its worker has of it is not wanted any more. */
+  private takeBack(lease: Lease): void {
+    this.book.endLease(lease, this.setup.decisions.now);
+    this.recall(lease);
+    this.publishEnd(lease, 'recalled');
   }
 
   /** The round is given up: its leases are void. */
@@ -137,12 +195,42 @@ export class Round {
   private lease(session: string): void {
     const { sessions, decisions } = this.setup;
     const lease = this.book.take(session, sessions.share(session), decisions.now);
-    if (lease) decisions.add({ type: 'lease', session, node: this.nodeId(lease.node) });
+    if (lease) this.tellLease(lease, this.isAudited(lease));
+  }
+
+  private tellLease({ session, node }: Lease, audited: boolean): void {
+    if (audited) this.audits.leased(session, node, this.fingerprintOf(session)!);
+    this.setup.decisions.add({ type: 'lease', session, node: this.nodeId(node), audited });
+  }
+
+  /** Whether it is to be compared: only where another worker computes the same bits. */
+  private isAudited({ session, node }: Lease): boolean {
+    const { audit, sessions } = this.setup;
+    if (!isAudited(audit, this.step, node)) return false;
+    const fingerprint = this.fingerprintOf(session);
+    return sessions.ready().some((other) => other.id !== session && other.fingerprint === fingerprint);
+  }
+
+  private leaseAudits(workers: readonly Session[]): void {
+    for (const { node, mayCompute } of this.audits.wanted()) {
+      const auditor = workers.find(
+        ({ id, fingerprint }) => mayCompute(id, fingerprint!) && this.isIdle(id) && this.canTake(id),
+      );
+      if (auditor) this.tellLease(this.book.add(auditor.id, node, true, this.setup.decisions.now), true);
+    }
+  }
+
+  private isIdle(session: string): boolean {
+    return this.book.of(session).every(({ computed }) => computed);
+  }
+
+  private fingerprintOf(session: string): string | null {
+    return this.setup.sessions.get(session)?.fingerprint ?? null;
   }
 
   private duplicateStraggler(workers: readonly Session[]): boolean {
     const { sessions, decisions } = this.setup;
-    const idle = workers.filter(({ id }) => this.book.of(id).every(({ computed }) => computed));
+    const idle = workers.filter(({ id }) => this.isIdle(id));
     const lease = idle.length > 0 ? straggler(this.book, idle, sessions, decisions.now) : undefined;
     if (!lease) return false;
     this.book.expire(lease);
@@ -151,6 +239,7 @@ export class Round {
   }
 
   private recall(lease: Lease): void {
+    this.audits.drop(lease.session, lease.node);
     this.setup.decisions.add({ type: 'recall', session: lease.session, node: this.nodeId(lease.node) });
   }
 

@@ -95,11 +95,11 @@ export async function openRun({ config, directory, log }: OpenRunOptions): Promi
   }
 }
 
-const START: Progress = { version: 0, updates: 0, tokens: 0, best: null, fingerprint: null };
+const START: Progress = { version: 0, updates: 0, tokens: 0, best: null, fingerprint: null, expelled: [] };
 
 function progressOf(state: CheckpointState): Progress {
-  const { step, updates, tokens, best, fingerprint } = state;
-  return { version: step, updates, tokens, best, fingerprint };
+  const { step, updates, tokens, best, fingerprint, expelled } = state;
+  return { version: step, updates, tokens, best, fingerprint, expelled };
 }
 
 /** state.json of a checkpoint of `progress`. */
@@ -118,6 +118,7 @@ export function stateOf(
     best: progress.best,
     dataset: run.dataset.sha256,
     fingerprint: progress.fingerprint,
+    expelled: progress.expelled,
     lockstepVersion: packageVersion(),
   };
 }

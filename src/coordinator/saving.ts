@@ -17,6 +17,13 @@ export class Saving {
     return this.pending !== undefined;
   }
 
+  /** Where the run can be taken up again, in words. */
+  get newest(): string {
+    return this.savedVersion < 0
+      ? 'no checkpoint was written yet'
+      : `the newest checkpoint is of step ${this.savedVersion}`;
+  }
+
   isSaved(version: number): boolean {
     return this.savedVersion === version;
   }

@@ -8,6 +8,8 @@ export interface Session {
   readonly host: string;
   /** Greeted, but not attached to the reducers yet; or computing. */
   state: 'joining' | 'ready';
+  /** What it computes with; null before it is ready. */
+  fingerprint: string | null;
   lastHeard: number; // ms
   pace: Pace;
   /** What its last heartbeat said; before the first, no phase. */
@@ -38,6 +40,7 @@ export class Sessions {
       name,
       host,
       state: 'joining',
+      fingerprint: null,
       lastHeard: now,
       pace: UNKNOWN_PACE,
       report: { ...NOTHING_DONE, phase: null },
@@ -57,8 +60,9 @@ export class Sessions {
   }
 
   /** The session is attached to the reducers and may be given work. */
-  admit(session: Session): void {
+  admit(session: Session, fingerprint: string): void {
     session.state = 'ready';
+    session.fingerprint = fingerprint;
     this.summary = undefined;
   }
 

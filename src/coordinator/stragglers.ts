@@ -11,7 +11,7 @@ export function straggler(
   now: number,
 ): Lease | undefined {
   const candidates = [...book.leased]
-    .filter((lease) => !lease.expired)
+    .filter((lease) => !lease.expired && !lease.audit)
     .map((lease) => ({ lease, remainingMs: remainingMs(lease, book, sessions, now) }))
     .sort((a, b) => b.remainingMs - a.remainingMs);
   const found = candidates.find(({ lease, remainingMs }) => {

@@ -1,5 +1,6 @@
 // The metrics of a coordinator: those of the run, of its own process, and, as they report to it, of its workers.
 
+import { audits } from './families/audits.js';
 import { checkpoints, type Clocks } from './families/checkpoints.js';
 import { eachWorker } from './families/each-worker.js';
 import { evaluations } from './families/evaluations.js';
@@ -44,6 +45,7 @@ export function createCoordinatorMetrics({
     tokens,
     work(run.microBatches),
     leases,
+    audits,
     workers,
     eachWorker,
     reducers,

@@ -16,8 +16,17 @@ export type LeaseOutcome = (typeof leaseOutcomes)[number];
 export const workerStates = ['joining', 'ready'] as const;
 export type WorkerState = (typeof workerStates)[number];
 
-export const leaveReasons = ['finished', 'disconnected', 'silent', 'refused', 'failed'] as const;
+export const leaveReasons = ['finished', 'disconnected', 'silent', 'refused', 'failed', 'expelled'] as const;
 export type LeaveReason = (typeof leaveReasons)[number];
+
+/** What became of a node that was to be computed by two workers. */
+export const auditOutcomes = [
+  'equal',
+  'different', // a third worker told who was wrong
+  'undecided', // there was no third worker
+  'abandoned', // there was no second one
+] as const;
+export type AuditOutcome = (typeof auditOutcomes)[number];
 
 export const skipReasons = ['no_tokens', 'non_finite'] as const;
 export type SkipReason = (typeof skipReasons)[number];
@@ -163,6 +172,7 @@ export type TrainingEvent =
       readonly outcome: LeaseOutcome;
       readonly seconds: number;
     }
+  | { readonly kind: 'nodeAudited'; readonly outcome: AuditOutcome }
   /** A lease that would come late was given to idle workers as well. */
   | { readonly kind: 'leaseDuplicated'; readonly worker: string }
   | { readonly kind: 'workerJoined'; readonly worker: string; readonly host: string }

@@ -194,3 +194,10 @@ export class ModelParameters {
     this.tensors.clear();
   }
 }
+
+/** The tensor that an element of the flat vector belongs to. */
+export function tensorAt({ tensors }: ParameterLayout, element: number): TensorSpec {
+  const tensor = tensors.find(({ offset, size }) => element >= offset && element < offset + size);
+  assert(tensor, `element ${element} lies in the vector`);
+  return tensor;
+}

@@ -20,8 +20,8 @@ const bytes32 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digi
 /** Every message after the greeting carries the session (a worker process's stay) and the coordinator's term. */
 const inSession = { session: z.string().min(8).max(64), term: count };
 
-/** One node of one step's tree; `round` counts the computations of the step (1: again, after a non-finite sum). */
-const nodeFields = { step: count, round: count.max(1), level: count.max(40), index: count };
+/** One node of one step's tree; `round` counts the computations of the step (from 1: again, after a fault). */
+const nodeFields = { step: count, round: count.max(65_535), level: count.max(40), index: count };
 
 /** A node of one computation of one step. */
 export interface NodeId extends TreeNode {

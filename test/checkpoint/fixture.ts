@@ -58,6 +58,7 @@ export function stateOf(step: number, validationLoss: number | null = null): Che
     best: null,
     dataset: 'd'.repeat(64),
     fingerprint: null,
+    expelled: [],
     lockstepVersion: '0.0.0',
   };
 }

@@ -112,6 +112,7 @@ export async function writeRun(
     best: null,
     dataset: '',
     fingerprint: null,
+    expelled: [],
     lockstepVersion: '0.0.0',
   });
   return checkpoint;

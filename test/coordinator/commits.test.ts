@@ -28,10 +28,10 @@ test('a reducer that has not told its root holds the commit up', () => {
   const [lease] = run.leases as [(typeof run.leases)[0]];
   run.computed(lease);
   run.covered(lease.node);
-  run.say({ type: 'root', reducer: 0, step: 0, round: 0, blockSums: Float64Array.of(1) });
-  run.say({ type: 'root', reducer: 0, step: 0, round: 0, blockSums: Float64Array.of(1) });
+  run.say({ type: 'root', reducer: 0, step: 0, round: 0, nonFinite: null, blockSums: Float64Array.of(1) });
+  run.say({ type: 'root', reducer: 0, step: 0, round: 0, nonFinite: null, blockSums: Float64Array.of(1) });
   assert.equal(run.every('commit').length, 0);
-  run.say({ type: 'root', reducer: 1, step: 0, round: 0, blockSums: Float64Array.of(1) });
+  run.say({ type: 'root', reducer: 1, step: 0, round: 0, nonFinite: null, blockSums: Float64Array.of(1) });
   assert.equal(run.every('commit').length, 1);
 });
 
@@ -60,7 +60,14 @@ test('block sums are added reducer by reducer, whoever was first', () => {
     run.computed(lease);
     run.covered(lease.node);
     for (const reducer of order) {
-      run.say({ type: 'root', reducer, step: 0, round: 0, blockSums: Float64Array.from(sums[reducer]!) });
+      run.say({
+        type: 'root',
+        reducer,
+        step: 0,
+        round: 0,
+        nonFinite: null,
+        blockSums: Float64Array.from(sums[reducer]!),
+      });
     }
     return run.last('commit')!.update!.gradientScale;
   });
@@ -80,6 +87,7 @@ test('a step without target tokens is skipped: the version grows, the count of u
       tokens: 0,
       fingerprint: null,
       best: null,
+      expelled: [],
     },
   );
   assert.equal(run.last('begin')!.step, 1);
@@ -90,7 +98,7 @@ test('a sum that is not finite is computed a second time before anything is deci
   run.join('a');
   run.finishStep(STATS, [[NaN]]);
   assert.equal(run.every('commit').length, 0);
-  assert.deepEqual(run.last('begin'), { type: 'begin', step: 0, round: 1 });
+  assert.deepEqual(run.last('begin'), { type: 'begin', step: 0, round: 1, examine: true });
   assert.equal(run.leases[0]!.node.round, 1);
 });
 
@@ -100,7 +108,7 @@ test('a second computation that is finite is committed', () => {
   run.finishStep(STATS, [[Infinity]]);
   run.finishStep(STATS, [[1]], 1);
   assert.ok(run.last('commit')!.update);
-  assert.deepEqual(run.last('begin'), { type: 'begin', step: 1, round: 0 });
+  assert.deepEqual(run.last('begin'), { type: 'begin', step: 1, round: 0, examine: false });
 });
 
 test('a second computation that is not finite either is a skip', () => {

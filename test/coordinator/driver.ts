@@ -25,11 +25,21 @@ export const OPTIONS: CoordinatorOptions = {
   },
   evaluate: { every: 1000, batches: 3 },
   checkpointEvery: 1000,
+  audit: { share: 0, key: 'secret', action: 'expel' },
+  maxSkips: 10,
+  nameOfParameter: (element) => `parameter${element}`,
   hardware: 'strict',
   heartbeat: { intervalMs: 1000, timeoutMs: 5000 },
 };
 
-export const START: Progress = { version: 0, updates: 0, tokens: 0, best: null, fingerprint: null };
+export const START: Progress = {
+  version: 0,
+  updates: 0,
+  tokens: 0,
+  best: null,
+  fingerprint: null,
+  expelled: [],
+};
 
 export const STATS: BatchStats = { loss: 3, tokens: 2, correct: 1, sourceTokens: 5 };
 
@@ -103,7 +113,7 @@ export class Driver {
     const step = this.machine.state.progress.version;
     for (let reducer = 0; reducer < this.options.reducers; reducer++) {
       const sums = Float64Array.from(blockSums[reducer] ?? [1]);
-      this.say({ type: 'root', reducer, step, round, blockSums: sums });
+      this.say({ type: 'root', reducer, step, round, blockSums: sums, nonFinite: null });
     }
   }
 

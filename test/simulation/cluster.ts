@@ -152,6 +152,10 @@ export class Cluster implements Victims {
         break;
       case 'event':
         if (action.event.kind === 'leaseDuplicated') this.count('lease duplicated');
+        if (action.event.kind === 'nodeAudited') {
+          this.count(`audit: ${action.event.outcome}`);
+          assert.ok(['equal', 'abandoned'].includes(action.event.outcome), 'nobody computes wrongly');
+        }
         if (action.event.kind === 'leaseEnded' && action.event.outcome === 'lost') {
           this.count('lease lost');
           assert.ok(this.scenario.troubledMs > 0, 'without faults no lease is lost');

@@ -1,5 +1,6 @@
 // A coordinator process without sockets, disk or clock: the real state machines of coordinator and reducers, and between
 // them what process.ts and reducer/thread.ts do. Messages are the protocol's, unencoded.
+import assert from 'node:assert/strict';
 import { Coordinator } from '../../src/coordinator/coordinator.js';
 import type {
   CoordinatorAction,
@@ -210,7 +211,7 @@ export class CoordinatorHost {
         this.tell(this.messageOf(action), action.session);
         break;
       case 'lease':
-        this.tellReducers({ type: 'lease', session: action.session, node: action.node });
+        this.tellReducers(action);
         this.tell(this.messageOf(action), action.session);
         break;
       case 'dismiss':
@@ -230,6 +231,9 @@ export class CoordinatorHost {
       case 'finish':
         this.ended = true;
         around.finished(action.saved);
+        break;
+      case 'fail':
+        assert.fail(action.message);
         break;
       case 'event':
       case 'log':
@@ -307,6 +311,7 @@ export class CoordinatorHost {
         around.pass(reducer, CONTROL, () => this.decide(action));
         break;
       case 'root':
+      case 'hashed':
         around.pass(reducer, CONTROL, () => this.decide({ ...action, reducer }));
         break;
       case 'fault':

@@ -29,7 +29,7 @@ export class Reference {
 
   constructor(private readonly scenario: Scenario) {
     const { grid, options } = scenario;
-    const progress = { version: 0, updates: 0, tokens: 0, best: null, fingerprint: null };
+    const progress = { version: 0, updates: 0, tokens: 0, best: null, fingerprint: null, expelled: [] };
     const moment = new Float32Array(grid.trainable);
     const states: TrainingState[] = [
       { progress, parameters: initialParameters(scenario), moment1: moment, moment2: moment },

@@ -1,10 +1,11 @@
 // Which chunks of which offered node may be sent now. The budget bounds the partial sums held for nodes that
 // came early; the leftmost uncovered node of a chunk is always granted, so a full budget can never deadlock. What a
-// worker was never leased is never granted to it.
+// worker was never leased is never granted to it. Of a node that is audited every worker's gradient is wanted.
 import type { NodeId } from '../../protocol/messages.js';
 import { isEarlier, nodeIdKey } from '../../protocol/node-id.js';
 import type { ReductionTree } from '../../protocol/tree.js';
 import type { ChunkSum } from './chunk-sum.js';
+import type { ContributionHash } from './inspection.js';
 
 export interface Offer {
   readonly session: string;
@@ -22,10 +23,17 @@ export interface StepSums {
   readonly chunks: readonly ChunkSum[];
 }
 
+interface Leased {
+  readonly session: string;
+  readonly node: NodeId;
+  /** Of an audited node: what has come of it. */
+  readonly hash: ContributionHash | undefined;
+}
+
 export class Offers {
   private readonly offers = new Map<string, Offer>();
   /** What was leased to whom. A lease that was taken back stays: its worker may have computed it all the same. */
-  private readonly leases = new Map<string, { readonly session: string; readonly node: NodeId }>();
+  private readonly leases = new Map<string, Leased>();
 
   constructor(
     private readonly lastChunk: number,
@@ -35,8 +43,13 @@ export class Offers {
   ) {}
 
   /** The coordinator says so; an offer that came before it has waited. */
-  lease(session: string, node: NodeId): void {
-    this.leases.set(offerKey(session, node), { session, node });
+  lease(session: string, node: NodeId, hash?: ContributionHash): void {
+    this.leases.set(offerKey(session, node), { session, node, hash });
+  }
+
+  /** Of an audited node: what has come from this worker. */
+  hashOf(session: string, node: NodeId): ContributionHash | undefined {
+    return this.leases.get(offerKey(session, node))?.hash;
   }
 
   get all(): Iterable<Offer> {
@@ -89,8 +102,9 @@ export class Offers {
       const range = sums.tree.range(offer.node);
       while (offer.next >= sums.firstChunk && offer.outstanding.size < this.window) {
         const chunk = sums.chunks[offer.next - sums.firstChunk]!;
-        if (!chunk.isCovered(range)) {
-          const isExtra = range.start > chunk.firstUncovered;
+        const isCovered = chunk.isCovered(range);
+        if (!isCovered || this.hashOf(offer.session, offer.node)) {
+          const isExtra = !isCovered && range.start > chunk.firstUncovered;
           if (isExtra && used >= this.budget) break;
           if (isExtra) used++;
           offer.outstanding.set(offer.next, isExtra);

@@ -10,6 +10,7 @@ import { ReductionTree } from '../../protocol/tree.js';
 import { BufferPool } from './buffer-pool.js';
 import { ChunkSum } from './chunk-sum.js';
 import { Offers, type Offer } from './offers.js';
+import { ContributionHash, firstOf, indexOfNonFinite, type NonFinite } from './inspection.js';
 import { Publisher } from './publisher.js';
 import { type DecaySegment, segmentsWithin } from './segments.js';
 
@@ -35,10 +36,15 @@ export interface ReducerOptions {
 export type ReducerEvent =
   | { readonly type: 'open'; readonly session: string }
   | { readonly type: 'close'; readonly session: string }
-  /** The worker may offer this node: nothing else that it offers is granted. */
-  | { readonly type: 'lease'; readonly session: string; readonly node: NodeId }
-  /** Gradients of this step are summed from now on; an earlier computation is void. */
-  | { readonly type: 'begin'; readonly step: number; readonly round: number }
+  /** The worker may offer this node: nothing else that it offers is granted. Of an audited node all is received, and hashed. */
+  | {
+      readonly type: 'lease';
+      readonly session: string;
+      readonly node: NodeId;
+      readonly audited?: boolean;
+    }
+  /** Gradients of this step are summed from now on; an earlier computation is void. `examine`: find what is not finite. */
+  | { readonly type: 'begin'; readonly step: number; readonly round: number; readonly examine?: boolean }
   /** Update the parameters (null: skip, which publishes the same values as the next version). */
   | { readonly type: 'commit'; readonly step: number; readonly update: AdamWSpec | null }
   | { readonly type: 'message'; readonly session: string; readonly message: Received<WorkerToReducer> };
@@ -58,8 +64,16 @@ export type ReducerAction =
       readonly round: number;
       readonly leaves: readonly number[];
     }
-  /** All are; with the sum of squares of every block, in order. */
-  | { readonly type: 'root'; readonly step: number; readonly round: number; readonly blockSums: Float64Array }
+  /** All are; with the sum of squares of every block, in order, and what was found if something was looked for. */
+  | {
+      readonly type: 'root';
+      readonly step: number;
+      readonly round: number;
+      readonly blockSums: Float64Array;
+      readonly nonFinite: NonFinite | null;
+    }
+  /** A worker's whole gradient of an audited node has come; its SHA-256. */
+  | { readonly type: 'hashed'; readonly session: string; readonly node: NodeId; readonly hash: string }
   | { readonly type: 'updated'; readonly version: number }
   /** A worker broke the protocol: its session has to end. */
   | { readonly type: 'fault'; readonly session: string; readonly reason: string };
@@ -86,6 +100,9 @@ export class Reducer {
   /** By micro-batch: in how many chunks it is covered. */
   private coveredChunks: Int32Array;
   private step = -1;
+  /** Whether to look for what is not finite, and what was found first. */
+  private examine = false;
+  private nonFinite: NonFinite | null = null;
   private round = 0;
   private version: number;
   private pulls: Pull[] = [];
@@ -113,11 +130,11 @@ export class Reducer {
         this.closeSession(event.session);
         break;
       case 'lease':
-        this.offers.lease(event.session, event.node);
+        this.lease(event.session, event.node, event.audited ?? false);
         this.grant();
         break;
       case 'begin':
-        this.begin(event.step, event.round);
+        this.begin(event.step, event.round, event.examine ?? false);
         break;
       case 'commit':
         this.commit(event.step, event.update);
@@ -155,8 +172,15 @@ export class Reducer {
     this.grant();
   }
 
-  private begin(step: number, round: number): void {
+  private lease(session: string, node: NodeId, audited: boolean): void {
+    this.offers.lease(session, node, audited ? new ContributionHash() : undefined);
+    if (audited && this.firstChunk === this.gradientEnd) this.tellHash(session, node);
+  }
+
+  private begin(step: number, round: number, examine: boolean): void {
     this.clearSums();
+    this.examine = examine;
+    this.nonFinite = null;
     this.step = step;
     this.round = round;
     const { firstChunk } = this.options.slice;
@@ -256,12 +280,22 @@ export class Reducer {
     }
     offer.outstanding.delete(message.chunk);
     if (message.step === this.step && message.round === this.round && this.sums.length > 0) {
+      this.offers.hashOf(session, message)?.add(message.chunk, message.payload);
       const values = this.read(message.payload, elements);
+      if (this.examine) this.examineGradient(message, grid.start(message.chunk), values);
       const fresh = this.sums[message.chunk - slice.firstChunk]!.accept(message, values);
       this.count(fresh);
     }
     this.finishStale();
     this.grant();
+  }
+
+  /** Rounds that are examined have a lease for every micro-batch. */
+  private examineGradient(node: NodeId, start: number, values: Float32Array): void {
+    const { start: microBatch, end } = this.tree.range(node);
+    const index = end - microBatch === 1 ? indexOfNonFinite(values) : -1;
+    if (index < 0) return;
+    this.nonFinite = firstOf(this.nonFinite, { where: 'gradient', microBatch, element: start + index });
   }
 
   /** The payload in a buffer of ours; a frame's bytes may lie unaligned. */
@@ -298,7 +332,25 @@ export class Reducer {
       step: this.step,
       round: this.round,
       blockSums: Float64Array.from(blockSums),
+      nonFinite: this.examine ? this.findNonFinite() : null,
     });
+  }
+
+  private findNonFinite(): NonFinite | null {
+    const { grid, parameters } = this.options;
+    const found = this.sums.map((sum, i): NonFinite | null => {
+      const start = grid.start(this.firstChunk + i);
+      const root = sum.root!;
+      const at = indexOfNonFinite(parameters.subarray(start, start + root.length));
+      if (at >= 0) return { where: 'parameters', microBatch: 0, element: start + at };
+      const inSum = indexOfNonFinite(root);
+      return inSum < 0 ? null : { where: 'sum', microBatch: 0, element: start + inSum };
+    });
+    return found.reduce(firstOf, this.nonFinite);
+  }
+
+  private get firstChunk(): number {
+    return this.options.slice.firstChunk;
   }
 
   private receivePull(session: string, message: Received<WorkerToReducer> & { type: 'pull' }): void {
@@ -360,7 +412,15 @@ export class Reducer {
   }
 
   private finish(offers: readonly Offer[]): void {
-    for (const offer of offers) this.sendDone(offer.session, offer.node);
+    for (const { session, node } of offers) {
+      this.tellHash(session, node);
+      this.sendDone(session, node);
+    }
+  }
+
+  private tellHash(session: string, node: NodeId): void {
+    const hash = this.offers.hashOf(session, node)?.of(this.firstChunk, this.gradientEnd);
+    if (hash !== undefined) this.actions.push({ type: 'hashed', session, node, hash });
   }
 
   private sendDone(session: string, node: NodeId): void {

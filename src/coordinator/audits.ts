@@ -1,0 +1,167 @@
+// The audit of one computation of a step: some nodes are computed by two workers, and the hashes of what reducers received
+// from both, and the losses, must be equal. Where they differ others are asked until two agree; who differs from them is faulty.
+import { createHash } from 'node:crypto';
+import { encodeStats, type BatchStats } from '../protocol/stats.js';
+import { nodeKey, type TreeNode } from '../protocol/tree.js';
+
+/** What one worker made of a node. */
+interface Result {
+  /** By reducer. */
+  readonly hashes: Map<number, string>;
+  losses: string | undefined;
+}
+
+interface Audit {
+  readonly node: TreeNode;
+  /** Only workers that compute the same bits can be compared. */
+  readonly fingerprint: string;
+  /** Of those that compute it now or have computed it. */
+  readonly results: Map<string, Result>;
+  /** Who shall not be asked again: its lease was taken back. */
+  readonly excused: Set<string>;
+}
+
+/** How an audit ended: `faulty` are those who differ from two that agree. */
+export interface Verdict {
+  readonly node: TreeNode;
+  readonly outcome: 'equal' | 'different' | 'undecided' | 'abandoned';
+  /** All whose results are known; and of them who is wrong. */
+  readonly compared: readonly string[];
+  readonly faulty: readonly string[];
+}
+
+/**
+ * Whether a node is to be audited: a pure function of a key that no worker knows, so that none can tell beforehand when it
+ * is watched.
+ */
+export function isAudited(
+  { share, key }: { share: number; key: string },
+  step: number,
+  node: TreeNode,
+): boolean {
+  if (share === 0) return false;
+  const hash = createHash('sha256')
+    .update(`${key}/${step}/${nodeKey(node)}`)
+    .digest();
+  return hash.readUInt32BE(0) < share * 2 ** 32;
+}
+
+export class Audits {
+  private readonly audits = new Map<string, Audit>();
+
+  constructor(private readonly reducers: number) {}
+
+  /** Nothing is waited for. */
+  get settled(): boolean {
+    return this.audits.size === 0;
+  }
+
+  has(node: TreeNode): boolean {
+    return this.audits.has(nodeKey(node));
+  }
+
+  /** A node that is audited was leased. */
+  leased(session: string, node: TreeNode, fingerprint: string): void {
+    const key = nodeKey(node);
+    const audit = this.audits.get(key) ?? { node, fingerprint, results: new Map(), excused: new Set() };
+    audit.results.set(session, { hashes: new Map(), losses: undefined });
+    this.audits.set(key, audit);
+  }
+
+  hashed(session: string, node: TreeNode, reducer: number, hash: string): void {
+    this.resultOf(session, node)?.hashes.set(reducer, hash);
+  }
+
+  computed(session: string, node: TreeNode, stats: readonly BatchStats[]): void {
+    const result = this.resultOf(session, node);
+    if (result) result.losses = Buffer.from(encodeStats(stats)).toString('hex');
+  }
+
+  isComplete(session: string, node: TreeNode): boolean {
+    const result = this.resultOf(session, node);
+    return result !== undefined && this.digestOf(result) !== undefined;
+  }
+
+  /** The worker will not finish the node: its lease was taken back, or it is gone. */
+  drop(session: string, node: TreeNode): void {
+    const audit = this.audits.get(nodeKey(node));
+    if (!audit || this.isComplete(session, node)) return;
+    audit.results.delete(session);
+    audit.excused.add(session);
+    if (audit.results.size === 0) this.audits.delete(nodeKey(node)); // whoever is leased the node next begins anew
+  }
+
+  release(session: string): void {
+    for (const { node } of this.audits.values()) this.drop(session, node);
+  }
+
+  /** Nodes that one more worker has to compute, and which workers may. */
+  wanted(): { node: TreeNode; mayCompute: (session: string, fingerprint: string) => boolean }[] {
+    return [...this.audits.values()]
+      .filter((audit) => this.isShort(audit))
+      .map((audit) => ({
+        node: audit.node,
+        mayCompute: (session, fingerprint) => this.mayCompute(audit, session, fingerprint),
+      }));
+  }
+
+  /** Ends the audits that can be ended. `workers`: all that could be asked. */
+  takeVerdicts(workers: readonly { readonly id: string; readonly fingerprint: string }[]): Verdict[] {
+    const verdicts: Verdict[] = [];
+    for (const [key, audit] of this.audits) {
+      const verdict = this.verdictOf(audit, workers);
+      if (!verdict) continue;
+      this.audits.delete(key);
+      verdicts.push(verdict);
+    }
+    return verdicts;
+  }
+
+  private verdictOf(
+    audit: Audit,
+    workers: readonly { readonly id: string; readonly fingerprint: string }[],
+  ): Verdict | undefined {
+    const { node } = audit;
+    const groups = this.groups(audit);
+    const compared = groups.flat();
+    const agreeing = groups.find((group) => group.length >= 2);
+    if (agreeing) {
+      const faulty = compared.filter((session) => !agreeing.includes(session));
+      return { node, outcome: faulty.length === 0 ? 'equal' : 'different', compared, faulty };
+    }
+    const canAsk = workers.some(({ id, fingerprint }) => this.mayCompute(audit, id, fingerprint));
+    if (!this.isShort(audit) || canAsk) return undefined;
+    return { node, outcome: compared.length > 1 ? 'undecided' : 'abandoned', compared, faulty: [] };
+  }
+
+  private mayCompute({ fingerprint, results, excused }: Audit, id: string, ofWorker: string): boolean {
+    return ofWorker === fingerprint && !results.has(id) && !excused.has(id);
+  }
+
+  /** Whether those who compute the node now are too few for two to agree. */
+  private isShort(audit: Audit): boolean {
+    const groups = this.groups(audit);
+    const largest = Math.max(0, ...groups.map(({ length }) => length));
+    const computing = audit.results.size - groups.flat().length;
+    return largest + computing < 2;
+  }
+
+  /** Sessions with equal results, together. */
+  private groups(audit: Audit): string[][] {
+    const byDigest = new Map<string, string[]>();
+    for (const [session, result] of audit.results) {
+      const digest = this.digestOf(result);
+      if (digest !== undefined) byDigest.set(digest, [...(byDigest.get(digest) ?? []), session]);
+    }
+    return [...byDigest.values()];
+  }
+
+  private digestOf({ hashes, losses }: Result): string | undefined {
+    if (losses === undefined || hashes.size < this.reducers) return undefined;
+    return [losses, ...[...hashes].sort(([a], [b]) => a - b).map(([, hash]) => hash)].join('/');
+  }
+
+  private resultOf(session: string, node: TreeNode): Result | undefined {
+    return this.audits.get(nodeKey(node))?.results.get(session);
+  }
+}

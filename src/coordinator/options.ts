@@ -1,0 +1,24 @@
+// What the state machine is set up with, from a run's config.
+import { randomBytes } from 'node:crypto';
+import { tensorAt } from '../model/parameters.js';
+import { ChunkGrid } from '../protocol/chunks.js';
+import type { CoordinatorOptions } from './events.js';
+import type { OpenRun } from './run.js';
+
+/** @param evaluationBatches micro-batches of a validation that the data has */
+export function coordinatorOptions(run: OpenRun, evaluationBatches: number): CoordinatorOptions {
+  const { config, layout } = run;
+  return {
+    steps: config.steps,
+    microBatches: config.batch.microBatches,
+    reducers: new ChunkGrid(layout.trainable, layout.total).slices(config.reducers).length,
+    optimizer: config.optimizer,
+    evaluate: { every: config.evaluate.every, batches: evaluationBatches },
+    checkpointEvery: config.checkpoint.every,
+    audit: { share: config.audit, key: randomBytes(32).toString('hex'), action: config.auditAction },
+    maxSkips: config.maxSkips,
+    nameOfParameter: (element) => tensorAt(layout, element).name,
+    hardware: config.hardware,
+    heartbeat: config.heartbeat,
+  };
+}
