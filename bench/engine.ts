@@ -2,14 +2,16 @@
 // this machine, against the same model on TensorFlow where that is set up, and against what the step's matrix products
 // alone would take. Each is a process of its own.
 import { availableParallelism } from 'node:os';
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { loadAddon } from '../src/engine/native/load.js';
 import { precisions, type Precision } from '../src/engine/names.js';
 import { installedPackage } from '../src/engine/tensorflow/load.js';
 import { ownArm, torchArms, type Arm } from './support/arms.js';
 import { Deadline } from './support/deadline.js';
+import { ProductRate } from './support/product-rate.js';
 import { describeComparison } from './support/engine-report.js';
+import { oneOrMoreOf } from './support/list-option.js';
 import { compareSteps, type Comparison } from './support/step-comparison.js';
 import { BASE, QUICK, SMALL, type StepWorkload } from './support/step-workload.js';
 
@@ -80,11 +82,19 @@ async function measure(options: Options, signal: AbortSignal): Promise<Result> {
         continue;
       }
       const steps = options.steps ?? stepsOfRound(workload);
-      const plan = { workload, precision, arms, threads, rounds, steps, deadline, signal, note };
+      const products = productsOf(workload, precision);
+      const plan = { workload, precision, arms, threads, rounds, steps, products, deadline, signal, note };
       comparisons.push(await compareSteps(plan));
     }
   }
   return { cores, comparisons };
+}
+
+function productsOf(workload: StepWorkload, precision: Precision): ProductRate | null {
+  const addon = loadAddon();
+  return precision === 'float32' || addon.info().bfloat16
+    ? new ProductRate(addon, workload, precision)
+    : null;
 }
 
 function ownArms(precision: Precision): Arm[] {
@@ -102,15 +112,6 @@ function stepsOfRound(workload: StepWorkload): number {
 }
 
 // ---- options
-
-function oneOrMoreOf<T extends string>(known: readonly T[]): (value: string) => T[] {
-  return (value) =>
-    value.split(',').map((name) => {
-      const found = known.find((each) => each === name);
-      if (found === undefined) throw new InvalidArgumentError(`Expected some of ${known.join(',')}.`);
-      return found;
-    });
-}
 
 function threadCounts(value: string): number[] {
   return value.split(',').map(integerArgument(1, 1024));

@@ -1,13 +1,14 @@
 // `npm run bench -- NAME`: runs one benchmark. Each of them is one file beside this one; what they share is in support/.
 import { Command, CommanderError } from 'commander';
 import * as engine from './engine.js';
+import * as gpu from './gpu.js';
 import * as precision from './precision.js';
 import * as recovery from './recovery.js';
 import * as scaling from './scaling.js';
 import * as stragglers from './stragglers.js';
 import { messageOf } from '../src/util/errors.js';
 
-const benchmarks = [engine, scaling, precision, recovery, stragglers];
+const benchmarks = [engine, gpu, scaling, precision, recovery, stragglers];
 
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());

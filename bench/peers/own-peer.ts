@@ -5,14 +5,26 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { loadEngine } from '../../src/engine/engine.js';
 import { loadAddon } from '../../src/engine/native/load.js';
-import { engineNames, precisions } from '../../src/engine/names.js';
+import { type DeviceName, engineNames, precisions } from '../../src/engine/names.js';
+import { DeviceStep } from '../support/device-step.js';
 import { KernelTimes } from '../support/kernel-times.js';
 import { TrainingStep } from '../support/training-step.js';
 
-const names = ['vocabulary', 'width', 'heads', 'ff', 'layers', 'samples', 'length', 'threads', 'warm-up'];
+const names = [
+  'vocabulary',
+  'width',
+  'heads',
+  'ff',
+  'layers',
+  'samples',
+  'length',
+  'threads',
+  'warm-up',
+  'compile-steps',
+];
 const { values } = parseArgs({
   options: Object.fromEntries(
-    [...names, 'precision', 'engine'].map((name) => [name, { type: 'string' as const }]),
+    [...names, 'precision', 'engine', 'device'].map((name) => [name, { type: 'string' as const }]),
   ),
 });
 const number = (name: string): number => Number(values[name]);
@@ -22,7 +34,9 @@ if (precision === undefined) throw new Error(`expected a precision, got ${String
 const kernels = new KernelTimes(loadAddon());
 const name = engineNames.find((known) => known === values['engine']);
 if (name === undefined) throw new Error(`expected an engine, got ${String(values['engine'])}`);
-const engine = await loadEngine(name, { threads: number('threads'), precision });
+const device = (values['device'] ?? 'cpu') as DeviceName;
+const engine = await loadEngine(name, { threads: number('threads'), precision, device });
+const StepOfDevice = device === 'cpu' ? TrainingStep : DeviceStep;
 const workload = {
   name: '',
   vocabulary: number('vocabulary'),
@@ -35,9 +49,9 @@ const workload = {
 };
 // In a run of hours JavaScript is compiled: a tiny model of as many layers has V8 do that within a second.
 const tiny = { vocabulary: 64, width: 16, heads: 1, feedForward: 16, samples: 1, length: 2 };
-const warming = new TrainingStep(engine, { ...workload, ...tiny }, precision);
-for (let i = 0; i < 150; i++) warming.run();
-const training = new TrainingStep(engine, workload, precision);
+const warming = new StepOfDevice(engine, { ...workload, ...tiny }, precision);
+for (let i = 0; i < number('compile-steps'); i++) warming.run();
+const training = new StepOfDevice(engine, workload, precision);
 for (let i = 0; i < number('warm-up'); i++) training.run();
 const { matmul, isa } = engine.fingerprint;
 answer({ version: `${matmul}, ${isa}`, parameters: training.layout.trainable });
@@ -46,7 +60,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const { steps } = JSON.parse(line) as { steps: number };
   kernels.take();
   const seconds = Array.from({ length: steps }, step);
-  answer(name === 'native' ? { seconds, kernels: kernels.take() } : { seconds });
+  answer(name === 'native' && device === 'cpu' ? { seconds, kernels: kernels.take() } : { seconds });
 }
 
 function step(): number {

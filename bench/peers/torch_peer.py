@@ -92,16 +92,17 @@ def main():
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], required=True)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--warm-up", type=int, default=3)
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(1)
-    model = Transformer(a.vocabulary, a.width, a.heads, a.ff, a.layers, a.length, 0.1)
+    model = Transformer(a.vocabulary, a.width, a.heads, a.ff, a.layers, a.length, 0.1).to(a.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     forward = torch.compile(model) if a.compile else model
-    source, target, labels = torch.randint(2, a.vocabulary, (3, a.samples, a.length))
+    source, target, labels = torch.randint(2, a.vocabulary, (3, a.samples, a.length), device=a.device)
     autocast = (
-        torch.autocast("cpu", dtype=torch.bfloat16) if a.precision == "bfloat16" else contextlib.nullcontext()
+        torch.autocast(a.device, dtype=torch.bfloat16) if a.precision == "bfloat16" else contextlib.nullcontext()
     )
 
     def step():
@@ -112,6 +113,8 @@ def main():
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        if a.device == "cuda":
+            torch.cuda.synchronize()
         return time.perf_counter() - begun
 
     def answer(**fields):

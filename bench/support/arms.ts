@@ -5,9 +5,9 @@ import { promisify } from 'node:util';
 import { packageRoot } from '../../src/util/package.js';
 import { messageOf } from '../../src/util/errors.js';
 import { Peer, type PeerCommand } from './peer.js';
-import type { EngineName } from '../../src/engine/names.js';
+import type { DeviceName, EngineName } from '../../src/engine/names.js';
 import type { Precision } from '../../src/engine/names.js';
-import type { StepWorkload } from './step-workload.js';
+import { QUICK, type StepWorkload } from './step-workload.js';
 
 const OWN_PEER = fileURLToPath(new URL('../peers/own-peer.js', import.meta.url));
 const TORCH_PEER = `${packageRoot}bench/peers/torch_peer.py`;
@@ -27,16 +27,21 @@ export interface Arm {
 }
 
 /** This project's own, on either of its engines. */
-export function ownArm(engine: EngineName): Arm {
+export function ownArm(engine: EngineName, device: DeviceName = 'cpu'): Arm {
   return {
     name: engine === 'native' ? 'lockstep' : `lockstep on ${engine}`,
     isTorch: false,
     command: (task) => ({
       program: process.execPath,
-      args: [OWN_PEER, ...argumentsOf(task), '--engine', engine],
+      args: [OWN_PEER, ...argumentsOf(task), ...compileSteps(task), '--engine', engine, '--device', device],
       environment: {},
     }),
   };
+}
+
+/** How many steps of a tiny model make V8 compile what a run of hours has compiled. */
+function compileSteps({ workload }: Task): string[] {
+  return ['--compile-steps', workload === QUICK ? '1' : '150'];
 }
 
 /** Both peers take the same. */
@@ -73,13 +78,34 @@ async function allocators(): Promise<Allocator[]> {
   return [DEFAULT_ALLOCATOR, KEEPING_ALLOCATOR, ...others];
 }
 
-function torchArm(python: string, compile: boolean, allocator: Allocator): Arm {
+/** Eager and compiled torch on a CUDA device, without what does not run here. */
+export async function torchDeviceArms(
+  python: string,
+  task: Task,
+  signal: AbortSignal,
+  note: (line: string) => void,
+): Promise<Arm[]> {
+  const arms: Arm[] = [];
+  for (const compile of [false, true]) {
+    const arm = torchArm(python, compile, { name: 'cuda', environment: {} }, ['--device', 'cuda']);
+    try {
+      note(`${arm.name}: about ${(await probe(arm, task, signal)).toFixed(3)} s a step`);
+      arms.push(arm);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      note(`without ${arm.name}: ${messageOf(error)}`);
+    }
+  }
+  return arms;
+}
+
+function torchArm(python: string, compile: boolean, allocator: Allocator, more: readonly string[] = []): Arm {
   return {
     name: `torch ${compile ? 'compiled' : 'eager'}, ${allocator.name}`,
     isTorch: true,
     command: (task) => ({
       program: python,
-      args: [TORCH_PEER, ...argumentsOf(task), ...(compile ? ['--compile'] : [])],
+      args: [TORCH_PEER, ...argumentsOf(task), ...(compile ? ['--compile'] : []), ...more],
       environment: allocator.environment,
     }),
   };

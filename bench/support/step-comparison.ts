@@ -1,12 +1,10 @@
 // Training steps of several engines on one workload, in turn: every process is started and warm before the first is
 // measured, and each round asks all of them, so that a machine that slows down slows all.
 import type { Precision } from '../../src/engine/names.js';
-import { loadAddon } from '../../src/engine/native/load.js';
 import type { Arm } from './arms.js';
 import type { Deadline } from './deadline.js';
 import type { KernelTime } from './kernel-times.js';
 import { Peer, type PeerAnswer } from './peer.js';
-import { ProductRate } from './product-rate.js';
 import { mean, median } from './statistics.js';
 import { stepFlops, tokensOf, type StepWorkload } from './step-workload.js';
 
@@ -18,9 +16,16 @@ export interface ComparisonPlan {
   readonly rounds: number;
   /** Of each process in each round. */
   readonly steps: number;
+  /** What measures the machine's own rate of matrix products; null: nothing does. */
+  readonly products: ProductMeter | null;
   readonly deadline: Deadline;
   readonly signal: AbortSignal;
   readonly note: (line: string) => void;
+}
+
+export interface ProductMeter {
+  measure(): void;
+  readonly flopsPerSecond: number;
 }
 
 /** What an arm did with a number of threads. */
@@ -68,11 +73,8 @@ interface Runner {
 }
 
 export async function compareSteps(plan: ComparisonPlan): Promise<Comparison> {
-  const { workload, precision, rounds, steps, deadline, note } = plan;
+  const { workload, precision, products, rounds, steps, deadline, note } = plan;
   const title = `${workload.name} ${precision}`;
-  const addon = loadAddon();
-  const isMeasured = precision === 'float32' || addon.info().bfloat16;
-  const products = isMeasured ? new ProductRate(addon, workload, precision) : null;
   const runners: Runner[] = [];
   try {
     for (const threads of plan.threads) {

@@ -34,6 +34,17 @@ export const BASE: StepWorkload = {
   samples: 8,
   length: 256,
 };
+/** As large as GPUs are bought for; on one card with 64 samples. */
+export const BIG: StepWorkload = {
+  name: 'big',
+  layers: 6,
+  width: 1024,
+  heads: 16,
+  feedForward: 4096,
+  vocabulary: 32_768,
+  samples: 64,
+  length: 256,
+};
 /** Only shows that the benchmark works. */
 export const QUICK: StepWorkload = {
   name: 'quick',

@@ -17,11 +17,11 @@ import { RandomField } from '../../src/util/philox.js';
 import { Trainer } from '../../src/worker/compute/trainer.js';
 import type { StepWorkload } from './step-workload.js';
 
-const SEED = 1;
+export const SEED = 1;
 const DROPOUT = 0.1;
 const SPECIAL_IDS = { padId: 0, endId: 1, startId: 0 };
 const FIRST_WORD_ID = 2;
-const OPTIMIZER: OptimizerConfig = {
+export const OPTIMIZER: OptimizerConfig = {
   learningRate: 1e-4,
   beta1: 0.9,
   beta2: 0.999,
@@ -30,9 +30,16 @@ const OPTIMIZER: OptimizerConfig = {
   clipNorm: 1,
   schedule: { kind: 'constant', warmupSteps: 0 },
 };
+/** Forward, backward, clipping, AdamW. */
+export interface Step {
+  readonly layout: ParameterLayout;
+  /** Returns the loss per token. */
+  run(): number;
+}
+
 const NO_HANDLERS = { chunk: () => undefined, progress: () => undefined, isCancelled: () => false };
 
-function jobOf(workload: StepWorkload, precision: Precision): Job {
+export function jobOf(workload: StepWorkload, precision: Precision): Job {
   const { vocabulary: vocabularySize, width, heads, feedForward, layers, length } = workload;
   return {
     seed: SEED,
@@ -60,7 +67,7 @@ function jobOf(workload: StepWorkload, precision: Precision): Job {
   };
 }
 
-export class TrainingStep {
+export class TrainingStep implements Step {
   readonly layout: ParameterLayout;
   private readonly trainer: Trainer;
   private readonly batch: Batch;
@@ -97,7 +104,6 @@ export class TrainingStep {
     this.trainer = new Trainer({ engine, job, parameters: [this.parameters], gradients: [this.gradient] });
   }
 
-  /** Forward, backward, clipping, AdamW; returns the loss per token. */
   run(): number {
     const root = { level: 0, index: 0 };
     const stats = this.trainer.computeNode(this.progress.version, root, [this.batch], 0, 0, NO_HANDLERS);
@@ -143,7 +149,7 @@ function sharedVector(elements: number): Float32Array {
   return new Float32Array(new SharedArrayBuffer(elements * Float32Array.BYTES_PER_ELEMENT));
 }
 
-function batchOf({ samples, length, vocabulary }: StepWorkload): Batch {
+export function batchOf({ samples, length, vocabulary }: StepWorkload): Batch {
   const rows = samples * length;
   const field = new RandomField({ seed: SEED, step: 0, microBatch: 0, site: 0 });
   const words = (first: number): Int32Array =>

@@ -76,6 +76,12 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
     return tf.keep(tf.engine().makeTensor(values, [...shape], 'float32', this));
   }
 
+  /** A tensor over memory of the device, which its owner keeps and may change; tidy() does not end it. */
+  over(values: DeviceFloats, shape: readonly number[]): tf.Tensor {
+    const dataId = this.record(this.hold(values));
+    return tf.keep(tf.engine().makeTensorFromDataId(dataId, [...shape], 'float32', this));
+  }
+
   refresh(view: tf.Tensor): void {
     this.recordOf(view.dataId).refresh();
   }

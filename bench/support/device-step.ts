@@ -1,0 +1,84 @@
+// One training step that stays on a CUDA device: parameters, gradient and AdamW's moments lie in its memory, as a trainer of one
+// process would have them. What workers add, gradients on their way to the host and to reducers, is in `bench -- scaling`.
+import * as tf from '@tensorflow/tfjs';
+import { decaySegments } from '../../src/coordinator/reducer/segments.js';
+import type { Engine } from '../../src/engine/engine.js';
+import type { Precision } from '../../src/engine/names.js';
+import type { CudaBackend } from '../../src/engine/native/cuda/backend.js';
+import { type DeviceFloats, partOf } from '../../src/engine/native/cuda/memory.js';
+import { valueAndGradients } from '../../src/engine/reverse.js';
+import type { Batch } from '../../src/model/batch.js';
+import { initialParameters } from '../../src/model/initialise.js';
+import { ModelParameters, parameterLayout, type ParameterLayout } from '../../src/model/parameters.js';
+import { Transformer } from '../../src/model/transformer.js';
+import { adamWSpec } from '../../src/optim/adamw.js';
+import { batchOf, jobOf, OPTIMIZER, SEED, type Step } from './training-step.js';
+import type { StepWorkload } from './step-workload.js';
+
+export class DeviceStep implements Step {
+  readonly layout: ParameterLayout;
+  private readonly backend = tf.backend() as CudaBackend;
+  private readonly transformer: Transformer;
+  private readonly model: ModelParameters;
+  private readonly batch: Batch;
+  private readonly vectors: Readonly<Record<'parameters' | 'gradient' | 'moment1' | 'moment2', DeviceFloats>>;
+  private updates = 0;
+
+  constructor(engine: Engine, workload: StepWorkload, precision: Precision) {
+    const job = jobOf(workload, precision);
+    const { total, trainable } = (this.layout = parameterLayout(job.model));
+    const { cuda } = this.backend.addon;
+    const vector = (elements: number): DeviceFloats =>
+      this.backend.memoryOfDevice.acquire(elements, 'float32');
+    const [parameters, gradient, moment1, moment2] = [total, trainable, trainable, trainable].map(vector);
+    this.vectors = {
+      parameters: parameters!,
+      gradient: gradient!,
+      moment1: moment1!,
+      moment2: moment2!,
+    };
+    const values = new Float32Array(total);
+    initialParameters(this.layout, job.model, SEED, values);
+    cuda.upload(parameters!.address, new Uint8Array(values.buffer));
+    for (const { address } of [moment1!, moment2!]) cuda.zero(address, 4 * trainable);
+    const onDevice: Engine = {
+      ...engine,
+      view: (part, shape) => this.backend.over(partOf(parameters!, part.byteOffset / 4, part.length), shape),
+    };
+    this.model = new ModelParameters(onDevice, this.layout, values);
+    this.transformer = new Transformer(job.model, this.model);
+    this.batch = batchOf(workload);
+    this.backend.gradientSlots.set(
+      this.model.trainable.map(({ spec, tensor }) => [tensor, partOf(gradient!, spec.offset, spec.size)]),
+    );
+  }
+
+  run(): number {
+    const { gradient } = this.vectors;
+    const { kernels } = this.backend;
+    const { smoothing, random } = { smoothing: 0, random: { seed: SEED, step: this.updates, microBatch: 0 } };
+    const { loss } = valueAndGradients(
+      () => this.transformer.loss(this.batch, { smoothing, random }),
+      this.model.trainable.map(({ tensor }) => tensor),
+      () => undefined, // it lies in its slot
+    );
+    const tokens = this.batch.labels.length;
+    const norm = Math.sqrt(kernels.sumOfSquares(gradient, gradient.length)) / tokens;
+    const clip = Math.min(1, (OPTIMIZER.clipNorm ?? Infinity) / norm);
+    this.apply(clip / tokens);
+    this.backend.addon.cuda.synchronise();
+    return loss / tokens;
+  }
+
+  private apply(gradientScale: number): void {
+    const { parameters, moment1, moment2, gradient } = this.vectors;
+    const update = ++this.updates;
+    for (const { start, end, decay } of decaySegments(this.layout.tensors, this.layout.trainable)) {
+      const terms = { update, learningRate: OPTIMIZER.learningRate, gradientScale, decay };
+      const [p, m1, m2, g] = [parameters, moment1, moment2, gradient].map((vector) =>
+        partOf(vector, start, end - start),
+      );
+      this.backend.kernels.adamW(p!, m1!, m2!, g!, end - start, adamWSpec(terms, OPTIMIZER));
+    }
+  }
+}
