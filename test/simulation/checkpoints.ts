@@ -60,8 +60,8 @@ export async function newestOn(disk: Disk, scenario: Scenario): Promise<Training
   });
   await store.removeTorn();
   if (!loaded) return undefined;
-  const { step, updates, tokens, best, fingerprint } = loaded.state;
-  return { ...vectors, progress: { version: step, updates, tokens, best, fingerprint } };
+  const { step, updates, tokens, best, fingerprint, expelled } = loaded.state;
+  return { ...vectors, progress: { version: step, updates, tokens, best, fingerprint, expelled } };
 }
 
 export interface CheckpointWorld {
