@@ -18,6 +18,7 @@ const RANKS: Readonly<Record<string, number>> = {
   model: 2,
   optim: 2,
   metrics: 2,
+  live: 2,
   config: 3,
   coordinator: 4,
   worker: 4,

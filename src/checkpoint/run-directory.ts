@@ -36,6 +36,15 @@ export class RunDirectory {
   get metricsLog(): string {
     return path.join(this.path, 'metrics.jsonl');
   }
+
+  get eventsLog(): string {
+    return path.join(this.path, 'events.jsonl');
+  }
+
+  /** What its last coordinator said of itself. */
+  get notice(): string {
+    return path.join(this.path, 'coordinator.json');
+  }
 }
 
 /** Holds the run's identity; written once. */

@@ -12,7 +12,8 @@ import { modelCommand, withModel } from './model-command.js';
 import type { ModelOptions, OpenModel } from './model.js';
 import { integerArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
-import { createProgress, formatCount } from './progress.js';
+import { formatCount } from '../util/format.js';
+import { createProgress } from './progress.js';
 
 interface Options extends ModelOptions {
   readonly data?: string;

@@ -71,7 +71,7 @@ export class LocalWorkers {
     const args = ['worker', url, '--name', name, '--run', runId, '--engine', engine, ...keyArguments];
     args.push('--threads', String(threads));
     if (device === 'cuda') args.push('--device', cudaDeviceOf(index));
-    if (http) args.push('--http', `${http.host}:${http.port === 0 ? 0 : http.port + index + 1}`);
+    if (http) args.push('--http', `${http.host}:${http.port + index + 1}`);
     const child = fork(main, [...args, '--log-level', logLevel], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       execArgv: [...process.execArgv, SINGLE_THREADED_GC],

@@ -22,6 +22,7 @@ import * as quickstart from './quickstart.js';
 import * as schema from './schema.js';
 import * as score from './score.js';
 import * as setup from './setup.js';
+import * as status from './status.js';
 import * as train from './train.js';
 import * as translate from './translate.js';
 import * as verify from './verify.js';
@@ -35,6 +36,7 @@ const commands = [
   coordinator,
   worker,
   keygen,
+  status,
   fill,
   generate,
   translate,

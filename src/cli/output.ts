@@ -31,6 +31,15 @@ export function outputOf(command: Command): Output {
   };
 }
 
+/** Seconds since 1970 as the local time of day, with the day when it is another. */
+export function formatTime(time: number): string {
+  const date = new Date(time * 1000);
+  const clock = date.toLocaleTimeString('en-GB');
+  return date.toDateString() === new Date().toDateString()
+    ? clock
+    : `${date.toLocaleDateString('en-CA')} ${clock}`;
+}
+
 /** Sends what libraries print with `console` to stderr, so that stdout holds results only. */
 export function keepStdoutForResults(): void {
   globalThis.console = new Console(process.stderr, process.stderr);

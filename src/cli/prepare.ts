@@ -5,7 +5,8 @@ import { PREPARE_DEFAULTS, type PrepareOptions } from '../data/prepare-options.j
 import type { PrepareProgress, PrepareSummary } from '../data/prepare.js';
 import { integerArgument, numberArgument, repeatable } from './options.js';
 import { Interrupted, outputOf, type Output } from './output.js';
-import { createProgress, formatCount, type Progress } from './progress.js';
+import { formatBytes, formatCount } from '../util/format.js';
+import { createProgress, type Progress } from './progress.js';
 
 interface Flags {
   readonly out: string;
@@ -156,8 +157,4 @@ export function reportDataset(output: Output, summary: PrepareSummary): void {
   if (input.malformed > 0)
     lines.push(`left out: ${input.malformed} malformed lines of ${formatCount(input.lines)}`);
   output.result(summary, lines.join('\n'));
-}
-
-function formatBytes(bytes: number): string {
-  return bytes < 1e6 ? `${formatCount(bytes / 1e3)} kB` : `${formatCount(bytes / 1e6)} MB`;
 }

@@ -2,6 +2,8 @@
 // file), where it uses no cursor control.
 
 import type { Writable } from 'node:stream';
+import { formatCount, formatDuration } from '../util/format.js';
+import { bar as drawBar } from './sparkline.js';
 
 const REDRAW_MS = 100;
 const PLAIN_MS = 5000;
@@ -88,7 +90,7 @@ function progressLine(options: ProgressOptions, state: ProgressState): string {
   const { label, total, unit } = options;
   const { done, details, since, seconds, bar } = state;
   const parts = [label];
-  if (bar && total !== null && total > 0) parts.push(drawBar(done / total));
+  if (bar && total !== null && total > 0) parts.push(drawBar(done / total, BAR_WIDTH));
   const count = total === null ? formatCount(done) : `${formatCount(done)}/${formatCount(total)}`;
   parts.push(unit === undefined ? count : `${count} ${unit}`, ...details);
   if (total !== null && done < total && done > since && seconds >= 1) {
@@ -97,25 +99,6 @@ function progressLine(options: ProgressOptions, state: ProgressState): string {
     parts.push(`in ${formatDuration(seconds)}`);
   }
   return parts.join('  ');
-}
-
-function drawBar(share: number): string {
-  const full = Math.round(Math.min(1, Math.max(0, share)) * BAR_WIDTH);
-  return '█'.repeat(full) + '░'.repeat(BAR_WIDTH - full);
-}
-
-/** Whole numbers with separators, others with one decimal: 12345 is "12,345". */
-export function formatCount(value: number): string {
-  return value.toLocaleString('en-US', { maximumFractionDigits: Number.isInteger(value) ? 0 : 1 });
-}
-
-/** Seconds as "0:07", "1:02:03". */
-export function formatDuration(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  const hours = Math.floor(whole / 3600);
-  const minutes = Math.floor((whole % 3600) / 60);
-  const rest = String(whole % 60).padStart(2, '0');
-  return hours > 0 ? `${hours}:${String(minutes).padStart(2, '0')}:${rest}` : `${minutes}:${rest}`;
 }
 
 /** A line that fits, so that redrawing never scrolls the terminal. */

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { RunConfig } from '../config/schema.js';
 import type { CoordinatorProcess, Outcome } from '../coordinator/process.js';
 import type { OpenRun } from '../coordinator/run.js';
+import type { RunView } from '../live/run-view.js';
 import type { TrainingEvent } from '../metrics/events.js';
 import { UserError } from '../util/errors.js';
 import { repeatable } from './options.js';
@@ -23,7 +24,7 @@ export interface RunOptions extends CoordinatorKeyOptions {
   readonly run?: string;
   readonly set: readonly string[];
   readonly bind: string;
-  readonly http?: string;
+  readonly http: string;
   readonly logLevel: string;
 }
 
@@ -35,7 +36,8 @@ export function addRunOptions(command: Command, defaults: { readonly bind: strin
     .option('--bind <url>', 'where workers connect, tcp://HOST:PORT', defaults.bind)
     .option(
       '--http <address>',
-      'serve /metrics, /healthz and /readyz at HOST:PORT or PORT (local workers: at the ports after it)',
+      'serve the live page, /metrics, /healthz and /readyz at HOST:PORT or PORT (0: any), or "off"; local workers serve theirs at the ports after it',
+      '127.0.0.1:0',
     )
     .option('--log-level <level>', 'trace, debug, info, warn or error', 'warn');
   return addCoordinatorKeyOptions(command);
@@ -56,7 +58,7 @@ export interface StartedRun {
 export async function startRun(
   configFile: string,
   options: RunOptions,
-  onEvent: (event: TrainingEvent) => void,
+  onEvent: (event: TrainingEvent, view: RunView) => void,
   localKeys: LocalKeys | null = null,
 ): Promise<StartedRun> {
   checkFileLimit('a coordinator');
@@ -67,7 +69,7 @@ export async function startRun(
 export async function startConfiguredRun(
   config: RunConfig,
   options: RunOptions,
-  onEvent: (event: TrainingEvent) => void,
+  onEvent: (event: TrainingEvent, view: RunView) => void,
   localKeys: LocalKeys | null = null,
 ): Promise<StartedRun> {
   const [{ openRun }, { CoordinatorProcess }, { createLogger }] = await Promise.all([
@@ -76,7 +78,7 @@ export async function startConfiguredRun(
     import('../metrics/log.js'),
   ]);
   const bind = parseTcpAddress(options.bind, { anyPort: true });
-  const http = options.http === undefined ? null : parseHttpAddress(options.http);
+  const http = options.http === 'off' ? null : parseHttpAddress(options.http);
   const log = createLogger({ name: 'coordinator', level: logLevel(options.logLevel) });
   const security = await coordinatorSecurity(options, bind, localKeys?.allowed ?? [], log);
   const directory = options.run ?? path.join('runs', config.name);

@@ -75,7 +75,7 @@ export async function trainLocally(
     device: run.config.worker.device,
     threads: workerThreads(run.config, count),
     logLevel: options.logLevel,
-    http: options.http === undefined ? null : parseHttpAddress(options.http),
+    http: workersHttp(options.http),
     onCrash: (message) => display.log(message),
   });
   // It closes its sockets then: a process that ended with them open would abort.
@@ -88,6 +88,12 @@ export async function trainLocally(
     display.close();
     await workers.stop(WORKER_GRACE_MS);
   }
+}
+
+/** Workers serve their metrics only where the user knows their ports: after the coordinator's. */
+function workersHttp(address: string): { host: string; port: number } | null {
+  const http = address === 'off' ? null : parseHttpAddress(address);
+  return http === null || http.port === 0 ? null : http;
 }
 
 /** `auto`: this machine's cores, shared among its workers. */

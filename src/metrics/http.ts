@@ -1,12 +1,20 @@
-// The HTTP face of a process: /metrics for Prometheus, /healthz (it lives) and /readyz (it makes progress).
+// The HTTP face of a process: /metrics for Prometheus, /healthz (it lives) and /readyz (it makes progress), and
+// whatever pages the process has beside them.
 
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
 import { UserError, messageOf } from '../util/errors.js';
 
 /** null: all is well; otherwise a sentence that says what is not. */
 export type Health = () => string | null;
+
+/** Answers a GET or HEAD if the path is one of its own, and says whether it is. */
+export type Pages = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  pathname: string,
+) => Promise<boolean>;
 
 export interface HttpOptions {
   /** 127.0.0.1 unless the user asks for more: what is served is not authenticated. */
@@ -16,6 +24,7 @@ export interface HttpOptions {
   readonly registry: Registry;
   readonly alive: Health;
   readonly ready: Health;
+  readonly pages?: Pages;
 }
 
 export interface HttpServer {
@@ -35,10 +44,24 @@ function answerHealth(response: ServerResponse, health: Health): void {
   answer(response, problem === null ? 200 : 503, `${problem ?? 'ok'}\n`);
 }
 
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/;
+
+/**
+ * Whether a browser was led here: what is bound to the loopback address is for this machine's users, and a page of some
+ * other site whose name was pointed at it (DNS rebinding) must not read it.
+ */
+function isLedHere({ socket, headers }: IncomingMessage): boolean {
+  const isLoopback = /^(::1|(::ffff:)?127\.)/.test(socket.localAddress ?? '');
+  return isLoopback && headers.host !== undefined && !LOOPBACK.test(headers.host);
+}
+
 async function handle(response: ServerResponse, options: HttpOptions): Promise<void> {
-  const { method, url = '/' } = response.req;
+  const { req: request } = response;
+  const { method, url = '/' } = request;
   if (method !== 'GET' && method !== 'HEAD') return answer(response, 405, 'only GET and HEAD are served\n');
-  switch (url.split('?')[0]) {
+  if (isLedHere(request)) return answer(response, 421, `this is not ${request.headers.host}\n`);
+  const pathname = url.split('?')[0]!;
+  switch (pathname) {
     case '/metrics':
       return answer(response, 200, await options.registry.metrics(), options.registry.contentType);
     case '/healthz':
@@ -46,7 +69,8 @@ async function handle(response: ServerResponse, options: HttpOptions): Promise<v
     case '/readyz':
       return answerHealth(response, options.ready);
     default:
-      return answer(response, 404, 'there are /metrics, /healthz and /readyz\n');
+      if (!(await options.pages?.(request, response, pathname)))
+        answer(response, 404, 'there are /metrics, /healthz and /readyz\n');
   }
 }
 

@@ -148,16 +148,18 @@ export class MetricsLog {
   }
 }
 
-/** The records of metrics.jsonl in order; a last line that is cut off is left out. */
-export async function readMetricsLog(file: string): Promise<MetricsRecord[]> {
-  const handle = await open(file, 'r');
+/** The records of metrics.jsonl in order; none when there is no such file. A last line that is cut off is left out. */
+export async function* metricsRecords(file: string): AsyncGenerator<MetricsRecord> {
+  const handle = await open(file, 'r').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  if (!handle) return;
   try {
-    const records: MetricsRecord[] = [];
     for await (const { text, whole } of linesOf(handle)) {
       const record = whole ? parseRecord(text) : null;
-      if (record !== null) records.push(record);
+      if (record !== null) yield record;
     }
-    return records;
   } finally {
     await handle.close();
   }

@@ -1,13 +1,7 @@
 import assert from 'node:assert/strict';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
-import {
-  createProgress,
-  formatCount,
-  formatDuration,
-  isLive,
-  type ProgressOptions,
-} from '../../src/cli/progress.js';
+import { createProgress, isLive, type ProgressOptions } from '../../src/cli/progress.js';
 
 const ERASE_LINE = '\x1b[K'; // from the cursor to the end of the line
 
@@ -110,9 +104,4 @@ test('CI=true, a dumb terminal and a pipe are not redrawn', () => {
   assert.equal(isLive(stream(true), { CI: 'true' }), false);
   assert.equal(isLive(stream(true), { TERM: 'dumb' }), false);
   assert.equal(isLive(stream(false), {}), false);
-});
-
-test('numbers and durations are short', () => {
-  assert.deepEqual([12345, 3.14159, 0].map(formatCount), ['12,345', '3.1', '0']);
-  assert.deepEqual([7, 72.4, 3723].map(formatDuration), ['0:07', '1:12', '1:02:03']);
 });

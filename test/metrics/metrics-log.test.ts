@@ -3,9 +3,15 @@ import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { TrainingEvent } from '../../src/metrics/events.js';
-import { MetricsLog, readMetricsLog } from '../../src/metrics/metrics-log.js';
+import { MetricsLog, metricsRecords, type MetricsRecord } from '../../src/metrics/metrics-log.js';
 import { temporaryDirectory } from '../checkpoint/fixture.js';
 import { committed, evaluated, everyKind, skipped } from './events.js';
+
+async function recordsOf(file: string): Promise<MetricsRecord[]> {
+  const records: MetricsRecord[] = [];
+  for await (const record of metricsRecords(file)) records.push(record);
+  return records;
+}
 
 async function write(file: string, version: number, events: readonly TrainingEvent[]): Promise<void> {
   const log = await MetricsLog.open(file, version, () => 7);
@@ -15,7 +21,7 @@ async function write(file: string, version: number, events: readonly TrainingEve
 
 /** Kind and version (or step, of a checkpoint) of each record. */
 async function summary(file: string): Promise<string[]> {
-  return (await readMetricsLog(file)).map((record) =>
+  return (await recordsOf(file)).map((record) =>
     record.kind === 'checkpointWritten' ? `checkpoint ${record.step}` : `${record.kind} ${record.version}`,
   );
 }
@@ -94,14 +100,14 @@ test('after a flush the records so far are in the file', async (t) => {
   const log = await MetricsLog.open(file, 0);
   for (let step = 0; step < 100; step++) log.on(committed(step));
   await log.flush();
-  assert.equal((await readMetricsLog(file)).length, 100);
+  assert.equal((await recordsOf(file)).length, 100);
   await log.close();
 });
 
 test('a loss that is not finite is recorded as null', async (t) => {
   const file = path.join(await temporaryDirectory(t), 'metrics.jsonl');
   await write(file, 0, [{ ...committed(0), loss: NaN, gradientNorm: Infinity }]);
-  const [record] = await readMetricsLog(file);
+  const [record] = await recordsOf(file);
   assert.ok(record?.kind === 'stepCommitted');
   assert.deepEqual([record.loss, record.gradientNorm], [null, null]);
 });

@@ -1,0 +1,95 @@
+// What `status` and `watch` are asked about: the live coordinator at a URL, or a run's folder, from which a live
+// coordinator is found if there is one.
+import path from 'node:path';
+import { liveness, thisOwner } from '../checkpoint/owner.js';
+import { RunDirectory } from '../checkpoint/run-directory.js';
+import { viewFromFiles } from '../live/history.js';
+import { readNotice, type Notice } from '../live/notice.js';
+import type { RunView } from '../live/run-view.js';
+import type { Ending } from '../metrics/events.js';
+import { messageOf, UserError } from '../util/errors.js';
+import { pathExists } from '../util/exists.js';
+import { isObject } from '../util/json.js';
+
+export type Target = { readonly url: string } | { readonly run: RunDirectory };
+
+/** `killed`: its coordinator is gone and did not say how it ended. `unknown`: whether it runs cannot be seen from here. */
+export type RunState = 'running' | Ending | 'killed' | 'unknown' | 'never started';
+
+export interface RunStatus {
+  readonly state: RunState;
+  /** Where the live page is, if it answers. */
+  readonly url: string | null;
+  readonly directory: string | null;
+  readonly view: RunView;
+}
+
+const ANSWER_TIMEOUT_MS = 5000;
+
+/** A URL, a folder, or the name of a folder under runs/. Throws UserError RUN_NOT_FOUND. */
+export async function parseTarget(given: string): Promise<Target> {
+  if (/^https?:\/\//.test(given)) return { url: given.replace(/\/+$/, '') };
+  for (const folder of [given, path.join('runs', given)]) {
+    const run = new RunDirectory(folder);
+    if ((await pathExists(run.metricsLog)) || (await pathExists(run.notice))) return { run };
+  }
+  if (/^[\w.-]+:\d{1,5}$/.test(given)) return { url: `http://${given}` };
+  const expected = "a run's name or folder, or http://HOST:PORT of a coordinator";
+  throw new UserError(
+    'RUN_NOT_FOUND',
+    `expected ${expected}; there is no metrics.jsonl in ${given} or in ${path.join('runs', given)}`,
+  );
+}
+
+export async function statusOf(target: Target): Promise<RunStatus> {
+  if ('url' in target) {
+    const view = await fetchView(target.url);
+    return { state: view.ended?.reason ?? 'running', url: target.url, directory: null, view };
+  }
+  const { run } = target;
+  const notice = await readNotice(run.notice);
+  const url = await liveUrl(run);
+  if (url !== null) return { ...(await statusOf({ url })), directory: run.path };
+  const view = await viewFromFiles(run);
+  return {
+    state: await stateOf(notice),
+    url: null,
+    directory: run.path,
+    view: { ...view, run: view.run ?? notice?.run ?? null, ended: view.ended ?? notice?.ended ?? null },
+  };
+}
+
+/** Where the coordinator of `run` answers now; null when none does, or none of this run. */
+export async function liveUrl(run: RunDirectory): Promise<string | null> {
+  const notice = await readNotice(run.notice);
+  if (!notice?.http || notice.ended) return null;
+  const view = await fetchView(notice.http).catch(() => null);
+  return view?.run?.runId === notice.run.runId ? notice.http : null;
+}
+
+export async function stateOf(notice: Notice | null): Promise<RunState> {
+  if (notice === null) return 'never started';
+  if (notice.ended) return notice.ended.reason;
+  const life = await liveness(notice.owner, await thisOwner());
+  return life === 'alive' ? 'running' : life === 'dead' ? 'killed' : 'unknown';
+}
+
+/** Throws UserError NO_COORDINATOR or NOT_A_COORDINATOR. */
+export async function fetchView(url: string): Promise<RunView> {
+  const response = await fetch(`${url}/api/run`, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) }).catch(
+    (error: unknown) => {
+      const cause = error instanceof Error && error.cause ? messageOf(error.cause) : messageOf(error);
+      throw new UserError('NO_COORDINATOR', `no coordinator answers at ${url}: ${cause}`);
+    },
+  );
+  const value: unknown = await response.json().catch(() => null);
+  if (response.ok && isView(value)) return value;
+  throw new UserError(
+    'NOT_A_COORDINATOR',
+    `${url} answers, but not as a Lockstep coordinator: expected a run at /api/run, got status ${response.status}`,
+  );
+}
+
+function isView(value: unknown): value is RunView {
+  return isObject(value) && ['version', 'loss', 'workers', 'events'].every((key) => key in value);
+}

@@ -1,0 +1,31 @@
+// Numbers as people read them: counts, durations, bytes. Runs in Node and in browsers.
+
+/** Whole numbers with separators, others with one decimal: 12345 is "12,345". */
+export function formatCount(value: number): string {
+  return value.toLocaleString('en-US', { maximumFractionDigits: Number.isInteger(value) ? 0 : 1 });
+}
+
+/** Seconds as "0:07", "1:02:03", "12 days". */
+export function formatDuration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const hours = Math.floor(whole / 3600);
+  if (hours >= 72) return `${Math.round(hours / 24)} days`;
+  const minutes = Math.floor((whole % 3600) / 60);
+  const rest = String(whole % 60).padStart(2, '0');
+  return hours > 0 ? `${hours}:${String(minutes).padStart(2, '0')}:${rest}` : `${minutes}:${rest}`;
+}
+
+/** Bytes as "12.7 MB". */
+export function formatBytes(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  let power = 0;
+  while (power < units.length - 1 && bytes >= 999.5 * 1000 ** power) power++;
+  const value = bytes / 1000 ** power;
+  return `${value.toLocaleString('en-US', { maximumFractionDigits: power > 0 && value < 99.95 ? 1 : 0 })} ${units[power]}`;
+}
+
+/** Text from elsewhere, such as a worker's name, without what could steer a terminal. */
+export function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]+/g, ' ');
+}
