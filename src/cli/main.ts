@@ -26,6 +26,7 @@ import * as status from './status.js';
 import * as train from './train.js';
 import * as translate from './translate.js';
 import * as verify from './verify.js';
+import * as watch from './watch.js';
 import * as worker from './worker.js';
 
 /** In the order in which the help lists them. */
@@ -37,6 +38,7 @@ const commands = [
   worker,
   keygen,
   status,
+  watch,
   fill,
   generate,
   translate,

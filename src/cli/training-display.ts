@@ -2,12 +2,12 @@
 import path from 'node:path';
 import type { CoordinatorProcess, Outcome } from '../coordinator/process.js';
 import type { OpenRun } from '../coordinator/run.js';
-import { describe } from '../live/describe.js';
 import type { RunView } from '../live/run-view.js';
 import type { TrainingEvent } from '../metrics/events.js';
 import { formatCount } from '../util/format.js';
 import { createRunDisplay, type RunDisplay } from './run-display.js';
 import type { TextStream } from './screen.js';
+import { baseline, worthALine } from './worth-a-line.js';
 
 export interface TrainingSummary {
   readonly run: string;
@@ -99,22 +99,4 @@ class Display implements TrainingDisplay {
     this.display?.close();
     this.display = undefined;
   }
-}
-
-/** What is told in a line of its own; the panel shows the rest. */
-export function worthALine(event: TrainingEvent, { run }: RunView): string | null {
-  switch (event.kind) {
-    case 'runStarted':
-    case 'runEnded':
-    case 'checkpointWritten':
-      return null;
-    case 'evaluated':
-      return `${describe(event)!.text}${baseline(run?.unigramLoss)}`;
-    default:
-      return describe(event)?.text ?? null;
-  }
-}
-
-function baseline(unigramLoss: number | null | undefined): string {
-  return unigramLoss ? ` (word frequencies alone: ${unigramLoss.toFixed(3)})` : '';
 }

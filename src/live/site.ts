@@ -42,7 +42,9 @@ const files = new Map<string, { file: string; type: string }>([
   ['/', { file: ownFile('index.html'), type: 'text/html; charset=utf-8' }],
   ['/page/page.css', { file: ownFile('page.css'), type: STYLE }],
   ['/page/icon.svg', { file: ownFile('icon.svg'), type: 'image/svg+xml' }],
-  ...['page.js', 'connection.js', 'charts.js', 'figures.js', 'workers.js', 'events.js'].map(ownModule),
+  ...['page.js', 'connection.js', 'charts.js', 'figures.js', 'workers.js', 'events.js', 'elements.js'].map(
+    ownModule,
+  ),
   ...['live/run-view.js', 'live/series.js', 'live/describe.js', 'util/format.js'].map(sharedModule),
   ['/node_modules/uplot/dist/uPlot.esm.js', { file: resolve('uplot/dist/uPlot.esm.js'), type: SCRIPT }],
   ['/node_modules/uplot/dist/uPlot.min.css', { file: resolve('uplot/dist/uPlot.min.css'), type: STYLE }],

@@ -1,0 +1,67 @@
+// `lockstep watch RUN|URL`: what `train` shows, of a run that is trained elsewhere, until it ends.
+import type { Command } from 'commander';
+import { outputOf, type Output } from './output.js';
+import type { Target } from './run-target.js';
+
+export function register(program: Command): void {
+  program
+    .command('watch')
+    .description('follow a run: progress, losses, workers and events as they happen')
+    .argument('<run|url>', "a run's name or folder, or http://HOST:PORT of its coordinator")
+    .action(async (given: string, _options: object, command: Command) => {
+      const { parseTarget } = await import('./run-target.js');
+      const stop = new AbortController();
+      const interrupt = (): void => stop.abort();
+      process.on('SIGINT', interrupt);
+      try {
+        await watch(await parseTarget(given), outputOf(command), stop.signal);
+      } finally {
+        process.off('SIGINT', interrupt);
+      }
+    });
+}
+
+/** With --json: the view as one line, then every event as one. */
+async function watch(target: Target, output: Output, signal: AbortSignal): Promise<void> {
+  const [{ followRun }, { createRunDisplay }, { worthALine }, { statusOf }, { statusText }] =
+    await Promise.all([
+      import('./follow-run.js'),
+      import('./run-display.js'),
+      import('./worth-a-line.js'),
+      import('./run-target.js'),
+      import('./status.js'),
+    ]);
+  if (output.json) {
+    const follower = {
+      onView: (view: object, event: object | null) => output.result(event ?? { kind: 'view', ...view }, ''),
+      onProblem: (problem: string | null) => problem !== null && output.note(problem),
+    };
+    return followRun(target, follower, signal);
+  }
+  const url = 'url' in target ? target.url : null;
+  const display = createRunDisplay(process.stderr, { label: 'watch', url });
+  let problem: string | null = null;
+  try {
+    await followRun(
+      target,
+      {
+        onView: (view, event) => {
+          const line = event && worthALine(event, view);
+          if (line) display.log(line);
+          display.update(view);
+        },
+        onProblem: (now) => {
+          if (now === problem) return;
+          problem = now;
+          display.remark(now);
+        },
+      },
+      signal,
+    );
+  } finally {
+    display.close();
+  }
+  if (signal.aborted) return;
+  const directory = 'run' in target ? await statusOf(target) : null;
+  output.result(null, directory ? await statusText(directory) : 'The run has ended.');
+}
