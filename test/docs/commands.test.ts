@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { pathToFileURL } from 'node:url';
-import { Command, CommanderError } from 'commander';
+import type { Command } from 'commander';
 import { packageRoot } from '../../src/util/package.js';
+import { commandLine, faultOfCall } from './command-line.js';
 import { anchorsOf, commandsOf, inlineCode, localLinks, splitShell } from './markdown.js';
 
 /** Programs that a page may tell a reader to call. */
@@ -57,38 +57,6 @@ const pages: Page[] = [
       : [],
   ),
 ].map((name) => ({ name, text: readFileSync(packageRoot + name, 'utf8') }));
-
-/** Commands that open a file of src/cli registers, parsed but not run. */
-async function commandLine(): Promise<Command> {
-  const program = new Command('lockstep').option('--json').option('-V, --version').exitOverride();
-  const folder = path.join(packageRoot, 'dist/src/cli');
-  const sources = readdirSync(path.join(packageRoot, 'src/cli')).filter((name) => name !== 'main.ts');
-  for (const name of sources.sort()) {
-    const url = pathToFileURL(path.join(folder, name.replace(/\.ts$/, '.js'))).href;
-    const { register } = (await import(url)) as { register?: (program: Command) => void };
-    register?.(program);
-  }
-  for (const command of allCommands(program)) {
-    command.exitOverride().configureOutput({ writeErr: () => undefined, writeOut: () => undefined });
-    if (command !== program) command.action(() => undefined);
-  }
-  return program;
-}
-
-function allCommands(command: Command): Command[] {
-  return [command, ...command.commands.flatMap(allCommands)];
-}
-
-/** What is wrong with a call of `lockstep`; null when nothing is. */
-async function faultOfCall(args: readonly string[]): Promise<string | null> {
-  try {
-    await (await commandLine()).parseAsync([...args], { from: 'user' });
-    return null;
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? null : error.message;
-  }
-}
 
 const { scripts } = JSON.parse(readFileSync(`${packageRoot}package.json`, 'utf8')) as {
   scripts: Record<string, string>;
