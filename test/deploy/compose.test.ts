@@ -48,7 +48,9 @@ test('Compose files follow the Compose Specification', () => {
   const validate = new Ajv({ strict: false, allErrors: true, validateFormats: false }).compile(schema);
   assert.ok(composeFiles.length >= 2);
   for (const name of composeFiles) {
-    validate(composeFile(name));
+    // The package's schema is older than the key `name`.
+    const { name: _, ...rest } = composeFile(name) as ComposeFile & { name?: string };
+    validate(rest);
     assert.deepEqual(validate.errors ?? [], [], name);
   }
   validate({ services: { worker: { comand: ['worker'] } } });
