@@ -2,6 +2,8 @@
 
 /** The parameters: what makes a checkpoint a Hugging Face model. */
 export const MODEL_FILE = 'model.safetensors';
+/** Where other writers say which of several files holds which tensor. */
+export const INDEX_FILE = 'model.safetensors.index.json';
 /** AdamW's moments. */
 export const OPTIMIZER_FILE = 'optimizer.safetensors';
 export const STATE_FILE = 'state.json';

@@ -1,9 +1,27 @@
-// Opens the folder that a user names.
+// Opens the folder that a user names: a path, or the URL of an object store, whose client is loaded only then.
 
 import { DiskFolder } from './disk-folder.js';
 import type { Folder } from './folder.js';
 
-/** The folder at a path. */
-export function openFolder(location: string): Promise<Folder> {
-  return Promise.resolve(new DiskFolder(location));
+export function isUrl(location: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(location);
+}
+
+/** The folder at a path or an s3:// URL, to be read. Throws UserError URL_INVALID. */
+export async function openFolder(location: string): Promise<Folder> {
+  if (!isUrl(location)) return new DiskFolder(location);
+  const { openS3 } = await import('./s3-open.js');
+  return openS3(location);
+}
+
+/**
+ * The folder at a path or an s3:// URL, to be written by a coordinator; `spool`: where on this machine files may lie until they
+ * are uploaded. Throws UserError STORE_UNSUITED when exclusive creation is not to be had there.
+ */
+export async function openStorage(location: string, spool: string): Promise<Folder> {
+  if (!isUrl(location)) return new DiskFolder(location);
+  const { openS3, probeExclusiveCreation } = await import('./s3-open.js');
+  const folder = openS3(location, spool);
+  await probeExclusiveCreation(folder);
+  return folder;
 }

@@ -7,7 +7,7 @@ import { UserError } from '../util/errors.js';
 import { DiskFolder } from './disk-folder.js';
 import { nameOf, readText, type Folder } from './folder.js';
 import { listCheckpoints } from './list.js';
-import { MODEL_FILE } from './names.js';
+import { INDEX_FILE, MODEL_FILE } from './names.js';
 
 /** The folder of a run's checkpoints in its storage. */
 export const CHECKPOINTS = 'checkpoints';
@@ -31,6 +31,11 @@ export class RunDirectory {
   /** Event files, for `tensorboard --logdir`. */
   get tensorboard(): string {
     return path.join(this.path, 'tensorboard');
+  }
+
+  /** Where files lie that are to be uploaded. */
+  get spool(): string {
+    return path.join(this.path, 'spool');
   }
 
   get metricsLog(): string {
@@ -75,9 +80,17 @@ export async function runIdentity(storage: Folder): Promise<{ readonly runId: st
  * model), otherwise the newest checkpoint of the run it is. Throws UserError MODEL_NOT_FOUND.
  */
 export async function resolveModel(given: Folder): Promise<Folder> {
-  if ((await given.list()).some(({ name }) => name === MODEL_FILE)) return given;
+  const names = (await given.list()).map(({ name }) => name);
+  if (names.includes(MODEL_FILE) || names.includes(INDEX_FILE)) return given;
   const [newest] = await listCheckpoints(given.at(CHECKPOINTS));
   if (newest !== undefined) return newest.folder;
+  if (names.some((name) => /^pytorch_model.*\.bin/.test(name))) {
+    throw new UserError(
+      'MODEL_NOT_FOUND',
+      `${given.url} holds pytorch_model.bin, which can run any code when it is read: save the model as safetensors ` +
+        '(transformers: model.save_pretrained(DIRECTORY))',
+    );
+  }
   const expected = 'a run with a finished checkpoint, or a directory with model.safetensors';
   throw new UserError('MODEL_NOT_FOUND', `${given.url}: expected ${expected}`);
 }

@@ -8,7 +8,8 @@ import { inWords } from './values.js';
 /**
  * The keys in which `now` differs from the config that a run was `saved` with so that it cannot be continued, each
  * with both values: "model.width (256 in the run, 512 now)". Empty: the run can go on. What changes no bits may
- * change: name, reducers, worker, hardware, heartbeat, ownership, evaluate, audit, auditAction, maxSkips, checkpoint, tracking; so may the number of steps, unless the
+ * change: name, checkpoints, initialise (read at the beginning), reducers, worker, hardware, heartbeat, ownership, evaluate,
+ * audit, auditAction, maxSkips, checkpoint, tracking; so may the number of steps, unless the
  * learning rate depends on it, and the path of `data` (the caller compares what lies there).
  */
 export function configDifferences(saved: RunConfig, now: RunConfig): string[] {

@@ -74,6 +74,15 @@ export function text(expected: string, doc: string) {
   return z.string({ error: expected }).min(1, { error: expected }).describe(doc);
 }
 
+/** As `text`, or null for "none", which is the default. */
+export function textOrNull(expected: string, doc: string) {
+  const error = `${expected}, or null`;
+  return z
+    .union([z.string({ error }).min(1, { error }), z.null()], { error })
+    .default(null)
+    .describe(doc);
+}
+
 /**
  * A mapping whose `kind` says which other keys it has; without a `kind` it is one of kind `byDefault`, so that
  * its other keys can be given alone.

@@ -11,8 +11,8 @@ import { applyOverrides, parseOverride, type Override } from './overrides.js';
 import { runConfigSchema, type RunConfig } from './schema.js';
 
 /**
- * Reads and checks `file`, with `overrides` ("key=value") put over it. The name defaults to the file's, and `data`
- * becomes absolute: a relative one is relative to the file, or to the working directory when an override gave it.
+ * Reads and checks `file`, with `overrides` ("key=value") put over it. The name defaults to the file's, and paths become
+ * absolute: a relative one is relative to the file, or to the working directory when an override gave it.
  * Throws a UserError `CONFIG_NOT_FOUND` or `CONFIG_INVALID`, which lists all faults.
  */
 export function loadConfig(file: string, overrides: readonly string[] = []): RunConfig {
@@ -22,8 +22,24 @@ export function loadConfig(file: string, overrides: readonly string[] = []): Run
   const value = applyOverrides(fromFile, parsedOverrides);
   const named = isObject(value) ? { name: defaultName(file), ...value } : value;
   const config = check(named, (path) => source.locate(path));
-  const base = parsedOverrides.some(({ path }) => path[0] === 'data') ? '.' : dirname(file);
-  return { ...config, data: resolve(base, config.data) };
+  const baseOf = (key: string): string =>
+    parsedOverrides.some(({ path }) => path[0] === key) ? '.' : dirname(file);
+  const { data, checkpoints, initialise } = config;
+  return {
+    ...config,
+    data: resolve(baseOf('data'), data),
+    checkpoints: checkpoints === null ? null : located(baseOf('checkpoints'), checkpoints),
+    initialise: initialise === null ? null : modelAt(baseOf('initialise'), initialise),
+  };
+}
+
+function located(base: string, location: string): string {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(location) ? location : resolve(base, location);
+}
+
+/** A bare name is that of a run. */
+function modelAt(base: string, location: string): string {
+  return /^[^./\\][^/\\]*$/.test(location) ? resolve('runs', location) : located(base, location);
 }
 
 /** Checks a config that comes from elsewhere than a YAML file; `where` begins each message. */

@@ -13,6 +13,7 @@ import {
   number,
   numberOrNull,
   text,
+  textOrNull,
   webUrlOrNull,
 } from './fields.js';
 
@@ -242,6 +243,14 @@ const fields = z.strictObject({
     'a folder made by `lockstep prepare`',
     'Folder made by `lockstep prepare`, absolute or relative to this file.',
   ),
+  checkpoints: textOrNull(
+    'a folder or s3://BUCKET/PREFIX',
+    "Where the run's checkpoints are stored: a folder, absolute or relative to this file, or s3://BUCKET/PREFIX; null: the run's own folder.",
+  ),
+  initialise: textOrNull(
+    'a folder, an s3:// URL or the name of a run',
+    'Whose weights the run begins with: a run, a checkpoint or a Hugging Face model, as a folder or s3:// URL, or the name of a run in runs/; null: random ones. Read when the run begins.',
+  ),
   model,
   objective,
   window: integer(
@@ -309,7 +318,7 @@ export const runConfigSchema = fields.superRefine(checkAcrossKeys);
 
 type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
 
-/** A run's config with every default filled in; `data` is as written until `loadConfig` resolves it. */
+/** A run's config with every default filled in; paths are as written until `loadConfig` resolves them. */
 export type RunConfig = DeepReadonly<z.output<typeof fields>>;
 
 /** What a key must be in the light of others, worded to follow "expected". */

@@ -1,8 +1,10 @@
 // A run on disk, opened to be trained: its data, its model's shape, and its vectors, either new or as the newest
 // checkpoint left them.
+import { mkdir, rm } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { DiskFolder } from '../checkpoint/disk-folder.js';
 import type { CheckpointState } from '../checkpoint/state.js';
+import { openStorage } from '../checkpoint/open-folder.js';
 import { CheckpointStore } from '../checkpoint/store.js';
 import { RunDirectory, runIdentity } from '../checkpoint/run-directory.js';
 import { acquireTerm, type Term } from '../checkpoint/term.js';
@@ -12,12 +14,12 @@ import type { RunConfig } from '../config/schema.js';
 import { openDataset, type Dataset } from '../data/dataset.js';
 import type { ModelConfig } from '../model/config.js';
 import { generationConfig, toHuggingFace } from '../model/hugging-face.js';
-import { initialParameters } from '../model/initialise.js';
 import { parameterLayout, type ParameterLayout } from '../model/parameters.js';
 import type { Job } from '../protocol/job.js';
 import { UserError } from '../util/errors.js';
 import { packageVersion } from '../util/package.js';
 import type { Progress } from './events.js';
+import { initialWeights } from './initial-weights.js';
 
 /** The flat vectors that reducers own slices of: float32, shared among threads. */
 export interface SharedVectors {
@@ -53,7 +55,7 @@ export interface OpenRunOptions {
  */
 export async function openRun({ config, directory, log }: OpenRunOptions): Promise<OpenRun> {
   const dataset = await openDataset(config.data);
-  const run = new RunDirectory(directory);
+  const run = await openRunDirectory(directory, config);
   const job = jobOf(config, dataset);
   checkData(config, dataset);
   const layout = parameterLayout(job.model);
@@ -74,7 +76,8 @@ export async function openRun({ config, directory, log }: OpenRunOptions): Promi
       (state) => checkContinues(state, config, dataset, run),
     );
     for (const torn of await store.removeTorn()) log.warn(`removed ${torn}: it was never finished`);
-    if (!loaded) initialParameters(layout, job.model, config.seed, into.parameters);
+    if (!loaded) await initialWeights(config, job.model, dataset, layout, into.parameters);
+    if (!term.contested) await rm(run.spool, { recursive: true, force: true });
     const progress = loaded ? progressOf(loaded.state) : START;
     return {
       directory: run,
@@ -93,6 +96,13 @@ export async function openRun({ config, directory, log }: OpenRunOptions): Promi
     await term.release();
     throw error;
   }
+}
+
+async function openRunDirectory(directory: string, { checkpoints }: RunConfig): Promise<RunDirectory> {
+  if (checkpoints === null) return new RunDirectory(directory);
+  await mkdir(directory, { recursive: true });
+  const { spool } = new RunDirectory(directory);
+  return new RunDirectory(directory, await openStorage(checkpoints, spool));
 }
 
 const START: Progress = { version: 0, updates: 0, tokens: 0, best: null, fingerprint: null, expelled: [] };

@@ -1,10 +1,11 @@
 // A model in a folder, with its weights in safetensors: a checkpoint of ours, or any Hugging Face directory of a Marian
 // or Pegasus model.
 
+import { z } from 'zod';
 import { nameOf, readText, type Folder } from '../checkpoint/folder.js';
 import { CheckpointReader } from '../checkpoint/load.js';
 import { MANIFEST } from '../checkpoint/manifest.js';
-import { MODEL_FILE, OPTIMIZER_FILE } from '../checkpoint/names.js';
+import { INDEX_FILE, MODEL_FILE, OPTIMIZER_FILE } from '../checkpoint/names.js';
 import { SafetensorsFile } from '../checkpoint/safetensors.js';
 import type { CheckpointState } from '../checkpoint/state.js';
 import { messageOf, UserError } from '../util/errors.js';
@@ -14,6 +15,10 @@ import { positionsName, type TensorSpec } from './parameters.js';
 import { sinusoidalPositions } from './positions.js';
 
 const CONFIG_FILE = 'config.json';
+
+const indexSchema = z.object({
+  weight_map: z.record(z.string(), z.string().regex(/^[\w.-]+\.safetensors$/)),
+});
 
 /** Tensors of other writers that repeat what the layout has, or that the model computes itself. */
 const REDUNDANT = new Set([
@@ -47,14 +52,30 @@ export class StoredModel {
    * safetensors files.
    */
   async readWeights(layout: readonly TensorSpec[], flat: Float32Array): Promise<void> {
-    const read = (tensors: SafetensorsFile): Promise<void> => readAll(tensors, layout, this.config, flat);
-    if (this.checkpoint !== null) return this.checkpoint.readTensors(MODEL_FILE, read);
-    const tensors = await SafetensorsFile.open(this.folder, MODEL_FILE);
+    const { folder, config, checkpoint } = this;
+    const read = (files: readonly SafetensorsFile[]): Promise<void> =>
+      readAll(folder.url, files, layout, config, flat);
+    if (checkpoint !== null) return checkpoint.readTensors(MODEL_FILE, (tensors) => read([tensors]));
+    const files: SafetensorsFile[] = [];
     try {
-      await read(tensors);
+      for (const name of await weightFiles(folder)) files.push(await SafetensorsFile.open(folder, name));
+      await read(files);
     } finally {
-      await tensors.close();
+      for (const file of files) await file.close();
     }
+  }
+}
+
+/** The files that hold a model's weights: one, or those that an index names. */
+async function weightFiles(folder: Folder): Promise<string[]> {
+  const text = await readText(folder, INDEX_FILE);
+  if (text === null) return [MODEL_FILE];
+  try {
+    const index = indexSchema.parse(JSON.parse(text));
+    return [...new Set(Object.values(index.weight_map))].sort();
+  } catch (error) {
+    const message = `${nameOf(folder, INDEX_FILE)}: expected a weight_map of tensors to files beside it`;
+    throw new UserError('MODEL_INDEX_INVALID', message, { cause: error });
   }
 }
 
@@ -72,31 +93,41 @@ async function readConfig(folder: Folder): Promise<ModelConfig> {
   return fromHuggingFace(json, file);
 }
 
-/** By their names; those of a checkpoint of ours lie in the same order. */
+/** By their names; those of a checkpoint of ours lie in the same order. `where` names the model. */
 async function readAll(
-  weights: SafetensorsFile,
+  where: string,
+  files: readonly SafetensorsFile[],
   layout: readonly TensorSpec[],
   config: ModelConfig,
   flat: Float32Array,
 ): Promise<void> {
-  const file = weights.path;
   const known = new Set(layout.map((tensor) => tensor.name));
-  for (const name of weights.header.tensors.keys()) {
+  const fileOf = new Map(
+    files.flatMap((file) => [...file.header.tensors.keys()].map((name) => [name, file])),
+  );
+  for (const [name, file] of fileOf) {
     if (known.has(name) || REDUNDANT.has(name)) continue;
-    throw new UserError('MODEL_MISMATCH', `${file}: the model of its config.json has no tensor ${name}`);
+    throw new UserError('MODEL_MISMATCH', `${file.path}: the model of its config.json has no tensor ${name}`);
   }
   for (const spec of layout) {
     const into = flat.subarray(spec.offset, spec.offset + spec.size);
-    if (isComputed(spec.name) && !weights.header.tensors.has(spec.name)) {
+    const file = fileOf.get(spec.name);
+    if (file === undefined) {
+      if (!isComputed(spec.name)) {
+        throw new UserError(
+          'SAFETENSORS_TENSOR_MISSING',
+          `${where} has no tensor ${JSON.stringify(spec.name)}`,
+        );
+      }
       into.set(sinusoidalPositions(config.maxLength, config.width));
       continue;
     }
-    const { shape } = weights.tensor(spec.name);
+    const { shape } = file.tensor(spec.name);
     if (shape.join() !== spec.shape.join()) {
-      const message = `${file}: expected ${spec.name} to be [${spec.shape.join(', ')}], got [${shape.join(', ')}]`;
+      const message = `${file.path}: expected ${spec.name} to be [${spec.shape.join(', ')}], got [${shape.join(', ')}]`;
       throw new UserError('MODEL_MISMATCH', message);
     }
-    await weights.read(spec.name, into);
+    await file.read(spec.name, into);
   }
 }
 

@@ -10,6 +10,8 @@ import type { Folder } from '../../src/checkpoint/folder.js';
 import { hashBytes } from '../../src/checkpoint/hash.js';
 import { listCheckpoints } from '../../src/checkpoint/list.js';
 import { prepare } from '../../src/data/prepare.js';
+import { openS3 } from '../../src/checkpoint/s3-open.js';
+import { S3Store } from '../support/s3-store.js';
 import { Lockstep } from './processes.js';
 
 const STEPS = 24;
@@ -44,6 +46,15 @@ before(async () => {
 
 after(() => rm(folder, { recursive: true, force: true }));
 
+let s3: S3Store;
+
+before(async () => {
+  s3 = await S3Store.start(path.join(folder, 'objects'));
+  Object.assign(process.env, s3.environment);
+});
+
+after(() => s3.close());
+
 function train(run: string, ...args: string[]): Lockstep {
   const common = ['train', 'run.yaml', '--run', run, '--workers', '1', '--log-level', 'debug'];
   return new Lockstep([...common, ...args], { cwd: folder });
@@ -59,28 +70,56 @@ async function newest(run: Folder): Promise<{ step: number; sums: string[] }> {
 
 const runIn = (name: string): Folder => new DiskFolder(path.join(folder, name));
 
-test('a coordinator that stood still is superseded, stops by itself, and changes no bit', async () => {
-  const undisturbed = train('undisturbed');
-  assert.equal(await undisturbed.exit(), 0, undisturbed.text());
-
-  const first = train('disturbed', '--set', 'steps=1000000');
+async function assertSuperseded(disturbed: Folder, settings: readonly string[]): Promise<void> {
+  const again = (...more: string[]): Lockstep => train('disturbed', ...settings, ...more);
+  const first = again('--set', 'steps=1000000');
   await first.line('a lease of step 6', ({ msg, step }) => msg === 'lease' && Number(step) >= 6);
-  const refused = train('disturbed');
+  const refused = again();
   assert.equal(await refused.exit(), 2, refused.text());
   assert.match(refused.text(), /error: the run .*disturbed is in use by process \d+ on /);
 
   first.kill('SIGSTOP');
-  const before = (await newest(runIn('disturbed'))).step;
-  const second = train('disturbed', '--set', `steps=${before + STEPS}`);
+  const before = (await newest(disturbed)).step;
+  const second = again('--set', `steps=${before + STEPS}`);
   assert.equal(await second.exit(), 0, second.text());
   assert.match(second.text(), /has not renewed its term for 2 s: taking the run over/);
   first.kill('SIGCONT');
   assert.equal(await first.exit(), 2, first.text());
   assert.match(first.text(), /error: the run .*disturbed was taken over by another coordinator \(term 2\)/);
-  const after = await newest(runIn('disturbed'));
+  const after = await newest(disturbed);
   assert.equal(after.step, before + STEPS);
 
-  const longer = train('undisturbed', '--set', `steps=${before + STEPS}`);
-  assert.equal(await longer.exit(), 0, longer.text());
+  const undisturbed = train('undisturbed', '--set', `steps=${before + STEPS}`);
+  assert.equal(await undisturbed.exit(), 0, undisturbed.text());
   assert.deepEqual(await newest(runIn('undisturbed')), after);
+  for (const run of ['disturbed', 'undisturbed']) await rm(path.join(folder, run), { recursive: true });
+}
+
+const title = 'a coordinator that stood still is superseded, stops by itself, and changes no bit';
+test(`${title}: on disk`, () => assertSuperseded(runIn('disturbed'), []));
+
+test(`${title}: in S3, where models are used, too`, async () => {
+  const url = s3.urlOf('runs/disturbed');
+  await assertSuperseded(openS3(url), ['--set', `checkpoints=${url}`]);
+  const verify = new Lockstep(['verify', url], { cwd: folder });
+  assert.equal(await verify.exit(), 0, verify.text());
+  const fill = new Lockstep(['fill', url, 'w7 <mask> w11'], { cwd: folder });
+  assert.equal(await fill.exit(), 0, fill.text());
+});
+
+test('a store that is down for a while costs checkpoints, not training', async () => {
+  const url = s3.urlOf('runs/outage');
+  let isDown = false;
+  s3.fault = (request) => (isDown && request.includes('runs/outage') ? 'slowDown' : undefined);
+  const run = train('outage', '--set', `checkpoints=${url}`, '--set', 'steps=1000000');
+  await run.line('a checkpoint', ({ msg }) => msg === 'checkpoint written');
+  isDown = true;
+  await run.line('a failure', ({ msg }) => msg.startsWith('the checkpoint could not be written'));
+  isDown = false;
+  const failures = run.lines.length;
+  await run.line('a later checkpoint', (line) => {
+    return line.msg === 'checkpoint written' && run.lines.indexOf(line) >= failures;
+  });
+  run.kill('SIGINT');
+  assert.equal(await run.exit(), 130, run.text());
 });

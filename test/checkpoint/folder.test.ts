@@ -1,12 +1,17 @@
 // What every kind of folder promises, held against each of them.
 
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test, type TestContext } from 'node:test';
 import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import { writeSlice } from '../../src/checkpoint/files.js';
 import { readText, type Folder } from '../../src/checkpoint/folder.js';
 import { hashBytes } from '../../src/checkpoint/hash.js';
+import { openS3, probeExclusiveCreation } from '../../src/checkpoint/s3-open.js';
 import { MemoryFolder } from '../support/memory-folder.js';
+import { S3Store, type Fault } from '../support/s3-store.js';
 import { temporaryDirectory } from './fixture.js';
 
 interface Kind {
@@ -30,6 +35,31 @@ const kinds: Kind[] = [
     },
   },
 ];
+
+let objects = '';
+let s3: S3Store;
+let prefixes = 0;
+
+before(async () => {
+  objects = await mkdtemp(path.join(tmpdir(), 'lockstep-s3-'));
+  s3 = await S3Store.start(objects);
+  Object.assign(process.env, s3.environment);
+});
+
+after(async () => {
+  await s3.close();
+  await rm(objects, { recursive: true, force: true });
+});
+
+async function s3Folder(t: TestContext): Promise<Folder> {
+  return openS3(s3.urlOf(`prefix-${++prefixes}/run`), await temporaryDirectory(t));
+}
+
+kinds.push({
+  name: 'in S3',
+  open: s3Folder,
+  write: (_folder, path, position, values) => writeSlice(path, position, values),
+});
 
 function sorted<T extends { name: string }>(entries: T[]): T[] {
   return entries.sort((a, b) => a.name.localeCompare(b.name));
@@ -100,3 +130,91 @@ for (const kind of kinds) {
     await file.close();
   });
 }
+
+/** A fault that strikes the first request that fits, once. */
+function once(pattern: RegExp, fault: Fault): { struck: () => boolean } {
+  let struck = false;
+  s3.fault = (request) => {
+    if (struck || !pattern.test(request)) return undefined;
+    struck = true;
+    return fault;
+  };
+  return { struck: () => struck };
+}
+
+const BIG = 5 << 20;
+
+/** A file of several parts in the store; returns its bytes. */
+async function upload(folder: Folder): Promise<Buffer> {
+  await folder.make();
+  const values = new Float32Array(BIG).map((_, i) => i % 9973);
+  const spooled = await folder.allocate('big', new Uint8Array(), values.byteLength);
+  await writeSlice(spooled, 0, values);
+  const sealed = await folder.seal('big');
+  const bytes = Buffer.from(values.buffer);
+  assert.deepEqual(sealed, { bytes: bytes.byteLength, sha256: hashBytes(bytes) });
+  return bytes;
+}
+
+for (const [fault, request] of [
+  ['reset', /partNumber=2/],
+  ['slowDown', /partNumber=1/],
+  ['reset', /^PUT .*run\/\?/],
+  ['slowDown', /^GET .*big/],
+  ['reset', /^GET .*big/],
+  ['truncate', /^GET .*big/],
+] as const) {
+  test(`in S3: a ${fault} of ${request.source} loses nothing`, async (t) => {
+    const { struck } = once(request, fault);
+    const folder = await s3Folder(t);
+    const bytes = await upload(folder);
+    const file = await folder.open('big');
+    const read = new Uint8Array(file.bytes);
+    await file.read(read, 0);
+    assert.ok(bytes.equals(read));
+    assert.ok(struck());
+  });
+}
+
+test('in S3: what is spooled is gone from this machine when it is uploaded, or given up', async (t) => {
+  const spool = await temporaryDirectory(t);
+  const folder = openS3(s3.urlOf('spooled'), spool);
+  await upload(folder);
+  await folder.at('other').allocate('file', new Uint8Array(), 8);
+  await folder.at('other').removeAll();
+  const left = await readdir(spool, { recursive: true, withFileTypes: true });
+  assert.deepEqual(
+    left.filter((entry) => entry.isFile()),
+    [],
+  );
+});
+
+test('in S3: a store that creates an object twice is refused, one that does not is taken', async (t) => {
+  await probeExclusiveCreation(await s3Folder(t));
+  process.env['AWS_ENDPOINT_URL'] = s3.bareEndpoint;
+  t.after(() => (process.env['AWS_ENDPOINT_URL'] = s3.endpoint));
+  await assert.rejects(probeExclusiveCreation(await s3Folder(t)), {
+    code: 'STORE_UNSUITED',
+    message: /ignores "If-None-Match: \*"/,
+  });
+});
+
+test('in S3: a bucket that is not there and a URL with more than bucket and prefix are faults without secrets', async () => {
+  await assert.rejects(openS3('s3://absent/run').list(), {
+    code: 'STORE_FAILED',
+    message: 'cannot list s3://absent/run/: there is no such bucket: create it, or correct the URL',
+  });
+  for (const url of [
+    's3://',
+    's3://b',
+    's3://KEY:hunter2@bucket/run',
+    's3://bucket/a/../b',
+    's3://bucket/a?x=1',
+  ]) {
+    assert.throws(
+      () => openS3(url),
+      ({ code, message }: { code: string; message: string }) =>
+        code === 'URL_INVALID' && !/hunter2/.test(message),
+    );
+  }
+});

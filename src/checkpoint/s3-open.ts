@@ -1,0 +1,61 @@
+// Opens s3://bucket/prefix. Endpoint, region and credentials come from the environment as every AWS tool reads it.
+
+import { randomUUID } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { S3Client } from '@aws-sdk/client-s3';
+import { UserError } from '../util/errors.js';
+import type { Folder } from './folder.js';
+import { S3Folder } from './s3-folder.js';
+
+/** Tries of one request, with backoff and jitter between them. */
+const ATTEMPTS = 6;
+const CONNECT_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 120_000;
+
+function parse(url: string): { bucket: string; prefix: string } {
+  const match = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*?))?\/*$/.exec(url);
+  const prefix = match?.[2] ?? '';
+  if (match && !/(^|\/)\.{0,2}(\/|$)/.test(prefix || 'x') && !/[?#@]/.test(prefix)) {
+    return { bucket: match[1]!, prefix };
+  }
+  // Whoever writes credentials into a URL does not find them in a log.
+  const shown = url.replace(/\/\/[^/]*@/, '//…@');
+  throw new UserError(
+    'URL_INVALID',
+    `expected s3://BUCKET/PREFIX, got "${shown}"; all else comes from AWS_… variables`,
+  );
+}
+
+/** The folder at `url`; `spool`: where on this machine files lie until they are uploaded. */
+export function openS3(url: string, spool = path.join(tmpdir(), 'lockstep-spool')): S3Folder {
+  const { bucket, prefix } = parse(url);
+  const { env } = process;
+  const endpoint = env['AWS_ENDPOINT_URL_S3'] ?? env['AWS_ENDPOINT_URL'];
+  const client = new S3Client({
+    // Stores other than Amazon's rarely resolve bucket names as hosts, and mostly ignore the region.
+    ...(endpoint ? { endpoint, forcePathStyle: true } : {}),
+    region: env['AWS_REGION'] ?? env['AWS_DEFAULT_REGION'] ?? 'us-east-1',
+    maxAttempts: ATTEMPTS,
+    requestHandler: {
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      throwOnRequestTimeout: true,
+    },
+  });
+  return new S3Folder({ client, name: bucket, spool }, prefix);
+}
+
+/** Throws UserError STORE_UNSUITED when the store would let two creators of one file both believe that they made it. */
+export async function probeExclusiveCreation(folder: Folder): Promise<void> {
+  const name = `probe-${randomUUID()}`;
+  const first = await folder.create(name, 'first');
+  const second = await folder.create(name, 'second');
+  await folder.remove(name);
+  if (first && !second) return;
+  throw new UserError(
+    'STORE_UNSUITED',
+    `the store of ${folder.url} ignores "If-None-Match: *": it created the same object twice, so two coordinators could ` +
+      'not be told apart. Upgrade it (Amazon S3, MinIO, Ceph and R2 honour it in current versions), or keep checkpoints in a folder',
+  );
+}

@@ -1,0 +1,79 @@
+// The weights that a run begins with: random ones, or those of another model that has the same shape and vocabulary.
+import type { Folder } from '../checkpoint/folder.js';
+import { openFolder } from '../checkpoint/open-folder.js';
+import { resolveModel } from '../checkpoint/run-directory.js';
+import type { RunConfig } from '../config/schema.js';
+import type { Dataset } from '../data/dataset.js';
+import { parseTokenizer } from '../data/tokenizer.js';
+import type { ModelConfig } from '../model/config.js';
+import { initialParameters } from '../model/initialise.js';
+import type { ParameterLayout } from '../model/parameters.js';
+import { StoredModel } from '../model/stored-model.js';
+import { readFile } from 'node:fs/promises';
+import { nameOf, readText } from '../checkpoint/folder.js';
+import { UserError } from '../util/errors.js';
+
+/** What must be equal, by the key that sets it here. Dropout and ids other than the padding's are the run's own. */
+const SHAPE: readonly (readonly [key: string, field: keyof ModelConfig])[] = [
+  ['model.width', 'width'],
+  ['model.heads', 'heads'],
+  ['model.feedForward', 'feedForward'],
+  ['model.encoderLayers', 'encoderLayers'],
+  ['model.decoderLayers', 'decoderLayers'],
+  ['model.norm', 'norm'],
+  ['model.activation', 'activation'],
+  ['model.maxLength', 'maxLength'],
+];
+
+/**
+ * Fills `flat` with the weights that the config asks for. Throws UserError INITIALISE_MISMATCH with every difference, and
+ * what opening the other model throws.
+ */
+export async function initialWeights(
+  config: RunConfig,
+  model: ModelConfig,
+  dataset: Dataset,
+  layout: ParameterLayout,
+  flat: Float32Array,
+): Promise<void> {
+  if (config.initialise === null) return initialParameters(layout, model, config.seed, flat);
+  const folder = await resolveModel(await openFolder(config.initialise));
+  const stored = await StoredModel.open(folder);
+  const differences = SHAPE.filter(([, field]) => stored.config[field] !== model[field]).map(
+    ([key, field]) => `${key} is ${stored.config[field]} there, ${model[field]} here`,
+  );
+  differences.push(...(await tokenDifferences(folder, stored.config, dataset)));
+  if (differences.length > 0) {
+    throw new UserError(
+      'INITIALISE_MISMATCH',
+      `the run cannot begin with the weights of ${folder.url}: ${differences.join('; ')}. ` +
+        'Set the config as it is there, and prepare the data with the tokenizer there (lockstep prepare --tokenizer)',
+    );
+  }
+  await stored.readWeights(layout.tensors, flat);
+}
+
+/** Rows of the embedding mean the same only under the same vocabulary. */
+async function tokenDifferences(folder: Folder, theirs: ModelConfig, dataset: Dataset): Promise<string[]> {
+  const { vocabularySize } = dataset;
+  const differences: string[] = [];
+  if (theirs.vocabularySize !== vocabularySize) {
+    differences.push(
+      `the vocabulary has ${theirs.vocabularySize} tokens there, ${vocabularySize} in ${dataset.directory}`,
+    );
+  }
+  const text = await readText(folder, 'tokenizer.json');
+  if (text === null || differences.length > 0) return differences;
+  const other = parseTokenizer(
+    text,
+    await readText(folder, 'tokenizer_config.json'),
+    nameOf(folder, 'tokenizer.json'),
+  );
+  const ours = parseTokenizer(await readFile(dataset.tokenizerFile, 'utf8'), null, dataset.tokenizerFile);
+  for (let id = 0; id < vocabularySize; id++) {
+    const [there, here] = [other.idToToken(id), ours.idToToken(id)];
+    if (there === here) continue;
+    return [`token ${id} is ${JSON.stringify(there)} there, ${JSON.stringify(here)} in ${dataset.directory}`];
+  }
+  return [];
+}

@@ -1,0 +1,115 @@
+// An S3-compatible store on this machine: s3rver, behind a proxy that adds what it lacks (`If-None-Match: *`, which it
+// ignores) and what tests need (answers that break off, refusals, silence).
+
+import { existsSync } from 'node:fs';
+import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+
+/** What happens to a request instead of an answer: its connection ends, it is told to slow down, its answer is cut off. */
+export type Fault = 'reset' | 'slowDown' | 'truncate';
+
+const BUCKET = 'bucket';
+
+/** The part of s3rver (which has no types) that is used. */
+type S3rver = new (options: object) => { run(): Promise<AddressInfo>; close(): Promise<void> };
+
+export class S3Store {
+  /** The store, and s3rver without the proxy, which lets an object be created twice. */
+  endpoint = '';
+  bareEndpoint = '';
+  /** Asked for each request, such as "PUT run/checkpoints/step-1/model.safetensors?partNumber=1". */
+  fault: (request: string) => Fault | undefined = () => undefined;
+  /** Every request, for tests that count. */
+  readonly requests: string[] = [];
+  private readonly creating = new Set<string>();
+  private server!: Server;
+  private store!: InstanceType<S3rver>;
+  private port = 0;
+
+  private constructor(private readonly directory: string) {}
+
+  /** @param directory where objects are kept */
+  static async start(directory: string): Promise<S3Store> {
+    const started = new S3Store(directory);
+    const S3rver = createRequire(import.meta.url)('s3rver') as S3rver;
+    const configureBuckets = [{ name: BUCKET, configs: [] }];
+    const options = { address: '127.0.0.1', port: 0, silent: true, directory, configureBuckets };
+    started.store = new S3rver(options);
+    started.port = (await started.store.run()).port;
+    started.bareEndpoint = `http://127.0.0.1:${started.port}`;
+    started.server = createServer((incoming, answer) => started.serve(incoming, answer));
+    await new Promise<void>((resolve) => started.server.listen(0, '127.0.0.1', resolve));
+    started.endpoint = `http://127.0.0.1:${(started.server.address() as AddressInfo).port}`;
+    return started;
+  }
+
+  /** What a process needs to use the store. */
+  get environment(): Record<string, string> {
+    return {
+      AWS_ENDPOINT_URL: this.endpoint,
+      AWS_REGION: 'us-east-1',
+      AWS_ACCESS_KEY_ID: 'S3RVER',
+      AWS_SECRET_ACCESS_KEY: 'S3RVER',
+    };
+  }
+
+  urlOf(prefix: string): string {
+    return `s3://${BUCKET}/${prefix}`;
+  }
+
+  async close(): Promise<void> {
+    this.server.closeAllConnections();
+    await new Promise((resolve) => this.server.close(resolve));
+    await this.store.close();
+  }
+
+  private serve(incoming: IncomingMessage, answer: ServerResponse): void {
+    const key = decodeURIComponent(incoming.url!.slice(1 + BUCKET.length).replace(/^\//, ''));
+    const asked = `${incoming.method} ${key}`;
+    this.requests.push(asked);
+    const fault = this.fault(asked);
+    if (fault === 'reset') {
+      // In the midst of what is sent, where something is.
+      incoming.once('data', () => incoming.destroy()).once('end', () => answer.destroy());
+      return;
+    }
+    if (fault === 'slowDown') return this.refuse(incoming, answer, 503, 'SlowDown');
+    if (incoming.headers['if-none-match'] === '*') {
+      const object = key.replace(/\?.*$/, '');
+      if (this.creating.has(object)) return this.refuse(incoming, answer, 409, 'ConditionalRequestConflict');
+      if (this.exists(object)) return this.refuse(incoming, answer, 412, 'PreconditionFailed');
+      this.creating.add(object);
+      answer.once('close', () => this.creating.delete(object));
+    }
+    this.forward(incoming, answer, fault === 'truncate');
+  }
+
+  private exists(object: string): boolean {
+    return existsSync(path.join(this.directory, BUCKET, `${object}._S3rver_object`));
+  }
+
+  private refuse(incoming: IncomingMessage, answer: ServerResponse, status: number, code: string): void {
+    incoming.resume();
+    incoming.once('end', () => {
+      answer.writeHead(status, { 'content-type': 'application/xml' });
+      answer.end(`<Error><Code>${code}</Code><Message>${code}</Message></Error>`);
+    });
+  }
+
+  private forward(incoming: IncomingMessage, answer: ServerResponse, truncate: boolean): void {
+    const { method, url: target, headers } = incoming;
+    const options = { host: '127.0.0.1', port: this.port, method, path: target, headers };
+    const onward = request(options, (response) => {
+      answer.writeHead(response.statusCode!, response.headers);
+      if (!truncate) return void response.pipe(answer);
+      response.once('data', (chunk: Buffer) => {
+        answer.write(chunk.subarray(0, chunk.length / 2), () => answer.destroy());
+        response.destroy();
+      });
+    });
+    onward.on('error', () => answer.destroy());
+    incoming.pipe(onward);
+  }
+}
