@@ -102,7 +102,7 @@ export class S3Folder implements Folder {
         else if (isTaken(error)) {
           // A request that was sent again meets what it did itself the first time.
           const there = await this.read(file);
-          return there !== null && body.equals(there);
+          if (there !== null) return body.equals(there);
         } else throw this.failure('create', file, error);
       }
     }
