@@ -20,13 +20,13 @@ async function verify(given: string): Promise<Report> {
   const folder = await openFolder(given);
   const entries = await folder.list();
   if (entries.length === 0) throw new UserError('NOT_FOUND', `${given} is empty, or no directory`);
-  if (!entries.some(({ name, bytes }) => bytes === null && name === CHECKPOINTS)) {
+  const found = await checkpointFolders(folder.at(CHECKPOINTS));
+  if (found.length === 0 && !entries.some(({ name }) => name === CHECKPOINTS)) {
     const verdict = await verifyCheckpoint(folder);
     return { sound: verdict.status === 'valid', checkpoints: [verdict] };
   }
   const verdicts: Verdict[] = [];
-  for (const one of await checkpointFolders(folder.at(CHECKPOINTS)))
-    verdicts.push(await verifyCheckpoint(one.folder));
+  for (const one of found) verdicts.push(await verifyCheckpoint(one.folder));
   verdicts.sort((a, b) => a.directory.localeCompare(b.directory, 'en', { numeric: true }));
   const statuses = verdicts.map((verdict) => verdict.status);
   return { sound: statuses.includes('valid') && !statuses.includes('bad'), checkpoints: verdicts };
