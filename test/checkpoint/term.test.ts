@@ -31,7 +31,7 @@ async function acquire(
     },
   });
   isHeld = true;
-  t.after(() => term.release());
+  beforeRemoval(t, () => term.release());
   return term;
 }
 
@@ -39,7 +39,18 @@ function refuseToWait(message: string): never {
   throw new Error(message);
 }
 
+/** What must end before a test's folder is removed: node:test calls hooks in the order they were given. */
+const endings = new WeakMap<TestContext, (() => unknown)[]>();
+
+function beforeRemoval(t: TestContext, end: () => unknown): void {
+  endings.get(t)!.push(end);
+}
+
 async function newRun(t: TestContext): Promise<DiskFolder> {
+  endings.set(t, []);
+  t.after(async () => {
+    for (const end of endings.get(t)!.reverse()) await end();
+  });
   return new DiskFolder(path.join(await temporaryDirectory(t), 'run'));
 }
 
@@ -54,7 +65,11 @@ async function startOwner(t: TestContext, run: DiskFolder, timeoutMs = TIMEOUT_M
   const child = spawn(process.execPath, [script, run.url, '10', `${timeoutMs}`], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  t.after(() => child.kill('SIGKILL'));
+  const exited = once(child, 'exit');
+  beforeRemoval(t, () => {
+    child.kill('SIGKILL');
+    return exited;
+  });
   const [printed] = (await once(child.stdout, 'data')) as [Buffer];
   return { child, said: printed.toString().trim() };
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { createCoordinatorMetrics } from '../../src/metrics/coordinator-metrics.js';
 import {
   directions,
+  auditOutcomes,
   leaseOutcomes,
   leaveReasons,
   messageFaults,
@@ -194,7 +195,7 @@ test('two sets of metrics in one process share nothing', async () => {
 
 /** Label values that may appear; anything else (a worker's name, a message) would grow without bound. */
 const allowed: Record<string, readonly string[]> = {
-  outcome: [...leaseOutcomes, ...resultOutcomes, 'written', 'failed'],
+  outcome: [...leaseOutcomes, ...resultOutcomes, ...auditOutcomes, 'written', 'failed'],
   state: [...workerStates, 'used', 'free'],
   fault: messageFaults,
   reason: [...leaveReasons, ...skipReasons],

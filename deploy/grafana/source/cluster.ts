@@ -150,6 +150,16 @@ function work(board: DashboardBuilder): DashboardBuilder {
           [`sum(${rate('lockstep_leases_duplicated_total')})`, 'leases duplicated'],
         ],
       }),
+    )
+    .withPanel(
+      graph({
+        title: 'Audits',
+        description:
+          'Nodes per second that two workers computed and that were compared: equal, different (a worker was sent away), undecided (nobody was left to decide), abandoned (there was no second worker). Nothing unless the config sets audit.',
+        unit: 'ops',
+        stacked: true,
+        queries: [[`sum by (outcome) (${rate('lockstep_audits_total')})`, '{{outcome}}']],
+      }),
     );
 }
 
