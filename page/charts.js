@@ -64,6 +64,7 @@ class Chart {
         axes: [
           {
             ...axis,
+            size: 28,
             values: (_plot, splits) => splits.map((split) => (split % 1 ? '' : formatCount(split))),
           },
           { ...axis, values, size: 54 },

@@ -11,8 +11,14 @@ const PHASES = /** @type {const} */ ([
   ['idle', 'waiting'],
 ]);
 
+/** The same of one worker, in a word. */
+const DOING = { compute: 'computing', push: 'pushing', pull: 'pulling', idle: 'waiting' };
+
 /** A worker that was not heard of for this long is marked. */
 const SILENT_SECONDS = 3;
+
+/** worker-2 before worker-10. */
+const BY_NAME = new Intl.Collator('en', { numeric: true });
 
 /** @type {Map<string, HTMLElement>} */
 const rows = new Map();
@@ -35,24 +41,32 @@ export function showWorkers({ workers, ended, time, run }) {
       : 'No worker is here: lockstep worker tcp://HOST:PORT starts one.';
     list.append(element('li', { class: 'empty', text }));
   }
-  for (const worker of workers) showWorker(list, worker, time, run?.microBatches ?? 0);
+  const sorted = [...workers].sort((a, b) => BY_NAME.compare(a.name, b.name));
+  sorted.forEach((worker, i) => {
+    const row = rowOf(worker.session);
+    // Only what is not in its place is moved, since that interrupts its transitions.
+    if (list.children[i] !== row) list.insertBefore(row, list.children[i] ?? null);
+    showWorker(row, worker, time, run?.microBatches ?? 0);
+  });
   if (byId('phases').childElementCount === 0) {
     byId('phases').append(...PHASES.map(([phase, text]) => element('span', { colour: phase, text })));
   }
 }
 
+/** @param {string} session */
+function rowOf(session) {
+  const row = rows.get(session) ?? makeRow();
+  rows.set(session, row);
+  return row;
+}
+
 /**
- * @param {HTMLElement} list
+ * @param {HTMLElement} row
  * @param {WorkerView} worker
  * @param {number} time
  * @param {number} microBatches of a step
  */
-function showWorker(list, worker, time, microBatches) {
-  const row = rows.get(worker.session) ?? makeRow();
-  if (!rows.has(worker.session)) {
-    rows.set(worker.session, row);
-    list.append(row);
-  }
+function showWorker(row, worker, time, microBatches) {
   const who = /** @type {HTMLElement} */ (row.querySelector('.who'));
   const what = /** @type {HTMLElement} */ (row.querySelector('.what'));
   setText(who, worker.name === worker.host ? worker.name : `${worker.name} on ${worker.host}`);
@@ -88,7 +102,7 @@ function doing({ state, phase, leases, microBatchesPerSecond }, microBatches) {
   return [
     range === null ? '' : `micro-batch ${range} of ${microBatches}`,
     microBatchesPerSecond === null ? '' : `${microBatchesPerSecond.toFixed(1)}/s`,
-    phase ?? 'ready',
+    DOING[phase ?? 'idle'],
   ]
     .filter((part) => part !== '')
     .join(' · ');

@@ -24,8 +24,8 @@ async function withDisk(directory: string, megabytes: number, body: () => Promis
 }
 
 async function metrics(scene: Scene): Promise<string> {
-  const line = await scene.coordinator.line('where its metrics are', says('Metrics: …'));
-  return (await fetch(line.msg.replace('Metrics: ', ''))).text();
+  const { msg } = await scene.coordinator.line('where its metrics are', says('Live page: …'));
+  return (await fetch(/\(metrics: (\S+)\)$/.exec(msg)![1]!)).text();
 }
 
 const FAILED = 'the checkpoint could not be written: …';

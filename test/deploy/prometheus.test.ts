@@ -21,6 +21,7 @@ const RUN = 'watched';
 /** Long enough that some step, evaluation and checkpoint lie in it on a slow machine. */
 const RANGE = '1m';
 const DEADLINE_MS = 90_000;
+const METRICS = /\(metrics: (\S+)\)$/;
 
 /** Queries that say nothing of a healthy run on this machine, each with the reason. */
 const EXCEPTIONS: readonly { readonly pattern: RegExp; readonly reason: string }[] = [
@@ -161,8 +162,8 @@ heartbeat: { intervalMs: 200, timeoutMs: 30000 }
     training.kill('SIGINT');
     await training.exit();
   });
-  const { msg } = await training.line('it told where its metrics are', ({ msg }) => /^Metrics: /.test(msg));
-  return new URL(msg.slice('Metrics: '.length)).host;
+  const { msg } = await training.line('it told where its metrics are', ({ msg }) => METRICS.test(msg));
+  return new URL(METRICS.exec(msg)![1]!).host;
 }
 
 test('every panel and every alert finds data in a run of two workers', { timeout: 180_000 }, async (t) => {
