@@ -23,6 +23,7 @@ const bodySchema = z.strictObject({
     )
     .min(1),
 });
+const fileSchema = bodySchema.extend({ digest: z.string() });
 
 export interface ManifestFile {
   readonly name: string;
@@ -73,7 +74,7 @@ export function decodeManifest(text: string): ManifestResult {
   } catch {
     return { status: 'bad', problem: `${MANIFEST} is not JSON` };
   }
-  const parsed = bodySchema.extend({ digest: z.string() }).safeParse(value);
+  const parsed = fileSchema.safeParse(value);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     return { status: 'bad', problem: `${MANIFEST}: ${issue.path.join('.')}: ${issue.message}` };

@@ -9,6 +9,8 @@ interface Result {
   /** By reducer. */
   readonly hashes: Map<number, string>;
   losses: string | undefined;
+  /** All of it, once all of it is known: equal for equal results only. */
+  digest: string | undefined;
 }
 
 interface Audit {
@@ -64,22 +66,25 @@ export class Audits {
   leased(session: string, node: TreeNode, fingerprint: string): void {
     const key = nodeKey(node);
     const audit = this.audits.get(key) ?? { node, fingerprint, results: new Map(), excused: new Set() };
-    audit.results.set(session, { hashes: new Map(), losses: undefined });
+    audit.results.set(session, { hashes: new Map(), losses: undefined, digest: undefined });
     this.audits.set(key, audit);
   }
 
   hashed(session: string, node: TreeNode, reducer: number, hash: string): void {
-    this.resultOf(session, node)?.hashes.set(reducer, hash);
+    const result = this.resultOf(session, node);
+    result?.hashes.set(reducer, hash);
+    if (result) this.complete(result);
   }
 
   computed(session: string, node: TreeNode, stats: readonly BatchStats[]): void {
     const result = this.resultOf(session, node);
-    if (result) result.losses = Buffer.from(encodeStats(stats)).toString('hex');
+    if (!result) return;
+    result.losses = Buffer.from(encodeStats(stats)).toString('hex');
+    this.complete(result);
   }
 
   isComplete(session: string, node: TreeNode): boolean {
-    const result = this.resultOf(session, node);
-    return result !== undefined && this.digestOf(result) !== undefined;
+    return this.resultOf(session, node)?.digest !== undefined;
   }
 
   /** The worker will not finish the node: its lease was taken back, or it is gone. */
@@ -149,16 +154,19 @@ export class Audits {
   /** Sessions with equal results, together. */
   private groups(audit: Audit): string[][] {
     const byDigest = new Map<string, string[]>();
-    for (const [session, result] of audit.results) {
-      const digest = this.digestOf(result);
-      if (digest !== undefined) byDigest.set(digest, [...(byDigest.get(digest) ?? []), session]);
+    for (const [session, { digest }] of audit.results) {
+      if (digest === undefined) continue;
+      const group = byDigest.get(digest);
+      if (group) group.push(session);
+      else byDigest.set(digest, [session]);
     }
     return [...byDigest.values()];
   }
 
-  private digestOf({ hashes, losses }: Result): string | undefined {
-    if (losses === undefined || hashes.size < this.reducers) return undefined;
-    return [losses, ...[...hashes].sort(([a], [b]) => a - b).map(([, hash]) => hash)].join('/');
+  private complete(result: Result): void {
+    const { hashes, losses } = result;
+    if (losses === undefined || hashes.size < this.reducers) return;
+    result.digest = [losses, ...[...hashes].sort(([a], [b]) => a - b).map(([, hash]) => hash)].join('/');
   }
 
   private resultOf(session: string, node: TreeNode): Result | undefined {

@@ -6,8 +6,10 @@ import { fileURLToPath } from 'node:url';
 /** The package's root folder, with a trailing slash; compiled files lie in dist/src/… below it. */
 export const packageRoot = fileURLToPath(new URL('../../../', import.meta.url));
 
-/** The version in package.json. */
+let version: string | undefined;
+
+/** The version in package.json, which is read once. */
 export function packageVersion(): string {
-  const content = JSON.parse(readFileSync(`${packageRoot}package.json`, 'utf8')) as { version: string };
-  return content.version;
+  return (version ??= (JSON.parse(readFileSync(`${packageRoot}package.json`, 'utf8')) as { version: string })
+    .version);
 }

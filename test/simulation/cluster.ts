@@ -72,7 +72,10 @@ export class Cluster implements Victims {
     } else this.calm = true;
     while (!this.isComplete) {
       assert.ok(clock.next(), 'something is always planned');
-      await this.starting;
+      if (this.starting) {
+        await this.starting;
+        this.starting = undefined;
+      }
       if (disk.hasNews) {
         disk.hasNews = false;
         await allMicrotasks();
