@@ -4,7 +4,7 @@ import { after, test } from 'node:test';
 import { Stage, type Format, type ModelName, type Scene } from './scene.js';
 
 /** `npm run chaos` runs all cases; `npm test` those that cost little for what they find. */
-const IS_FULL = process.env['LOCKSTEP_CHAOS'] === 'full';
+export const IS_FULL = process.env['LOCKSTEP_CHAOS'] === 'full';
 
 export interface CaseOptions {
   readonly model?: ModelName;

@@ -12,56 +12,58 @@ const chaos = chaosCases();
 const run = promisify(execFile);
 const withoutRoot = process.getuid?.() === 0 ? undefined : 'mounting a small disk needs root';
 
-/** Gives the scene a disk of its own at `directory` while `body` runs. */
-async function withDisk(directory: string, megabytes: number, body: () => Promise<void>): Promise<void> {
+/** Gives the scene a disk of its own at `directory`. */
+async function mountDisk(scene: Scene, directory: string, megabytes: number): Promise<void> {
   await mkdir(directory, { recursive: true });
   await run('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'lockstep-chaos', directory]);
-  try {
-    await body();
-  } finally {
-    await run('umount', ['-l', directory]);
-  }
+  scene.atClose(() => run('umount', ['-l', directory]));
 }
 
 async function metrics(scene: Scene): Promise<string> {
-  const { msg } = await scene.coordinator.line('where its metrics are', says('Live page: …'));
-  return (await fetch(/\(metrics: (\S+)\)$/.exec(msg)![1]!)).text();
+  const line = await scene.coordinator.line('where its metrics are', says('Live page: …'));
+  return (await fetch(/metrics: ([^)]+)/.exec(line.msg)![1]!)).text();
+}
+
+/** Trains until the first checkpoint was due and failed, and returns why. Then nobody trains, and there is time to repair. */
+async function failToWrite(scene: Scene): Promise<string> {
+  const failpoint = { point: 'when it gets a lease', step: 3, signal: 'SIGKILL' } as const;
+  await scene.killed(scene.worker('a', { failpoint }));
+  const { msg } = await scene.coordinator.line('that a checkpoint failed', says(FAILED));
+  assert.match(await metrics(scene), /^lockstep_checkpoints_total\{outcome="failed".*\} [1-9]/m);
+  return msg;
+}
+
+/** Trains on, and awaits the next checkpoint. */
+async function goOn(scene: Scene): Promise<void> {
+  scene.worker('b');
+  await scene.coordinator.nextLine('the next checkpoint', says(WRITTEN));
 }
 
 const FAILED = 'the checkpoint could not be written: …';
 const WRITTEN = 'checkpoint written';
 
 chaos('the disk is full when a checkpoint is due', { skip: withoutRoot }, async (scene) => {
-  await withDisk(scene.directory, 16, async () => {
-    const filler = path.join(scene.directory, 'filler');
-    const coordinator = await scene.startCoordinator({ args: ['--http', '0'] });
-    await writeFile(filler, Buffer.alloc(20 << 20)).catch(() => undefined); // until nothing more fits
-    scene.worker('a');
-    const failed = await coordinator.line('that a checkpoint failed', says(FAILED));
-    assert.match(failed.msg, /ENOSPC/);
-    assert.match(await metrics(scene), /^lockstep_checkpoints_total\{outcome="failed".*\} [1-9]/m);
-    await rm(filler);
-    await coordinator.nextLine('the next checkpoint', says(WRITTEN));
-    await scene.finish();
-    const log = await readFile(path.join(scene.directory, 'metrics.jsonl'), 'utf8');
-    const steps = log.split('\n').filter((line) => line.includes('"stepCommitted"'));
-    assert.equal(steps.length, scene.steps, 'every step is recorded, also those of the full disk');
-  });
+  await mountDisk(scene, scene.directory, 16);
+  const filler = path.join(scene.directory, 'filler');
+  await scene.startCoordinator({ args: ['--http', '0'] });
+  await writeFile(filler, Buffer.alloc(20 << 20)).catch(() => undefined); // until nothing more fits
+  assert.match(await failToWrite(scene), /ENOSPC/);
+  await rm(filler);
+  await goOn(scene);
+  await scene.coordinator.exit();
+  const log = await readFile(path.join(scene.directory, 'metrics.jsonl'), 'utf8');
+  const steps = log.split('\n').filter((line) => line.includes('"stepCommitted"'));
+  assert.equal(steps.length, scene.steps, 'every step is recorded, also those of the full disk');
 });
 
 chaos('the disk is read-only when a checkpoint is due', { skip: withoutRoot }, async (scene) => {
   const directory = path.join(scene.directory, 'checkpoints');
-  await withDisk(directory, 16, async () => {
-    const coordinator = await scene.startCoordinator({ args: ['--http', '0'] });
-    await run('mount', ['-o', 'remount,ro', directory]);
-    scene.worker('a');
-    const failed = await coordinator.line('that a checkpoint failed', says(FAILED));
-    assert.match(failed.msg, /EROFS/);
-    assert.match(await metrics(scene), /^lockstep_checkpoints_total\{outcome="failed".*\} [1-9]/m);
-    await run('mount', ['-o', 'remount,rw', directory]);
-    await coordinator.nextLine('the next checkpoint', says(WRITTEN));
-    await scene.finish();
-  });
+  await mountDisk(scene, directory, 16);
+  await scene.startCoordinator({ args: ['--http', '0'] });
+  await run('mount', ['-o', 'remount,ro', directory]);
+  assert.match(await failToWrite(scene), /EROFS/);
+  await run('mount', ['-o', 'remount,rw', directory]);
+  await goOn(scene);
 });
 
 chaos('the newest checkpoint has a flipped bit, and the one before it is cut off', {}, async (scene) => {

@@ -75,7 +75,12 @@ export function failpointEnvironment(failpoint: Failpoint): NodeJS.ProcessEnv {
   return { NODE_OPTIONS: `--import=${import.meta.url}`, [VARIABLE]: JSON.stringify(failpoint) };
 }
 
+let hasFired = false;
+
+/** Once: a process that goes on after its signal passes the same point again. */
 function fire({ signal }: Failpoint): void {
+  if (hasFired) return;
+  hasFired = true;
   process.kill(process.pid, signal);
 }
 

@@ -46,11 +46,11 @@ chaos('a worker hears the coordinator and is not heard', {}, (scene) =>
   partitionOne(scene, ['toCoordinator']),
 );
 
-chaos('a worker is heard by the coordinator and does not hear it', {}, (scene) =>
+chaos('a worker is heard by the coordinator and does not hear it', { full: true }, (scene) =>
   partitionOne(scene, ['toWorker']),
 );
 
-chaos('all workers are cut off at once', { model: 'chunked' }, async (scene) => {
+chaos('all workers are cut off at once', { model: 'chunked', full: true }, async (scene) => {
   const coordinator = await scene.startCoordinator();
   await linked(scene, 2, undefined, async (links) => {
     const names = ['a', 'b'];
@@ -71,7 +71,7 @@ chaos('300 ms of latency and 5 % of loss', { model: 'tiny' }, async (scene) => {
   });
 });
 
-chaos('a line of 10 Mbit/s', { model: 'small' }, async (scene) => {
+chaos('a line of 10 Mbit/s', { model: 'small', full: true }, async (scene) => {
   const coordinator = await scene.startCoordinator();
   await linked(scene, 2, { delayMs: 5, bytesPerSecond: 1_250_000, loss: 0 }, async (links) => {
     for (const [i, link] of links.entries()) scene.worker(`slow-line-${i}`, { url: link.urlOf(scene) });

@@ -7,6 +7,9 @@ import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
+/** How long anything is waited for: long for a busy machine, and short enough that a test ends with a log. */
+const PATIENCE_MS = 120_000;
+
 /** A line of the log: pino's fields, or the plain text as `msg`. */
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string };
 
@@ -56,7 +59,7 @@ export class Lockstep {
 
   /** Exit code, or the signal that ended it. */
   async exit(): Promise<number | NodeJS.Signals> {
-    const { code, signal } = await this.ended;
+    const { code, signal } = await this.patiently('its end', this.ended);
     return signal ?? code!;
   }
 
@@ -79,7 +82,21 @@ export class Lockstep {
       const found = this.lines.slice(start).find(fits);
       if (found) return found;
       if (this.isOver) throw new Error(`the process ended before ${what}:\n${this.text()}`);
-      await new Promise<void>((resolve) => this.watchers.add(resolve));
+      await this.patiently(what, new Promise<void>((resolve) => this.watchers.add(resolve)));
+    }
+  }
+
+  /** `awaited`, or an error with the whole log when nothing of it comes for a long time. */
+  private async patiently<T>(what: string, awaited: Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      const fail = (): void => reject(new Error(`waited in vain for ${what}:\n${this.text()}`));
+      timer = setTimeout(fail, PATIENCE_MS);
+    });
+    try {
+      return await Promise.race([awaited, late]);
+    } finally {
+      clearTimeout(timer);
     }
   }
 

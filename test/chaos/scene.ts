@@ -17,7 +17,7 @@ window: 24
 batch: { microBatches: 6, samples: 4 }
 optimizer: { learningRate: 0.003, schedule: { kind: constant, warmupSteps: 3 } }
 worker: { threads: 1 }
-heartbeat: { intervalMs: 200, timeoutMs: 1500 }
+heartbeat: { intervalMs: 200, timeoutMs: 3000 }
 emulate: true
 `;
 
@@ -93,6 +93,7 @@ export class Scene {
   /** Where it listens; the next one will listen there as well. */
   url = 'tcp://127.0.0.1:*';
   private readonly processes: Lockstep[] = [];
+  private readonly cleanups: (() => Promise<unknown>)[] = [];
 
   constructor(
     private readonly stage: Stage,
@@ -169,10 +170,16 @@ export class Scene {
     return path.join(this.directory, 'checkpoints', `step-${step}`, ...(file === undefined ? [] : [file]));
   }
 
+  /** What is to be undone when the run is over and its files were looked at. */
+  atClose(cleanup: () => Promise<unknown>): void {
+    this.cleanups.push(cleanup);
+  }
+
   /** Ends whatever still runs. */
   async close(): Promise<void> {
     for (const process of this.processes) process.kill('SIGKILL');
     await Promise.all(this.processes.map((process) => process.exit()));
+    for (const cleanup of this.cleanups) await cleanup();
   }
 }
 

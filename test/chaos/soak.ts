@@ -38,12 +38,12 @@ class Soak {
       this.links.push(await Link.to(this.scene));
       this.workers.push(this.join(i));
     }
-    const faults = [this.killWorker, this.stopWorker, this.flap, this.partition, this.restart, this.tear];
+    const faults = ['killWorker', 'stopWorker', 'flap', 'partition', 'restart', 'tear'] as const;
     while (performance.now() < until && !this.scene.coordinator.hasEnded) {
       const fault = faults[Math.floor(this.random() * faults.length)]!;
-      this.counts.set(fault.name, (this.counts.get(fault.name) ?? 0) + 1);
-      console.log(`${new Date().toISOString().slice(11, 19)} ${fault.name}`);
-      await fault.call(this);
+      this.counts.set(fault, (this.counts.get(fault) ?? 0) + 1);
+      console.log(`${new Date().toISOString().slice(11, 19)} ${fault}`);
+      await this[fault]();
       await delay(PAUSE_MS[0] + this.random() * (PAUSE_MS[1] - PAUSE_MS[0]));
     }
     await this.scene.finish();

@@ -25,11 +25,15 @@ chaos(
   },
 );
 
-chaos('a worker flaps: it joins and dies, over and over', { bothFormats: true }, async (scene) => {
-  await scene.startCoordinator();
-  for (const step of [0, 1, 1, 3]) await scene.killed(scene.worker('f', killed('while it sends', step)));
-  scene.worker('g');
-});
+chaos(
+  'a worker flaps: it joins and dies, over and over',
+  { full: true, bothFormats: true },
+  async (scene) => {
+    await scene.startCoordinator();
+    for (const step of [0, 1, 1, 3]) await scene.killed(scene.worker('f', killed('while it sends', step)));
+    scene.worker('g');
+  },
+);
 
 chaos(
   'a worker is stopped while it sends, given up, and comes back with old work',
@@ -40,7 +44,8 @@ chaos(
       failpoint: { point: 'while it sends', step: 2, signal: 'SIGSTOP' },
     });
     scene.worker('other', killed('when it gets a lease', 7)); // from there on it needs the zombie
-    await coordinator.line('that the zombie is given up', hasLeft('zombie'));
+    await coordinator.line('work for it', isLease(2, 'zombie'));
+    await coordinator.nextLine('that the zombie is given up', hasLeft('zombie'));
     await coordinator.line('steps without it', isCommit(4));
     zombie.kill('SIGCONT');
     await zombie.line('that its session is over', says('session ended: …'));

@@ -1,0 +1,130 @@
+// Workers that compute wrongly, and gradients that are not finite: real processes and sockets. What was trained is
+// compared by the SHA-256 of the last checkpoint's tensors.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { prepare } from '../../src/data/prepare.js';
+import { IS_FULL } from './cases.js';
+import { Lockstep } from './processes.js';
+
+const STEPS = 6;
+
+const CONFIG = `
+data: ./data
+model: { width: 16, heads: 2, feedForward: 32, encoderLayers: 1, decoderLayers: 1, maxLength: 16 }
+window: 8
+batch: { microBatches: 6, samples: 2 }
+steps: ${STEPS}
+evaluate: { every: 100, batches: 1 }
+checkpoint: { every: 2 }
+heartbeat: { timeoutMs: 60000 }
+`;
+
+let folder = '';
+let runs = 0;
+
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'lockstep-audit-'));
+  const words = Array.from({ length: 3000 }, (_, i) => `w${(i * i + 7 * i) % 701}`);
+  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
+  await writeFile(path.join(folder, 'run.yaml'), CONFIG);
+  await prepare({
+    inputs: [path.join(folder, 'text.txt')],
+    out: path.join(folder, 'data'),
+    vocabularySize: 400,
+  });
+});
+
+after(() => rm(folder, { recursive: true, force: true }));
+
+interface Ended {
+  readonly directory: string;
+  readonly code: number | NodeJS.Signals;
+  readonly coordinator: Lockstep;
+  readonly workers: readonly Lockstep[];
+}
+
+/** A run to its end. Of each worker: the fault that it makes, or null. */
+async function run(settings: readonly string[], faults: readonly (string | null)[]): Promise<Ended> {
+  const directory = path.join(folder, `run-${++runs}`);
+  const set = settings.flatMap((setting) => ['--set', setting]);
+  const args = ['run.yaml', '--run', directory, '--bind', 'tcp://127.0.0.1:*', ...set];
+  const coordinator = new Lockstep(['coordinator', ...args], { cwd: folder });
+  const { url } = await coordinator.line('it listens', ({ msg }) => msg === 'coordinator listening');
+  const workers = faults.map((fault, i) => {
+    const options = [
+      '--name',
+      `worker-${i}`,
+      '--threads',
+      '1',
+      ...(fault === null ? [] : ['--fault', fault]),
+    ];
+    return new Lockstep(['worker', String(url), ...options], { cwd: folder });
+  });
+  const code = await coordinator.exit();
+  await Promise.all(workers.map((worker) => worker.exit()));
+  return { directory, code, coordinator, workers };
+}
+
+async function hash({ directory, code, coordinator }: Ended): Promise<string> {
+  assert.equal(code, 0, coordinator.text());
+  const sha = createHash('sha256');
+  for (const name of ['model', 'optimizer']) {
+    const file = path.join(directory, 'checkpoints', `step-${STEPS}`, `${name}.safetensors`);
+    sha.update(await readFile(file));
+  }
+  return sha.digest('hex');
+}
+
+function says({ coordinator }: Ended, pattern: RegExp): boolean {
+  return coordinator.lines.some(({ msg }) => pattern.test(msg));
+}
+
+for (const wire of IS_FULL ? ['float32', 'bfloat16'] : ['float32']) {
+  describe(`with the wire ${wire}, a worker that flips one bit of its gradients`, () => {
+    test('is named and expelled, and nothing of it is trained on', async () => {
+      const clean = await run([`wire=${wire}`], [null]);
+      const disturbed = await run([`wire=${wire}`, 'audit=1', 'reducers=2'], [null, 'flip:2', null]);
+      assert.equal(await hash(disturbed), await hash(clean));
+      assert.ok(says(disturbed, /^worker-1 on .* computed another gradient than two others: step \d/));
+      assert.ok(says(disturbed, /^worker-1 on .* left: an audit found that it computes wrongly/));
+      const [, expelled] = disturbed.workers;
+      assert.equal(await expelled!.exit(), 2);
+      assert.match(expelled!.text(), /refused this worker: .*an audit found/);
+    });
+
+    test('stops a run of two, which says why and keeps the last good checkpoint', async () => {
+      const stopped = await run([`wire=${wire}`, 'audit=1'], [null, 'flip:2']);
+      assert.equal(stopped.code, 2, stopped.coordinator.text());
+      assert.ok(
+        says(stopped, /worker-\d on .* and worker-\d on .* computed different gradients, and no other/),
+      );
+      assert.ok(says(stopped, /^error: .*the newest checkpoint is of step \d|no checkpoint was written yet/));
+    });
+  });
+}
+
+test('a gradient that is not finite, twice, skips its step alike for any workers, and is named', async () => {
+  const one = await run([], ['overflow:3:4']);
+  const two = await run(['reducers=2'], ['overflow:3:4', 'overflow:3:4']);
+  assert.equal(await hash(two), await hash(one));
+  for (const ended of [one, two]) {
+    const named =
+      /^step 3 is skipped: the gradient of model.shared.weight in micro-batch 4 is not finite, twice/;
+    assert.ok(says(ended, named), ended.coordinator.text());
+  }
+});
+
+const TOO_MANY =
+  'so many steps skipped in a row that maxSkips is reached stop the run with the checkpoint before them';
+
+test(TOO_MANY, { skip: IS_FULL ? false : 'a case of npm run chaos' }, async () => {
+  const stopped = await run(['maxSkips=1'], ['overflow:3:0']);
+  assert.equal(stopped.code, 2, stopped.coordinator.text());
+  assert.ok(
+    says(stopped, /^error: the gradient was not finite in step 3; .* the newest checkpoint is of step 2/),
+  );
+});
