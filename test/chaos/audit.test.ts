@@ -51,7 +51,8 @@ interface Ended {
 async function run(settings: readonly string[], faults: readonly (string | null)[]): Promise<Ended> {
   const directory = path.join(folder, `run-${++runs}`);
   const set = settings.flatMap((setting) => ['--set', setting]);
-  const args = ['run.yaml', '--run', directory, '--bind', 'tcp://127.0.0.1:*', ...set];
+  const bind = ['--bind', 'tcp://127.0.0.1:*', '--log-level', 'info'];
+  const args = ['run.yaml', '--run', directory, ...bind, ...set];
   const coordinator = new Lockstep(['coordinator', ...args], { cwd: folder });
   const { url } = await coordinator.line('it listens', ({ msg }) => msg === 'coordinator listening');
   const workers = faults.map((fault, i) => {
