@@ -87,7 +87,7 @@ export class Cluster implements Victims {
     }
     const newest = await newestOn(disk, scenario);
     assert.equal(newest?.progress.version, scenario.options.steps, 'a run that is complete is saved');
-    this.reference.check(newest!);
+    this.reference.check(newest);
   }
 
   trace(line: () => string): void {
