@@ -23,7 +23,7 @@ export function register(program: Command): void {
     .action(async (config: string, options: CoordinatorCommandOptions, command: Command) => {
       const output = outputOf(command);
       const display = createTrainingDisplay(process.stderr);
-      const started = await startRun(config, options, display.on);
+      const started = await startRun(config, options, display);
       const { run, coordinator } = started;
       try {
         display.start(run, coordinator);

@@ -99,7 +99,9 @@ export class LocalWorkers {
   }
 
   private restart(index: number, crashes: number): void {
-    const delayMs = Math.min(LAST_RESTART_MS, FIRST_RESTART_MS * 2 ** (crashes - 1));
+    const longestMs = Math.min(LAST_RESTART_MS, FIRST_RESTART_MS * 2 ** (crashes - 1));
+    // Workers that one cause ended do not come back at one moment.
+    const delayMs = longestMs * (0.5 + Math.random() / 2);
     const timer = setTimeout(() => {
       this.timers.delete(timer);
       this.start(index, crashes);

@@ -66,7 +66,7 @@ async function trainOnBook(config: RunConfig, output: Output): Promise<string> {
   const run = path.join(packageRoot, 'runs', config.name);
   const options = { run, set: [], bind: 'tcp://127.0.0.1:*', http: '127.0.0.1:0', logLevel: 'warn' };
   output.note('The loss counts every token, the validation loss only hidden ones, which are harder.');
-  const started = await startConfiguredRun(config, options, display.on);
+  const started = await startConfiguredRun(config, options, display);
   await trainLocally(started, { ...options, workers: WORKERS }, display, output, 'npm run quickstart');
   return run;
 }

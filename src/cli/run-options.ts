@@ -5,14 +5,13 @@ import type { Logger } from 'pino';
 import type { RunConfig } from '../config/schema.js';
 import type { CoordinatorProcess, Outcome } from '../coordinator/process.js';
 import type { OpenRun } from '../coordinator/run.js';
-import type { RunView } from '../live/run-view.js';
-import type { TrainingEvent } from '../metrics/events.js';
 import { UserError } from '../util/errors.js';
 import { repeatable } from './options.js';
 import { Interrupted, type Output } from './output.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
 import { checkFileLimit, workersWithinFileLimit } from './file-limit.js';
 import { StopSignals } from './stop-signals.js';
+import type { TrainingDisplay } from './training-display.js';
 import type { LocalKeys } from './local-keys.js';
 import {
   addCoordinatorKeyOptions,
@@ -58,18 +57,18 @@ export interface StartedRun {
 export async function startRun(
   configFile: string,
   options: RunOptions,
-  onEvent: (event: TrainingEvent, view: RunView) => void,
+  display: TrainingDisplay,
   localKeys: LocalKeys | null = null,
 ): Promise<StartedRun> {
   checkFileLimit('a coordinator');
   const { loadConfig } = await import('../config/load.js');
-  return startConfiguredRun(loadConfig(configFile, options.set), options, onEvent, localKeys);
+  return startConfiguredRun(loadConfig(configFile, options.set), options, display, localKeys);
 }
 
 export async function startConfiguredRun(
   config: RunConfig,
   options: RunOptions,
-  onEvent: (event: TrainingEvent, view: RunView) => void,
+  display: TrainingDisplay,
   localKeys: LocalKeys | null = null,
 ): Promise<StartedRun> {
   const [{ openRun }, { CoordinatorProcess }, { createLogger }] = await Promise.all([
@@ -79,7 +78,8 @@ export async function startConfiguredRun(
   ]);
   const bind = parseTcpAddress(options.bind, { anyPort: true });
   const http = options.http === 'off' ? null : parseHttpAddress(options.http);
-  const log = createLogger({ name: 'coordinator', level: logLevel(options.logLevel) });
+  const level = logLevel(options.logLevel);
+  const log = createLogger({ name: 'coordinator', level, onLine: (text) => display.log(text) });
   const security = await coordinatorSecurity(options, bind, localKeys?.allowed ?? [], log);
   const directory = options.run ?? path.join('runs', config.name);
   const capacity = workersWithinFileLimit(config.reducers);
@@ -88,7 +88,14 @@ export async function startConfiguredRun(
   const stopSignals = new StopSignals();
   try {
     const run = await openRun({ config, directory, log });
-    const coordinator = await CoordinatorProcess.start({ run, bind, security, http, log, onEvent });
+    const coordinator = await CoordinatorProcess.start({
+      run,
+      bind,
+      security,
+      http,
+      log,
+      onEvent: display.on,
+    });
     return { run, coordinator, log, stopSignals };
   } catch (error) {
     stopSignals.close();

@@ -43,7 +43,7 @@ export function register(program: Command): void {
       const display = createTrainingDisplay(process.stderr);
       const localKeys = options.key === undefined ? null : await makeLocalKeys(options.key);
       try {
-        const started = await startRun(config, options, display.on, localKeys);
+        const started = await startRun(config, options, display, localKeys);
         await trainLocally(started, options, display, output, sameCommand(), localKeys);
       } finally {
         localKeys?.remove();

@@ -1,7 +1,7 @@
 // The log of a process: JSON lines by pino, coloured text where a person reads along. Never on stdout, which is for results.
 
 import { pino, type Logger } from 'pino';
-import { PinoPretty } from 'pino-pretty';
+import { PinoPretty, prettyFactory } from 'pino-pretty';
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -14,22 +14,25 @@ export interface LogOptions {
   readonly file?: string;
   /** Readable text in place of JSON; default: when the log goes to a terminal. */
   readonly pretty?: boolean;
+  /** Told each readable line in place of stderr, where that is a terminal on which something is drawn. */
+  readonly onLine?: (text: string) => void;
 }
 
 /** A logger whose lines have left the process when a call returns, so that a crash loses none. */
 export function createLogger(options: LogOptions): Logger {
-  const { level, name, file } = options;
+  const { level, name, file, onLine } = options;
   const pretty = options.pretty ?? (file === undefined && process.stderr.isTTY);
   const settings = { level, name, timestamp: pino.stdTimeFunctions.isoTime };
   const destination = file ?? 2;
   if (!pretty) return pino(settings, pino.destination({ dest: destination, sync: true, mkdir: true }));
-  const stream = PinoPretty({
-    destination,
-    sync: true,
-    mkdir: true,
+  const style = {
     colorize: file === undefined && process.stderr.isTTY && !process.env['NO_COLOR'],
     ignore: 'pid,hostname',
     translateTime: 'SYS:HH:MM:ss.l',
-  });
-  return pino(settings, stream);
+  };
+  if (onLine) {
+    const readable = prettyFactory(style);
+    return pino(settings, { write: (line) => onLine(readable(line).trimEnd()) });
+  }
+  return pino(settings, PinoPretty({ ...style, destination, sync: true, mkdir: true }));
 }

@@ -31,6 +31,15 @@ test('a log for people is text with the message and its values', async (t) => {
   assert.match(text, /^\[\d\d:\d\d:\d\d\.\d{3}\] DEBUG \(worker\): computing\n {4}lease: "4\/2"\n$/);
 });
 
+test('lines for people go where a terminal is drawn on, when it is told where', () => {
+  const lines: string[] = [];
+  const log = createLogger({ level: 'info', name: 'x', pretty: true, onLine: (text) => lines.push(text) });
+  log.warn('slow');
+  log.debug('not this');
+  assert.equal(lines.length, 1);
+  assert.match(lines[0]!, /^\[[\d:.]+\] WARN \(x\): slow$/);
+});
+
 test('the default log goes to stderr, as JSON when that is no terminal, and leaves stdout alone', async () => {
   const module = new URL('../../src/metrics/log.js', import.meta.url).href;
   const code = `import(${JSON.stringify(module)}).then((m) => m.createLogger({ level: 'info', name: 'x' }).info('hello'))`;
