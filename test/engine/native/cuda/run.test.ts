@@ -56,13 +56,13 @@ describe(`a run on ${info.name}`, () => {
     assert.equal(one, two);
   });
 
-  test('more workers than devices is refused with those that are there', async () => {
-    const args = ['run.yaml', '--run', path.join(folder, 'many'), '--workers', '2'];
+  test('a worker for which there is no device is refused with those that are there, and others train on', async () => {
+    const args = ['run.yaml', '--run', path.join(folder, 'many'), '--workers', '2', '--set', 'steps=1000000'];
     const run = new Lockstep(['train', ...args], { cwd: folder, env: { CUDA_VISIBLE_DEVICES: undefined } });
-    assert.equal(await run.exit(), 2, run.text());
-    assert.match(
-      run.text(),
-      /expected a CUDA device that this process may use, got cuda:1: there are cuda:0/,
-    );
+    const sentence = /expected a CUDA device that this process may use, got cuda:1: there are cuda:0/;
+    await run.line('the refusal', ({ msg }) => sentence.test(msg));
+    await run.line('the other worker', ({ msg }) => msg.startsWith('worker-1 on '));
+    run.kill('SIGINT');
+    assert.equal(await run.exit(), 130, run.text());
   });
 });
