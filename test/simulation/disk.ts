@@ -54,11 +54,11 @@ export class Disk {
 
   writeSlice(process: Process, file: string, position: number, values: Float32Array): Promise<void> {
     const bytes = bytesOf(values);
-    const write = (part: Uint8Array): void => this.contentOf(file).set(part, position);
     return this.operate(
       process,
-      () => write(bytes),
-      () => write(this.prefix(bytes)),
+      () => this.contentOf(file).set(bytes, position),
+      // It may be gone: another slice failed, and the checkpoint was given up.
+      () => this.files.get(file)?.set(this.prefix(bytes), position),
     );
   }
 
