@@ -5,7 +5,7 @@ import { constants } from 'node:fs';
 import { link, open, readFile, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { makeDirectories, makeDirectory } from '../util/directories.js';
-import { readFully } from './files.js';
+import { allocateFile, readFully } from './files.js';
 import type { Entry, Folder, OpenFile, SealedFile } from './folder.js';
 import { hashFile } from './hash.js';
 
@@ -134,13 +134,7 @@ export class DiskFolder implements Folder {
 
   async allocate(file: string, head: Uint8Array, bytes: number): Promise<string> {
     const target = this.pathOf(file);
-    const handle = await open(target, 'wx');
-    try {
-      await handle.writeFile(head);
-      await handle.truncate(bytes);
-    } finally {
-      await handle.close();
-    }
+    await allocateFile(target, head, bytes);
     return target;
   }
 

@@ -47,3 +47,14 @@ export async function writeSlice(file: string, position: number, values: Float32
     await handle.close();
   }
 }
+
+/** Makes room for a new file of `bytes` bytes that begins with `head` and holds zeros. Throws EEXIST when there is one. */
+export async function allocateFile(file: string, head: Uint8Array, bytes: number): Promise<void> {
+  const handle = await open(file, 'wx');
+  try {
+    await handle.writeFile(head);
+    await handle.truncate(bytes);
+  } finally {
+    await handle.close();
+  }
+}

@@ -4,7 +4,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, rm, stat } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -17,6 +17,7 @@ import {
   type ListObjectsV2CommandOutput,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
+import { allocateFile } from './files.js';
 import type { Entry, Folder, OpenFile, SealedFile } from './folder.js';
 import { hashFile } from './hash.js';
 import { S3Failure, isMissing, isTaken, isUndecided } from './s3-failure.js';
@@ -117,13 +118,7 @@ export class S3Folder implements Folder {
   async allocate(file: string, head: Uint8Array, bytes: number): Promise<string> {
     const target = this.spoolOf(file);
     await mkdir(path.dirname(target), { recursive: true });
-    const handle = await open(target, 'wx');
-    try {
-      await handle.writeFile(head);
-      await handle.truncate(bytes);
-    } finally {
-      await handle.close();
-    }
+    await allocateFile(target, head, bytes);
     return target;
   }
 

@@ -2,13 +2,12 @@
 // compared by the SHA-256 of the last checkpoint's tensors.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { prepare } from '../../src/data/prepare.js';
 import { IS_FULL } from './cases.js';
 import { Lockstep } from './processes.js';
+import { folderWithData, removeFolder } from './small-data.js';
 
 const STEPS = 6;
 
@@ -27,18 +26,10 @@ let folder = '';
 let runs = 0;
 
 before(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'lockstep-audit-'));
-  const words = Array.from({ length: 3000 }, (_, i) => `w${(i * i + 7 * i) % 701}`);
-  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
-  await writeFile(path.join(folder, 'run.yaml'), CONFIG);
-  await prepare({
-    inputs: [path.join(folder, 'text.txt')],
-    out: path.join(folder, 'data'),
-    vocabularySize: 400,
-  });
+  folder = await folderWithData(CONFIG);
 });
 
-after(() => rm(folder, { recursive: true, force: true }));
+after(() => removeFolder(folder));
 
 interface Ended {
   readonly directory: string;

@@ -1,11 +1,8 @@
 // What a user sees when a run is broken off, or cannot begin: a sentence and an exit code, from real processes.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { prepare } from '../../src/data/prepare.js';
 import { Lockstep } from './processes.js';
+import { folderWithData, removeFolder } from './small-data.js';
 
 const CONFIG = `
 data: ./data
@@ -18,18 +15,10 @@ reducers: 3
 let folder = '';
 
 before(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'lockstep-faults-'));
-  const words = Array.from({ length: 3000 }, (_, i) => `w${(i * i + 7 * i) % 701}`);
-  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
-  await writeFile(path.join(folder, 'run.yaml'), CONFIG);
-  await prepare({
-    inputs: [path.join(folder, 'text.txt')],
-    out: path.join(folder, 'data'),
-    vocabularySize: 400,
-  });
+  folder = await folderWithData(CONFIG);
 });
 
-after(() => rm(folder, { recursive: true, force: true }));
+after(() => removeFolder(folder));
 
 function coordinator(...args: string[]): Lockstep {
   const bind = ['--bind', 'tcp://127.0.0.1:*', '--log-level', 'debug'];

@@ -13,7 +13,6 @@ import { prepare } from '../../src/data/prepare.js';
 import { openS3 } from '../../src/checkpoint/s3-open.js';
 import { S3Store } from '../support/s3-store.js';
 import { Lockstep } from './processes.js';
-import { IS_FULL } from './cases.js';
 
 const STEPS = 24;
 
@@ -93,12 +92,10 @@ async function assertSuperseded(disturbed: Folder, settings: readonly string[]):
   for (const run of ['disturbed', 'undisturbed']) await rm(path.join(folder, run), { recursive: true });
 }
 
-/** The case on disk stands for the others, which take minutes. */
-const only = IS_FULL ? false : 'only in `npm run chaos`';
 const title = 'a coordinator that stood still is superseded, stops by itself, and changes no bit';
 test(`${title}: on disk`, () => assertSuperseded(runIn('disturbed'), []));
 
-test(`${title}: in S3, where models are used, too`, { skip: only }, async () => {
+test(`${title}: in S3, where models are used, too`, async () => {
   const url = s3.urlOf('runs/disturbed');
   await assertSuperseded(openS3(url), ['--set', `checkpoints=${url}`]);
   const verify = new Lockstep(['verify', url], { cwd: folder });
@@ -107,7 +104,7 @@ test(`${title}: in S3, where models are used, too`, { skip: only }, async () => 
   assert.equal(await fill.exit(), 0, fill.text());
 });
 
-test('a store that is down for a while costs checkpoints, not training', { skip: only }, async () => {
+test('a store that is down for a while costs checkpoints, not training', async () => {
   const url = s3.urlOf('runs/outage');
   let isDown = false;
   s3.fault = (request) => (isDown && request.includes('runs/outage') ? 'slowDown' : undefined);
