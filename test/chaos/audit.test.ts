@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { IS_FULL } from './cases.js';
+import { failpointEnvironment } from './failpoints.js';
 import { Lockstep } from './processes.js';
 import { folderWithData, removeFolder } from './small-data.js';
 
@@ -38,6 +39,9 @@ interface Ended {
   readonly workers: readonly Lockstep[];
 }
 
+/** The first worker stands still at its first lease until the others are there: who is audited needs others from the start. */
+const WAITS = failpointEnvironment({ point: 'when it gets a lease', step: 0, signal: 'SIGSTOP' });
+
 /** A run to its end. Of each worker: the fault that it makes, or null. */
 async function run(settings: readonly string[], faults: readonly (string | null)[]): Promise<Ended> {
   const directory = path.join(folder, `run-${++runs}`);
@@ -54,8 +58,14 @@ async function run(settings: readonly string[], faults: readonly (string | null)
       '1',
       ...(fault === null ? [] : ['--fault', fault]),
     ];
-    return new Lockstep(['worker', String(url), ...options], { cwd: folder });
+    const env = i === 0 ? WAITS : undefined;
+    return new Lockstep(['worker', String(url), ...options], { cwd: folder, env });
   });
+  for (const i of faults.keys()) {
+    await coordinator.line(`worker-${i} is there`, ({ msg }) => msg.startsWith(`worker-${i} on `));
+  }
+  await workers[0]!.stopped();
+  workers[0]!.kill('SIGCONT');
   const code = await coordinator.exit();
   await Promise.all(workers.map((worker) => worker.exit()));
   return { directory, code, coordinator, workers };

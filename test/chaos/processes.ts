@@ -2,7 +2,9 @@
 // happened, never by time.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -55,6 +57,11 @@ export class Lockstep {
 
   get hasEnded(): boolean {
     return this.isOver;
+  }
+
+  /** Resolves when SIGSTOP has taken effect; Linux tells that in /proc and nowhere else. */
+  async stopped(): Promise<void> {
+    while (!(await readFile(`/proc/${this.child.pid!}/stat`, 'utf8')).includes(') T ')) await setImmediate();
   }
 
   /** Exit code, or the signal that ended it. */
