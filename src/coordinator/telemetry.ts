@@ -48,8 +48,8 @@ export class Telemetry {
   ) {
     const { directory, term } = options.run;
     this.metrics = createCoordinatorMetrics({ run: started, measureRoom: () => roomAt(directory.path) });
-    this.trackers = startTrackers(options.run, started, options.log);
     this.feed = new LiveFeed(history, String(term.term));
+    this.trackers = startTrackers(options.run, started, () => this.feed.view, options.log);
   }
 
   /** Begins to listen, and tells that the run has started. */
