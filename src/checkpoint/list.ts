@@ -5,6 +5,7 @@ import { inspectManifest, totalBytes } from './manifest.js';
 import { stepOfName } from './names.js';
 import { newestFirst } from './retention.js';
 import { readState } from './state.js';
+import { inspectCheckpoint } from './verify.js';
 
 /** A folder that is named like a checkpoint, whatever it holds. */
 export interface CheckpointFolder {
@@ -59,12 +60,8 @@ export interface DamagedCheckpoint extends CheckpointFolder {
 /** Those in `checkpoints` that were finished and are damaged since, as far as manifest and sizes tell. */
 export async function damagedCheckpoints(checkpoints: Folder): Promise<DamagedCheckpoint[]> {
   const found = (await checkpointFolders(checkpoints)).map(async ({ folder, step }) => {
-    const result = await inspectManifest(folder);
-    if (result.status !== 'valid') {
-      return result.status === 'bad' ? { folder, step, problem: result.problem } : null;
-    }
-    const { step: written } = result.manifest;
-    return written === step ? null : { folder, step, problem: `its manifest is of step ${written}` };
+    const { status, problems } = await inspectCheckpoint(folder);
+    return status === 'bad' ? { folder, step, problem: problems.join('; ') } : null;
   });
   return (await Promise.all(found)).filter((damaged) => damaged !== null);
 }

@@ -3,11 +3,12 @@
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { z } from 'zod';
-import { UserError } from '../util/errors.js';
+import { assert, UserError } from '../util/errors.js';
 import { DiskFolder } from './disk-folder.js';
 import { nameOf, readText, type Folder } from './folder.js';
 import { listCheckpoints } from './list.js';
 import { INDEX_FILE, MODEL_FILE } from './names.js';
+import { storageOf } from './storage-place.js';
 
 /** The folder of a run's checkpoints in its storage. */
 export const CHECKPOINTS = 'checkpoints';
@@ -56,23 +57,30 @@ export class RunDirectory {
 const IDENTITY_FILE = 'run.json';
 const identitySchema = z.object({ runId: z.uuid() });
 
+/** null when nobody has made one yet. Throws UserError RUN_INVALID. */
+export async function readIdentity(storage: Folder): Promise<{ readonly runId: string } | null> {
+  const text = await readText(storage, IDENTITY_FILE);
+  if (text === null) return null;
+  try {
+    return identitySchema.parse(JSON.parse(text));
+  } catch (error) {
+    const message = `${nameOf(storage, IDENTITY_FILE)} does not hold a run's id: restore it, or choose another run directory`;
+    throw new UserError('RUN_INVALID', message, { cause: error });
+  }
+}
+
 /**
  * The run's id: random, made by the first caller, the same for all later ones. Makes the folder when missing.
  * Throws UserError RUN_INVALID when run.json is not what an earlier call wrote.
  */
 export async function runIdentity(storage: Folder): Promise<{ readonly runId: string }> {
-  let text = await readText(storage, IDENTITY_FILE);
-  if (text === null) {
-    await storage.make();
-    await storage.create(IDENTITY_FILE, `${JSON.stringify({ runId: randomUUID() })}\n`);
-    text = await readText(storage, IDENTITY_FILE);
-  }
-  try {
-    return identitySchema.parse(JSON.parse(text ?? ''));
-  } catch (error) {
-    const message = `${nameOf(storage, IDENTITY_FILE)} does not hold a run's id: restore it, or choose another run directory`;
-    throw new UserError('RUN_INVALID', message, { cause: error });
-  }
+  const known = await readIdentity(storage);
+  if (known !== null) return known;
+  await storage.make();
+  await storage.create(IDENTITY_FILE, `${JSON.stringify({ runId: randomUUID() })}\n`);
+  const made = await readIdentity(storage);
+  assert(made !== null, `${storage.url} holds what was created in it`);
+  return made;
 }
 
 /**
@@ -82,7 +90,8 @@ export async function runIdentity(storage: Folder): Promise<{ readonly runId: st
 export async function resolveModel(given: Folder): Promise<Folder> {
   const names = (await given.list()).map(({ name }) => name);
   if (names.includes(MODEL_FILE) || names.includes(INDEX_FILE)) return given;
-  const [newest] = await listCheckpoints(given.at(CHECKPOINTS));
+  const checkpoints = (await storageOf(given)).at(CHECKPOINTS);
+  const [newest] = await listCheckpoints(checkpoints);
   if (newest !== undefined) return newest.folder;
   if (names.some((name) => /^pytorch_model.*\.bin/.test(name))) {
     throw new UserError(
@@ -92,5 +101,7 @@ export async function resolveModel(given: Folder): Promise<Folder> {
     );
   }
   const expected = 'a run with a finished checkpoint, or a directory with model.safetensors';
-  throw new UserError('MODEL_NOT_FOUND', `${given.url}: expected ${expected}`);
+  const stored =
+    checkpoints.url === given.at(CHECKPOINTS).url ? '' : `; its checkpoints are in ${checkpoints.url}`;
+  throw new UserError('MODEL_NOT_FOUND', `${given.url}: expected ${expected}${stored}`);
 }

@@ -18,6 +18,7 @@ const stateSchema = z.object({
   dataset: z.string(),
   fingerprint: z.string().nullable(),
   expelled: z.array(z.string()).default([]),
+  savedAt: z.number().nullable().default(null),
   lockstepVersion: z.string(),
 });
 
@@ -40,6 +41,8 @@ export interface CheckpointState {
   readonly fingerprint: string | null;
   /** Workers that an audit found to compute wrongly: they are not let in again. */
   readonly expelled: readonly string[];
+  /** Seconds since 1970; null in checkpoints of versions that did not say. Nothing is decided by it. */
+  readonly savedAt: number | null;
   readonly lockstepVersion: string;
 }
 

@@ -1,10 +1,12 @@
-// Re-hashes checkpoints and says what is wrong with each. Reads only.
+// Says whether checkpoints are whole, and what is wrong with each: by manifest and sizes, or by hashing them again.
+// Reads only.
 
+import path from 'node:path';
 import { messageOf } from '../util/errors.js';
 import { readText, type Folder } from './folder.js';
 import { SummedFile } from './hash.js';
 import { inspectManifest, totalBytes, type Manifest, type ManifestFile } from './manifest.js';
-import { STATE_FILE } from './names.js';
+import { STATE_FILE, stepOfName } from './names.js';
 import { parseState } from './state.js';
 
 export interface Verdict {
@@ -50,25 +52,35 @@ async function stateProblem(folder: Folder, manifest: Manifest): Promise<string 
   }
 }
 
+/** Compares the names and sizes of the files of the checkpoint in `folder` with its manifest. */
+export function inspectCheckpoint(folder: Folder): Promise<Verdict> {
+  return judge(folder, () => Promise.resolve([]));
+}
+
 /** Hashes every file of the checkpoint in `folder` and compares it with the manifest. */
-export async function verifyCheckpoint(folder: Folder): Promise<Verdict> {
+export function verifyCheckpoint(folder: Folder): Promise<Verdict> {
+  return judge(folder, async (manifest) => {
+    const sums = await Promise.all(manifest.files.map((file) => sumProblem(folder, file)));
+    const problems = sums.filter((problem) => problem !== null);
+    const inState = problems.length === 0 ? await stateProblem(folder, manifest) : null;
+    return inState === null ? problems : [inState];
+  });
+}
+
+/** @param problemsIn what is wrong with the files of a checkpoint that holds together by manifest and sizes */
+async function judge(
+  folder: Folder,
+  problemsIn: (manifest: Manifest) => Promise<readonly string[]>,
+): Promise<Verdict> {
   const directory = folder.url;
   const result = await inspectManifest(folder);
   if (result.status !== 'valid') {
     const { status, problem } = result;
     return { directory, status, step: null, term: null, bytes: 0, problems: [problem] };
   }
-  const { manifest } = result;
-  const sums = await Promise.all(manifest.files.map((file) => sumProblem(folder, file)));
-  const problems = sums.filter((problem) => problem !== null);
-  const inState = problems.length === 0 ? await stateProblem(folder, manifest) : null;
-  if (inState !== null) problems.push(inState);
-  return {
-    directory,
-    status: problems.length === 0 ? 'valid' : 'bad',
-    step: manifest.step,
-    term: manifest.term,
-    bytes: totalBytes(manifest.files),
-    problems,
-  };
+  const { step, term, files } = result.manifest;
+  const named = stepOfName(path.basename(directory)) ?? step;
+  const problems = named === step ? await problemsIn(result.manifest) : [`its manifest is of step ${step}`];
+  const status = problems.length === 0 ? 'valid' : 'bad';
+  return { directory, status, step, term, bytes: totalBytes(files), problems };
 }

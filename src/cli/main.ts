@@ -19,6 +19,7 @@ import * as generate from './generate.js';
 import * as keygen from './keygen.js';
 import * as prepare from './prepare.js';
 import * as quickstart from './quickstart.js';
+import * as runs from './runs.js';
 import * as schema from './schema.js';
 import * as score from './score.js';
 import * as setup from './setup.js';
@@ -37,6 +38,7 @@ const commands = [
   coordinator,
   worker,
   keygen,
+  runs,
   status,
   watch,
   fill,

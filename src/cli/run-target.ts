@@ -2,7 +2,10 @@
 // coordinator is found if there is one.
 import path from 'node:path';
 import { liveness, thisOwner } from '../checkpoint/owner.js';
+import { listCheckpoints } from '../checkpoint/list.js';
+import { isUrl } from '../checkpoint/open-folder.js';
 import { RunDirectory } from '../checkpoint/run-directory.js';
+import { storageOf } from '../checkpoint/storage-place.js';
 import { viewFromFiles } from '../live/history.js';
 import { readNotice, type Notice } from '../live/notice.js';
 import type { RunView } from '../live/run-view.js';
@@ -21,6 +24,8 @@ export interface RunStatus {
   /** Where the live page is, if it answers. */
   readonly url: string | null;
   readonly directory: string | null;
+  /** Where the newest checkpoint lies; null when there is none, or where that cannot be seen from here. */
+  readonly checkpoint: string | null;
   readonly view: RunView;
 }
 
@@ -29,9 +34,17 @@ const ANSWER_TIMEOUT_MS = 5000;
 /** A URL, a folder, or the name of a folder under runs/. Throws UserError RUN_NOT_FOUND. */
 export async function parseTarget(given: string): Promise<Target> {
   if (/^https?:\/\//.test(given)) return { url: given.replace(/\/+$/, '') };
+  if (isUrl(given)) {
+    const advice = `\`lockstep runs ${given}\` shows its checkpoints; its metrics are on its coordinator's machine`;
+    throw new UserError(
+      'RUN_NOT_FOUND',
+      `a run can be followed by its folder or its coordinator's URL: ${advice}`,
+    );
+  }
   for (const folder of [given, path.join('runs', given)]) {
-    const run = new RunDirectory(folder);
-    if ((await pathExists(run.metricsLog)) || (await pathExists(run.notice))) return { run };
+    const own = new RunDirectory(folder);
+    if (!(await pathExists(own.metricsLog)) && !(await pathExists(own.notice))) continue;
+    return { run: new RunDirectory(folder, await storageOf(own.storage)) };
   }
   if (/^[\w.-]+:\d{1,5}$/.test(given)) return { url: `http://${given}` };
   const expected = "a run's name or folder, or http://HOST:PORT of a coordinator";
@@ -44,7 +57,8 @@ export async function parseTarget(given: string): Promise<Target> {
 export async function statusOf(target: Target): Promise<RunStatus> {
   if ('url' in target) {
     const view = await fetchView(target.url);
-    return { state: view.ended?.reason ?? 'running', url: target.url, directory: null, view };
+    const checkpoint = view.checkpoint?.directory ?? null;
+    return { state: view.ended?.reason ?? 'running', url: target.url, directory: null, checkpoint, view };
   }
   const { run } = target;
   const notice = await readNotice(run.notice);
@@ -55,8 +69,14 @@ export async function statusOf(target: Target): Promise<RunStatus> {
     state: await stateOf(notice),
     url: null,
     directory: run.path,
+    checkpoint: await newestCheckpoint(run),
     view: { ...view, run: view.run ?? notice?.run ?? null, ended: view.ended ?? notice?.ended ?? null },
   };
+}
+
+async function newestCheckpoint(run: RunDirectory): Promise<string | null> {
+  const [newest] = await listCheckpoints(run.checkpoints);
+  return newest?.directory ?? null;
 }
 
 /** Where the coordinator of `run` answers now; null when none does, or none of this run. */

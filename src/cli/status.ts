@@ -21,7 +21,7 @@ export function register(program: Command): void {
 }
 
 /** For a terminal as it is for a pipe. */
-export async function statusText({ state, url, directory, view }: RunStatus): Promise<string> {
+export async function statusText({ state, url, checkpoint, view }: RunStatus): Promise<string> {
   const [{ panelLines }, { hasColour, renderLine, span }] = await Promise.all([
     import('./run-panel.js'),
     import('./spans.js'),
@@ -29,7 +29,7 @@ export async function statusText({ state, url, directory, view }: RunStatus): Pr
   const options = { now: Date.now() / 1000, mostWorkers: SHOWN_WORKERS, url };
   const lines: Line[] = [
     ...panelLines(view, options),
-    [span(explanation(state, directory), 'dim')],
+    [span(explanation(state, checkpoint), 'dim')],
     ...view.events.slice(-SHOWN_EVENTS).map(({ time, level, text }): Line => {
       const style = level === 'info' ? 'plain' : level === 'warn' ? 'yellow' : 'red';
       return [span(`  ${formatTime(time)}  `, 'dim'), span(text, style)];
@@ -39,13 +39,17 @@ export async function statusText({ state, url, directory, view }: RunStatus): Pr
   return lines.map((line) => renderLine(line, Infinity, colour)).join('\n');
 }
 
-function explanation(state: RunState, directory: string | null): string {
-  const where = directory ?? 'it';
+function explanation(state: RunState, checkpoint: RunStatus['checkpoint']): string {
+  const saved = checkpoint === null ? '' : ` Newest checkpoint: ${checkpoint}`;
+  return `${meaningOf(state)}${saved}`;
+}
+
+function meaningOf(state: RunState): string {
   switch (state) {
     case 'running':
       return 'It runs.';
     case 'completed':
-      return `It has ended: all steps are done, the model is in ${where}.`;
+      return 'It has ended: all steps are done.';
     case 'stopped':
       return 'It was stopped, and goes on with the command that began it.';
     case 'failed':

@@ -15,7 +15,8 @@ export interface TrainingSummary {
   readonly loss: number | null;
   readonly validationLoss: number | null;
   readonly unigramLoss: number | null;
-  readonly checkpoint: string;
+  /** The newest; null when there is none. */
+  readonly checkpoint: string | null;
 }
 
 export interface TrainingDisplay {
@@ -50,7 +51,7 @@ class Display implements TrainingDisplay {
     const { config, progress } = run;
     const from = isTrained(run)
       ? ', trained already (raise steps to go on)'
-      : run.resumed
+      : run.resumedFrom !== null
         ? `, going on from step ${progress.version}`
         : '';
     this.log(
@@ -82,7 +83,7 @@ class Display implements TrainingDisplay {
       loss: this.view?.lastLoss ?? null,
       validationLoss: this.view?.validationLoss?.loss ?? null,
       unigramLoss: run.dataset.manifest.unigramNats,
-      checkpoint: `${run.directory.checkpoints.url}/step-${outcome.version}`,
+      checkpoint: outcome.checkpoint,
     };
   }
 

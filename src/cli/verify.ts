@@ -14,10 +14,12 @@ interface Report {
 /** A checkpoint itself must be valid. A run must have a valid one and none that is bad: torn ones are a crash's harmless rest. */
 async function verify(given: string): Promise<Report> {
   const { openFolder } = await import('../checkpoint/open-folder.js');
+  const { storageOf } = await import('../checkpoint/storage-place.js');
   const { CHECKPOINTS } = await import('../checkpoint/run-directory.js');
   const { checkpointFolders } = await import('../checkpoint/list.js');
   const { verifyCheckpoint } = await import('../checkpoint/verify.js');
-  const folder = await openFolder(given);
+  const opened = await openFolder(given);
+  const folder = await storageOf(opened);
   const entries = await folder.list();
   if (entries.length === 0) throw new UserError('NOT_FOUND', `${given} is empty, or no directory`);
   const found = await checkpointFolders(folder.at(CHECKPOINTS));

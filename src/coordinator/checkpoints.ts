@@ -18,6 +18,8 @@ export interface CheckpointHandlers {
 export class CheckpointWriter {
   private begun: BegunCheckpoint | undefined;
   private startedAt = 0;
+  /** Where the newest checkpoint lies; null when there is none. */
+  newest: string | null;
   private work: Promise<void> = Promise.resolve();
 
   constructor(
@@ -25,7 +27,9 @@ export class CheckpointWriter {
     private readonly reducers: Reducers,
     private readonly handlers: CheckpointHandlers,
     private readonly log: Logger,
-  ) {}
+  ) {
+    this.newest = run.resumedFrom;
+  }
 
   /** Copies the current version now (the copy is ordered among the commits), and writes it when there is room. */
   snapshot(version: number): void {
@@ -69,12 +73,18 @@ export class CheckpointWriter {
   ): Promise<void> {
     try {
       await this.handlers.flush(); // a checkpoint never knows of a step that metrics.jsonl does not
-      const info = await this.run.store.finish(begun, stateOf(this.run, progress, validationLoss));
+      const info = await this.run.store.finish(
+        begun,
+        stateOf(this.run, progress, validationLoss, Date.now() / 1000),
+      );
       this.begun = undefined;
+      this.newest = info.directory;
       const seconds = (performance.now() - this.startedAt) / 1000;
-      this.handlers.publish({ kind: 'checkpointWritten', step: begun.step, seconds, bytes: info.bytes });
-      this.log.info({ step: begun.step, directory: info.directory }, 'checkpoint written');
-      this.handlers.decide({ type: 'checkpointEnded', version: begun.step, saved: true });
+      const { step } = begun;
+      const { directory, bytes } = info;
+      this.handlers.publish({ kind: 'checkpointWritten', step, directory, seconds, bytes });
+      this.log.info({ step, directory }, 'checkpoint written');
+      this.handlers.decide({ type: 'checkpointEnded', version: step, saved: true });
     } catch (error) {
       this.fail(begun.step, messageOf(error));
     }

@@ -34,6 +34,8 @@ export interface Outcome {
   readonly version: number;
   /** Whether the last version was saved. */
   readonly saved: boolean;
+  /** Where the newest checkpoint lies; null when there is none. */
+  readonly checkpoint: string | null;
 }
 
 /** Workers send headers, and 32 bytes for each micro-batch of a lease. */
@@ -94,7 +96,7 @@ export class CoordinatorProcess {
       },
     );
     const decisive = coordinatorOptions(run, this.samples.evaluationBatches);
-    this.machine = new Coordinator(decisive, run.progress, run.resumed);
+    this.machine = new Coordinator(decisive, run.progress, run.resumedFrom !== null);
   }
 
   /** Listens and begins; workers may come at any time. */
@@ -358,6 +360,7 @@ export class CoordinatorProcess {
           reason: action.reason,
           version: this.machine.state.progress.version,
           saved: action.saved,
+          checkpoint: this.checkpoints.newest,
         });
         break;
       default:

@@ -7,6 +7,7 @@ import type { CheckpointState } from '../checkpoint/state.js';
 import { openStorage } from '../checkpoint/open-folder.js';
 import { CheckpointStore } from '../checkpoint/store.js';
 import { RunDirectory, runIdentity } from '../checkpoint/run-directory.js';
+import { recordStorage } from '../checkpoint/storage-place.js';
 import { acquireTerm, type Term } from '../checkpoint/term.js';
 import { configDifferences } from '../config/differences.js';
 import { parseRunConfig } from '../config/load.js';
@@ -39,8 +40,8 @@ export interface OpenRun {
   readonly store: CheckpointStore;
   readonly term: Term;
   readonly progress: Progress;
-  /** Whether `progress` comes from a checkpoint. */
-  readonly resumed: boolean;
+  /** Where the checkpoint lies that `progress` comes from; null: the run begins. */
+  readonly resumedFrom: string | null;
 }
 
 export interface OpenRunOptions {
@@ -63,6 +64,7 @@ export async function openRun({ config, directory, log }: OpenRunOptions): Promi
   const onWarning = (message: string): void => log.warn(message);
   const term = await acquireTerm(run.storage, { renewal: config.ownership, onWarning });
   try {
+    await recordStorage(new DiskFolder(run.path), run.storage);
     const vectors = allocate(layout);
     const store = createStore(run, config, dataset, job.model, layout, term, log);
     const into = {
@@ -90,7 +92,7 @@ export async function openRun({ config, directory, log }: OpenRunOptions): Promi
       store,
       term,
       progress,
-      resumed: !!loaded,
+      resumedFrom: loaded?.info.directory ?? null,
     };
   } catch (error) {
     await term.release();
@@ -112,11 +114,12 @@ function progressOf(state: CheckpointState): Progress {
   return { version: step, updates, tokens, best, fingerprint, expelled };
 }
 
-/** state.json of a checkpoint of `progress`. */
+/** state.json of a checkpoint of `progress`; `savedAt` in seconds since 1970. */
 export function stateOf(
   run: Pick<OpenRun, 'config' | 'dataset'>,
   progress: Progress,
   validationLoss: number | null,
+  savedAt: number,
 ): CheckpointState {
   return {
     step: progress.version,
@@ -129,6 +132,7 @@ export function stateOf(
     dataset: run.dataset.sha256,
     fingerprint: progress.fingerprint,
     expelled: progress.expelled,
+    savedAt,
     lockstepVersion: packageVersion(),
   };
 }

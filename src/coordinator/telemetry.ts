@@ -2,7 +2,7 @@
 // page, experiment trackers, and whoever started the coordinator; with the HTTP server that answers for them.
 import type { Logger } from 'pino';
 import { thisOwner } from '../checkpoint/owner.js';
-import { roomAt } from '../checkpoint/room.js';
+import { roomIn } from '../checkpoint/room.js';
 import { EventsLog } from '../live/events-log.js';
 import { LiveFeed } from '../live/feed.js';
 import { viewFromFiles } from '../live/history.js';
@@ -47,7 +47,7 @@ export class Telemetry {
     history: RunView,
   ) {
     const { directory, term } = options.run;
-    this.metrics = createCoordinatorMetrics({ run: started, measureRoom: () => roomAt(directory.path) });
+    this.metrics = createCoordinatorMetrics({ run: started, measureRoom: () => roomIn(directory.storage) });
     this.feed = new LiveFeed(history, String(term.term));
     this.trackers = startTrackers(options.run, started, () => this.feed.view, options.log);
   }

@@ -1,7 +1,7 @@
 // events.jsonl of a run: what was worth telling a person, a JSON object a line. Unlike metrics.jsonl it is only ever
 // appended to, so that faults before a restart stay known; it is a help to people, and nothing is decided by it.
 import { createWriteStream, type WriteStream } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { lastLines } from '../util/tail.js';
 import type { RunEvent } from './run-view.js';
 
 /** As much of its end as is read back. */
@@ -31,20 +31,7 @@ export class EventsLog {
 
 /** The last events, oldest first; none when there is no such file. */
 export async function readLastEvents(file: string): Promise<RunEvent[]> {
-  const handle = await open(file, 'r').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
-  if (!handle) return [];
-  try {
-    const { size } = await handle.stat();
-    const start = Math.max(0, size - TAIL_BYTES);
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(size - start), 0, size - start, start);
-    const lines = buffer.toString('utf8', 0, bytesRead).split('\n');
-    return lines.slice(start > 0 ? 1 : 0).flatMap((line) => parseEvent(line) ?? []);
-  } finally {
-    await handle.close();
-  }
+  return (await lastLines(file, TAIL_BYTES)).flatMap((line) => parseEvent(line) ?? []);
 }
 
 function parseEvent(line: string): RunEvent | null {

@@ -42,6 +42,7 @@ export interface RunView {
   readonly etaSeconds: number | null;
   readonly checkpoint: {
     readonly step: number;
+    readonly directory: string;
     readonly bytes: number;
     readonly seconds: number;
     readonly time: number;
@@ -133,8 +134,8 @@ function changes(view: RunView, event: TimedEvent): Partial<RunView> {
       return { validation: append(view.validation, step, loss), validationLoss: { step, loss, accuracy } };
     }
     case 'checkpointWritten': {
-      const { step, bytes, seconds, time } = event;
-      return { checkpoint: { step, bytes, seconds, time } };
+      const { step, directory, bytes, seconds, time } = event;
+      return { checkpoint: { step, directory, bytes, seconds, time } };
     }
     case 'workers':
       return { workers: event.workers.map((worker) => workerView(view, worker, event.time)) };

@@ -91,6 +91,8 @@ export interface CheckpointWritten {
   readonly kind: 'checkpointWritten';
   /** The version it holds: the N of step-N. */
   readonly step: number;
+  /** Where it lies: a path, or s3://…. */
+  readonly directory: string;
   readonly seconds: number;
   readonly bytes: number;
 }

@@ -2,6 +2,7 @@
 // resume it reads as if nothing had happened: what came after the checkpoint is cut off and written again.
 
 import { open, type FileHandle } from 'node:fs/promises';
+import { lastLines } from '../util/tail.js';
 import type { CheckpointWritten, Evaluated, StepCommitted, StepSkipped, TrainingEvent } from './events.js';
 
 type Recorded = StepCommitted | StepSkipped | Evaluated | CheckpointWritten;
@@ -146,6 +147,11 @@ export class MetricsLog {
       await this.handle.close();
     }
   }
+}
+
+/** Its last records, in order: those in the last `bytes` bytes. */
+export async function lastRecords(file: string, bytes: number): Promise<MetricsRecord[]> {
+  return (await lastLines(file, bytes)).flatMap((line) => parseRecord(line) ?? []);
 }
 
 /** The records of metrics.jsonl in order; none when there is no such file. A last line that is cut off is left out. */

@@ -8,11 +8,11 @@ import { after, before, test } from 'node:test';
 import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import type { Folder } from '../../src/checkpoint/folder.js';
 import { hashBytes } from '../../src/checkpoint/hash.js';
-import { listCheckpoints } from '../../src/checkpoint/list.js';
+import { listCheckpoints, type CheckpointInfo } from '../../src/checkpoint/list.js';
 import { prepare } from '../../src/data/prepare.js';
 import { openS3 } from '../../src/checkpoint/s3-open.js';
 import { S3Store } from '../support/s3-store.js';
-import { Lockstep } from './processes.js';
+import { Lockstep, says } from './processes.js';
 
 const STEPS = 24;
 
@@ -57,23 +57,30 @@ function train(run: string, ...args: string[]): Lockstep {
   return new Lockstep([...common, ...args], { cwd: folder });
 }
 
+async function newestIn(run: Folder): Promise<CheckpointInfo> {
+  const [checkpoint] = await listCheckpoints(run.at('checkpoints'));
+  assert.ok(checkpoint);
+  return checkpoint;
+}
+
 /** Sums of the newest checkpoint's vectors, and its step. */
 async function newest(run: Folder): Promise<{ step: number; sums: string[] }> {
-  const [checkpoint] = await listCheckpoints(run.at('checkpoints'));
+  const checkpoint = await newestIn(run);
   const names = ['model.safetensors', 'optimizer.safetensors'];
-  const sums = names.map(async (name) => hashBytes((await checkpoint!.folder.read(name))!));
-  return { step: checkpoint!.step, sums: await Promise.all(sums) };
+  const sums = names.map(async (name) => hashBytes((await checkpoint.folder.read(name))!));
+  return { step: checkpoint.step, sums: await Promise.all(sums) };
 }
 
 const runIn = (name: string): Folder => new DiskFolder(path.join(folder, name));
 
-async function assertSuperseded(disturbed: Folder, settings: readonly string[]): Promise<void> {
-  const again = (...more: string[]): Lockstep => train('disturbed', ...settings, ...more);
+/** @param run the name of its folder, and of where it is stored */
+async function assertSuperseded(run: string, disturbed: Folder, settings: readonly string[]): Promise<void> {
+  const again = (...more: string[]): Lockstep => train(run, ...settings, ...more);
   const first = again('--set', 'steps=1000000');
   await first.line('a lease of step 6', ({ msg, step }) => msg === 'lease' && Number(step) >= 6);
   const refused = again();
   assert.equal(await refused.exit(), 2, refused.text());
-  assert.match(refused.text(), /error: the run .*disturbed is in use by process \d+ on /);
+  assert.match(refused.text(), new RegExp(`error: the run .*${run} is in use by process \\d+ on `));
 
   first.kill('SIGSTOP');
   const before = (await newest(disturbed)).step;
@@ -82,26 +89,37 @@ async function assertSuperseded(disturbed: Folder, settings: readonly string[]):
   assert.match(second.text(), /has not renewed its term for 2 s: taking the run over/);
   first.kill('SIGCONT');
   assert.equal(await first.exit(), 2, first.text());
-  assert.match(first.text(), /error: the run .*disturbed was taken over by another coordinator \(term 2\)/);
+  assert.match(
+    first.text(),
+    new RegExp(`error: the run .*${run} was taken over by another coordinator \\(term 2\\)`),
+  );
   const after = await newest(disturbed);
   assert.equal(after.step, before + STEPS);
+  // The first might still have written step-N: the second's name carries its term, and everybody tells the real one.
+  const { directory } = await newestIn(disturbed);
+  assert.match(directory, /\/step-\d+-term-2$/);
+  assert.ok(second.lines.some(says(`Checkpoint (a Hugging Face model): ${directory}`)), second.text());
+  const status = new Lockstep(['status', run], { cwd: folder });
+  assert.equal(await status.exit(), 0, status.text());
+  assert.match(status.text(), new RegExp(`Newest checkpoint: ${directory}`));
 
-  const undisturbed = train('undisturbed', '--set', `steps=${before + STEPS}`);
+  const undisturbed = train(`${run}-undisturbed`, '--set', `steps=${before + STEPS}`);
   assert.equal(await undisturbed.exit(), 0, undisturbed.text());
-  assert.deepEqual(await newest(runIn('undisturbed')), after);
-  for (const run of ['disturbed', 'undisturbed']) await rm(path.join(folder, run), { recursive: true });
+  assert.deepEqual(await newest(runIn(`${run}-undisturbed`)), after);
 }
 
 const title = 'a coordinator that stood still is superseded, stops by itself, and changes no bit';
-test(`${title}: on disk`, () => assertSuperseded(runIn('disturbed'), []));
+test(`${title}: on disk`, () => assertSuperseded('on-disk', runIn('on-disk'), []));
 
 test(`${title}: in S3, where models are used, too`, async () => {
-  const url = s3.urlOf('runs/disturbed');
-  await assertSuperseded(openS3(url), ['--set', `checkpoints=${url}`]);
+  const url = s3.urlOf('runs/in-s3');
+  await assertSuperseded('in-s3', openS3(url), ['--set', `checkpoints=${url}`]);
   const verify = new Lockstep(['verify', url], { cwd: folder });
   assert.equal(await verify.exit(), 0, verify.text());
-  const fill = new Lockstep(['fill', url, 'w7 <mask> w11'], { cwd: folder });
-  assert.equal(await fill.exit(), 0, fill.text());
+  for (const model of [url, 'in-s3']) {
+    const fill = new Lockstep(['fill', model, 'w7 <mask> w11'], { cwd: folder });
+    assert.equal(await fill.exit(), 0, fill.text());
+  }
 });
 
 test('a store that is down for a while costs checkpoints, not training', async () => {

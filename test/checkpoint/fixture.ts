@@ -59,6 +59,7 @@ export function stateOf(step: number, validationLoss: number | null = null): Che
     dataset: 'd'.repeat(64),
     fingerprint: null,
     expelled: [],
+    savedAt: null,
     lockstepVersion: '0.0.0',
   };
 }

@@ -113,6 +113,7 @@ export async function writeRun(
     dataset: '',
     fingerprint: null,
     expelled: [],
+    savedAt: null,
     lockstepVersion: '0.0.0',
   });
   return checkpoint;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -62,6 +62,14 @@ test('verify of one checkpoint exits with 0 when it is whole and 2 when it is ba
   const torn = await store.begin(2, 1);
   assert.deepEqual((await report(torn.folder.url)).statuses, [['step-2', 'torn']]);
   assert.equal((await report(torn.folder.url)).exitCode, 2);
+});
+
+test('verify calls a checkpoint bad whose folder was named for another step', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const { directory: written } = await writeCheckpoint(await storeIn(directory), 4);
+  await rename(written, path.join(path.dirname(written), 'step-5'));
+  const { exitCode, statuses, problems } = await report(directory);
+  assert.deepEqual([exitCode, statuses, problems], [2, [['step-5', 'bad']], ['its manifest is of step 4']]);
 });
 
 test('verify of a run without a checkpoint exits with 2, and so does verify of what is not there', async (t) => {

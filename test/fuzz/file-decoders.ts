@@ -75,6 +75,7 @@ const STATE = {
   best: { step: 2, loss: 1.25 },
   dataset: SHA,
   fingerprint: 'f',
+  savedAt: null,
   lockstepVersion: '0.1.0',
 };
 

@@ -102,7 +102,7 @@ export const everyKind: readonly TrainingEvent[] = [
   { kind: 'phase', phase: 'compute', seconds: 0.75 },
   { kind: 'bytes', direction: 'gradients_out', bytes: 2000 },
   { kind: 'checkpointStarted', step: 2 },
-  { kind: 'checkpointWritten', step: 2, seconds: 4, bytes: 12345 },
+  { kind: 'checkpointWritten', step: 2, directory: 'runs/a/checkpoints/step-2', seconds: 4, bytes: 12345 },
   { kind: 'checkpointStarted', step: 3 },
   { kind: 'checkpointFailed', step: 3, reason: 'no space left' },
   { kind: 'checkpointStarted', step: 4 },

@@ -27,7 +27,7 @@ async function summary(file: string): Promise<string[]> {
 }
 
 function written(step: number): TrainingEvent {
-  return { kind: 'checkpointWritten', step, seconds: 1, bytes: 1 };
+  return { kind: 'checkpointWritten', step, directory: `step-${step}`, seconds: 1, bytes: 1 };
 }
 
 test('steps, evaluations and checkpoints are recorded in order, one JSON object a line, and nothing else', async (t) => {

@@ -118,7 +118,7 @@ test('the age of the checkpoint grows between scrapes and falls to zero with the
     clock += advance;
     ages.push((await scrape(metrics)).get('lockstep_checkpoint_age_seconds'));
   }
-  publish(metrics, [{ kind: 'checkpointWritten', step: 1, seconds: 1, bytes: 1 }]);
+  publish(metrics, [{ kind: 'checkpointWritten', step: 1, directory: 'step-1', seconds: 1, bytes: 1 }]);
   ages.push((await scrape(metrics)).get('lockstep_checkpoint_age_seconds'));
   assert.deepEqual(ages, [0, 30, 60, 0]);
 });

@@ -21,12 +21,12 @@ export function storage(measure: MeasureRoom): (registry: Registry) => () => voi
     };
     gauge(
       'lockstep_storage_free_bytes',
-      "Bytes that may still be written on the file system that holds the run's directory.",
+      "Bytes that may still be written on the file system that holds the run's checkpoints; NaN in an object store.",
       ({ freeBytes }) => freeBytes,
     );
     gauge(
       'lockstep_storage_size_bytes',
-      "Size of the file system that holds the run's directory.",
+      "Size of the file system that holds the run's checkpoints; NaN in an object store.",
       ({ sizeBytes }) => sizeBytes,
     );
     return () => {};
