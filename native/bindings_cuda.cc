@@ -47,8 +47,10 @@ napi_value load(const Arguments& a) {
   return number(a, loaded().count());
 }
 
+// The thread that opens the device gives it back when it ends.
 napi_value open(const Arguments& a) {
   loaded().open(static_cast<int>(a.size(0, "index")));
+  napi_add_env_cleanup_hook(a.env(), [](void*) { loaded().close(); }, nullptr);
   const cuda::DeviceInfo info = loaded().info();
   napi_value result, value;
   napi_create_object(a.env(), &result);
@@ -117,6 +119,9 @@ napi_value synchronise(const Arguments&) {
   return nullptr;
 }
 
+// starved(on) -> seconds
+napi_value starved(const Arguments& a) { return number(a, loaded().starved(a.flag(0, "on"))); }
+
 napi_value convert(const Arguments& a) {
   loaded().convert(address(a, 0, "to"), format(a, 1, "toBfloat16"), address(a, 2, "from"), format(a, 3, "fromBfloat16"),
                    a.count(4, "count"));
@@ -154,6 +159,7 @@ void bindCuda(napi_env env, napi_value target) {
   define<fetched>(env, target, "fetched", nullptr);
   define<zero>(env, target, "zero", nullptr);
   define<synchronise>(env, target, "synchronise", nullptr);
+  define<starved>(env, target, "starved", nullptr);
   define<convert>(env, target, "convert", nullptr);
   define<sum>(env, target, "sum", nullptr);
   define<operations>(env, target, "operations", nullptr);

@@ -1,5 +1,6 @@
 // Builds the CUDA device: native/cuda -> build/lockstep-cuda.so with nvcc, where a CUDA toolkit is installed. With --emulated:
-// build/lockstep-cuda-emulated.so with g++, the same kernels on the CPU, for tests. Node built-ins only, no download.
+// build/lockstep-cuda-emulated.so with g++, the same kernels on the CPU, for tests. Beside either, build/lockstep-cuda-kernels: a
+// program that holds the library's kernels against references (native/cuda/check). Node built-ins only, no download.
 //
 // LOCKSTEP_CUDA_ARCHITECTURES=90,100 chooses the cards to build for (default 90, the H100 and H200). Other cards since 80, the
 // A100, compile the kernels when they load them first. NVCC names another nvcc.
@@ -33,7 +34,7 @@ const nvcc = process.env.NVCC ?? 'nvcc';
 function emulatedBuild() {
   const flags = [...FLAGS, '-Wno-unknown-pragmas', '-DLOCKSTEP_CUDA_EMULATION=1', ...INCLUDES];
   return {
-    library: 'lockstep-cuda-emulated',
+    name: 'lockstep-cuda-emulated.so',
     command: compiler,
     files: [
       ...filesOf(sources, '.cu').filter((file) => !OF_THE_TOOLKIT.some((name) => file.endsWith(`/${name}`))),
@@ -50,7 +51,7 @@ function toolkitBuild() {
   const codes = ['compute_80', ...architectures.map((architecture) => `sm_${architecture}`)];
   const targets = ['-gencode', `arch=compute_80,code=[${codes.join(',')}]`];
   return {
-    library: 'lockstep-cuda',
+    name: 'lockstep-cuda.so',
     command: nvcc,
     files: filesOf(sources, '.cu'),
     compile: [
@@ -66,6 +67,17 @@ function toolkitBuild() {
   };
 }
 
+/** It loads either library, and needs neither to be built. */
+function programBuild() {
+  return {
+    name: 'lockstep-cuda-kernels',
+    command: compiler,
+    files: filesOf(join(sources, 'check'), '.cc'),
+    compile: [...FLAGS, ...INCLUDES, '-c'],
+    link: ['-ldl'],
+  };
+}
+
 function filesOf(directory, ending) {
   return readdirSync(directory)
     .filter((name) => name.endsWith(ending))
@@ -75,8 +87,8 @@ function filesOf(directory, ending) {
 
 function fingerprint(build, version) {
   const hash = createHash('sha256').update(JSON.stringify([build.compile, build.link, version]));
-  const headers = [...filesOf(sources, '.h'), ...filesOf(join(sources, 'emulation'), '.h')];
-  const shared = [join(root, 'native', 'operations.h'), join(root, 'native', 'isa', 'kernels.h')];
+  const headers = ['.', 'emulation', 'check'].flatMap((folder) => filesOf(join(sources, folder), '.h'));
+  const shared = ['operations.h', 'philox.h', 'isa/kernels.h'].map((name) => join(root, 'native', name));
   for (const file of [...build.files, ...headers, ...shared]) hash.update(file).update(readFileSync(file));
   return hash.digest('hex');
 }
@@ -88,21 +100,33 @@ export async function findToolkit() {
 }
 
 /**
- * Builds the library unless it is there and nothing that goes into it has changed. Returns null where nvcc is wanted and
- * missing. Throws NativeBuildError with a sentence for the user.
+ * Builds the library, and the program that checks it, unless they are there and nothing that goes into them has changed. Returns
+ * null where nvcc is wanted and missing. Throws NativeBuildError with a sentence for the user.
  */
 export async function buildCuda({ emulated = false, log = console.error } = {}) {
   const started = performance.now();
-  const version = emulated ? (await run(compiler, ['--version'])).output : await findToolkit();
+  const ofCompiler = (await run(compiler, ['--version'])).output;
+  const version = emulated ? ofCompiler : await findToolkit();
   if (version === null) return null;
-  const build = emulated ? emulatedBuild() : toolkitBuild();
+  const library = await make(emulated ? emulatedBuild() : toolkitBuild(), version, log);
+  const program = await make(programBuild(), ofCompiler, log);
+  return {
+    built: library.built || program.built,
+    library: library.path,
+    program: program.path,
+    version,
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+async function make(build, version, log) {
   const directory = join(root, 'build');
-  const library = join(directory, `${build.library}.so`);
-  const stampFile = join(directory, `${build.library}.stamp`);
+  const path = join(directory, build.name);
+  const stampFile = join(directory, `${build.name.replace(/\.so$/, '')}.stamp`);
   const stamp = fingerprint(build, version);
-  const current = existsSync(library) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp;
-  const done = () => ({ built: !current, library, version, seconds: (performance.now() - started) / 1000 });
-  if (current) return done();
+  if (existsSync(path) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) {
+    return { built: false, path };
+  }
   mkdirSync(directory, { recursive: true });
   const scratch = mkdtempSync(join(directory, 'objects-'));
   try {
@@ -111,18 +135,18 @@ export async function buildCuda({ emulated = false, log = console.error } = {}) 
       return { file, object, command: build.command, args: [...build.compile, file, '-o', object] };
     });
     await compileAll(jobs, log);
-    const linked = join(scratch, 'library.so');
+    const linked = join(scratch, build.name);
     const objects = jobs.map(({ object }) => object);
     const { ok, output } = await run(build.command, [...build.link, '-o', linked, ...objects]);
     if (!ok) {
       log(output.trimEnd());
       throw new NativeBuildError(
-        `${build.library}.so does not link with ${build.command}; the linker's words are above.`,
+        `${build.name} does not link with ${build.command}; the linker's words are above.`,
       );
     }
-    renameSync(linked, library);
+    renameSync(linked, path);
     writeFileSync(stampFile, stamp);
-    return done();
+    return { built: true, path };
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

@@ -88,9 +88,11 @@ int main() { omp_set_num_threads(1); return dnnl_version() == nullptr; }
 }
 
 function sourceFiles(directory) {
+  const cuda = join(directory, 'cuda');
   return readdirSync(directory, { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile() && /\.(cc|h)$/.test(entry.name))
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .filter((file) => !file.startsWith(cuda) || file === join(cuda, 'device.h')) // a library of its own
     .sort();
 }
 
@@ -98,8 +100,7 @@ function sourceFiles(directory) {
 function compileJobs(files, include, oneDnn, scratch) {
   const jobs = [];
   const isas = process.arch === 'x64' ? ISAS : { sse2: [] }; // elsewhere: the plain variant only
-  const cuda = join(root, 'native', 'cuda');
-  for (const file of files.filter((name) => name.endsWith('.cc') && !name.startsWith(cuda))) {
+  for (const file of files.filter((name) => name.endsWith('.cc'))) {
     const name = relative(join(root, 'native'), file).replaceAll('/', '-').replace(/\.cc$/, '');
     const base = [...FLAGS, `-I${include}`, `-I${join(root, 'native')}`];
     if (oneDnn !== null) base.push('-DLOCKSTEP_ONEDNN=1');

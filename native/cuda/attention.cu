@@ -71,10 +71,13 @@ forward(Inputs<T> in, T* out, float* logSum, float scale) {
     __syncthreads();
     Rows<kTile> score;
     multiplyTiles<kTile, D, S, 1, S>(score, q + warp * 16 * S, k);
+#pragma unroll
     for (int half = 0; half < 2; half++) {
-      const int64_t limit = visible(s, firstRow + score.line(half * 2), head.length) - firstKey;
+      const int limit = static_cast<int>(visible(s, firstRow + score.line(half * 2), head.length) - firstKey);
       float most = -INFINITY;
+#pragma unroll
       for (int n = 0; n < kTile / 8; n++) {
+#pragma unroll
         for (int e = half * 2; e < half * 2 + 2; e++) {
           float& value = score.at[n][e];
           value = score.column(n, e) < limit ? value * scale : -INFINITY;
@@ -87,10 +90,14 @@ forward(Inputs<T> in, T* out, float* logSum, float scale) {
       // A row that has seen no key yet has nothing to rescale.
       const float kept = before == -INFINITY ? 0 : expf(before - largest[half]);
       total[half] *= kept;
+#pragma unroll
       for (int n = 0; n < D / 8; n++) {
+#pragma unroll
         for (int e = half * 2; e < half * 2 + 2; e++) sum.at[n][e] *= kept;
       }
+#pragma unroll
       for (int n = 0; n < kTile / 8; n++) {
+#pragma unroll
         for (int e = half * 2; e < half * 2 + 2; e++) {
           float& value = score.at[n][e];
           value = value == -INFINITY ? 0 : expf(value - largest[half]);
@@ -103,12 +110,15 @@ forward(Inputs<T> in, T* out, float* logSum, float scale) {
     __syncwarp();
   }
 
+#pragma unroll
   for (int half = 0; half < 2; half++) {
     total[half] = reduceWarp<Sum, 4>(total[half]);
     const int64_t query = firstRow + sum.line(half * 2);
     if (query >= s.queries) continue;
     const bool seesNone = total[half] == 0;
+#pragma unroll
     for (int n = 0; n < D / 8; n++) {
+#pragma unroll
       for (int e = half * 2; e < half * 2 + 2; e++) {
         const int column = sum.column(n, e);
         if (column >= width) continue;
@@ -156,6 +166,7 @@ queryGradient(Inputs<T> in, Outputs<T> of, T* dQuery, float scale) {
 
   float logSum[2] = {}, along[2] = {};
   int64_t limit[2];
+#pragma unroll
   for (int half = 0; half < 2; half++) {
     const int64_t query = firstRow + Rows<D>::line(half * 2);
     limit[half] = visible(s, query, head.length);
@@ -173,9 +184,11 @@ queryGradient(Inputs<T> in, Outputs<T> of, T* dQuery, float scale) {
     Rows<kTile> score, toward;
     multiplyTiles<kTile, D, S, 1, S>(score, q + warp * 16 * S, k);
     multiplyTiles<kTile, D, S, 1, S>(toward, dOut + warp * 16 * S, v);
+#pragma unroll
     for (int n = 0; n < kTile / 8; n++) {
+#pragma unroll
       for (int e = 0; e < 4; e++) {
-        const bool sees = firstKey + score.column(n, e) < limit[e / 2];
+        const bool sees = score.column(n, e) < limit[e / 2] - firstKey;
         const float weight = sees ? expf(score.at[n][e] * scale - logSum[e / 2]) : 0;
         score.at[n][e] = weight * (toward.at[n][e] - along[e / 2]) * scale;
       }
@@ -184,7 +197,9 @@ queryGradient(Inputs<T> in, Outputs<T> of, T* dQuery, float scale) {
     multiplyTiles<D, kTile, P, S, 1>(sum, dScores, k);
     __syncwarp();
   }
+#pragma unroll
   for (int n = 0; n < D / 8; n++) {
+#pragma unroll
     for (int e = 0; e < 4; e++) {
       const int64_t query = firstRow + sum.line(e);
       const int column = sum.column(n, e);
@@ -205,7 +220,7 @@ memoryGradient(Inputs<T> in, Outputs<T> of, T* dMemory, float scale) {
   const int width = static_cast<int>(s.headWidth), warp = static_cast<int>(threadIdx.x) / 32;
   T* const weights = dOut + kTile * S + warp * 16 * P;
   __shared__ float logSum[kTile], along[kTile];
-  __shared__ int64_t limit[kTile];
+  __shared__ int limit[kTile];  // how many of these keys a query sees
   const int64_t firstKey = int64_t{blockIdx.x} * kTile, firstRow = firstKey + warp * 16;
   loadTile<T, D>(k, in.memory + head.kAt, firstKey, s.keys, s.kvStride, width);
   loadTile<T, D>(v, in.memory + head.vAt, firstKey, s.keys, s.kvStride, width);
@@ -218,8 +233,9 @@ memoryGradient(Inputs<T> in, Outputs<T> of, T* dMemory, float scale) {
     loadTile<T, D>(dOut, of.dOut + head.outAt, firstQuery, s.queries, head.outStride, width);
     if (threadIdx.x < kTile) {
       const int64_t query = firstQuery + threadIdx.x;
-      limit[threadIdx.x] = visible(s, query, head.length);
-      if (limit[threadIdx.x] > 0) {
+      const int64_t all = visible(s, query, head.length);
+      limit[threadIdx.x] = static_cast<int>(all - firstKey);
+      if (all > firstKey) {
         logSum[threadIdx.x] = of.logSum[head.logSumAt + query];
         along[threadIdx.x] = of.along[head.logSumAt + query];
       }
@@ -228,10 +244,12 @@ memoryGradient(Inputs<T> in, Outputs<T> of, T* dMemory, float scale) {
     Rows<kTile> score, toward;
     multiplyTiles<kTile, D, S, 1, S>(score, k + warp * 16 * S, q);
     multiplyTiles<kTile, D, S, 1, S>(toward, v + warp * 16 * S, dOut);
+#pragma unroll
     for (int n = 0; n < kTile / 8; n++) {
+#pragma unroll
       for (int e = 0; e < 4; e++) {
         const int column = score.column(n, e);
-        const bool isSeen = firstRow + score.line(e) < limit[column];
+        const bool isSeen = warp * 16 + score.line(e) < limit[column];
         const float weight = isSeen ? expf(score.at[n][e] * scale - logSum[column]) : 0;
         score.at[n][e] = weight;
         toward.at[n][e] = isSeen ? weight * (toward.at[n][e] - along[column]) * scale : 0;
@@ -243,7 +261,9 @@ memoryGradient(Inputs<T> in, Outputs<T> of, T* dMemory, float scale) {
     storeRows(weights, toward);
     multiplyTiles<D, kTile, P, S, 1>(dk, weights, q);
   }
+#pragma unroll
   for (int n = 0; n < D / 8; n++) {
+#pragma unroll
     for (int e = 0; e < 4; e++) {
       const int64_t key = firstRow + dk.line(e);
       const int column = dk.column(n, e);

@@ -27,16 +27,6 @@ struct Rows {
   __device__ static int column(int n, int e) { return n * 8 + static_cast<int>(threadIdx.x % 4) * 2 + e % 2; }
 };
 
-// Two neighbours in k as one register.
-template <int step>
-__device__ inline uint32_t loadPair(const Bfloat16* p) {
-  if constexpr (step == 1) {
-    return *reinterpret_cast<const uint32_t*>(p);
-  } else {
-    return p[0].bits | uint32_t{p[step].bits} << 16;
-  }
-}
-
 #ifdef LOCKSTEP_CUDA_EMULATION
 // d += a · b, from the elements that the instruction takes from each lane.
 inline void multiplyFragments(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
@@ -60,6 +50,26 @@ inline void multiplyFragments(float (&d)[4], const uint32_t (&a)[4], const uint3
   }
   emulation::warpBarrier();
 }
+
+// The four matrices of 8 × 8 that the instruction below loads, from the rows that it takes from each lane.
+template <bool transposed>
+inline void loadMatrices(uint32_t (&to)[4], const Bfloat16* row) {
+  emulation::checkAlignment(row, 16);
+  auto& ofLane = emulation::warpExchange().ofLane;
+  const int lane = static_cast<int>(threadIdx.x % 32), group = lane / 4, pair = lane % 4 * 2;
+  std::memcpy(ofLane[lane], &row, sizeof row);
+  emulation::warpBarrier();
+  const auto element = [&](int matrix, int row, int column) {
+    const Bfloat16* at;
+    std::memcpy(&at, ofLane[matrix * 8 + row], sizeof at);
+    return uint32_t{at[column].bits};
+  };
+  for (int i = 0; i < 4; i++) {
+    to[i] = transposed ? element(i, pair, group) | element(i, pair + 1, group) << 16
+                       : element(i, group, pair) | element(i, group, pair + 1) << 16;
+  }
+  emulation::warpBarrier();
+}
 #else
 __device__ inline void multiplyFragments(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile(
@@ -67,21 +77,43 @@ __device__ inline void multiplyFragments(float (&d)[4], const uint32_t (&a)[4], 
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+
+// Four matrices of 8 × 8 elements in shared memory, of which lane l names row l % 8 of matrix l / 8. A lane gets of each the
+// elements (g, 2p) and (g, 2p + 1), or with `transposed` (2p, g) and (2p + 1, g) (PTX ISA, "ldmatrix").
+template <bool transposed>
+__device__ inline void loadMatrices(uint32_t (&to)[4], const Bfloat16* row) {
+  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  if constexpr (transposed) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(address)
+                 : "memory");
+  } else {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(address)
+                 : "memory");
+  }
+}
 #endif
 
 // d += a · b of shared memory, where a(row, k) = a[row * aRow + k] for the warp's 16 rows and b(k, n) = b[k * bK + n * bN].
 template <int N, int K, int aRow, int bK, int bN>
 __device__ inline void multiplyTiles(Rows<N>& d, const Bfloat16* a, const Bfloat16* b) {
-  const int group = static_cast<int>(threadIdx.x % 32) / 4, pair = static_cast<int>(threadIdx.x % 4) * 2;
+  static_assert(bK == 1 || bN == 1, "rows of b lie either way");
+  constexpr bool transposed = bN == 1;  // a row of memory is a k of all n
+  const int lane = static_cast<int>(threadIdx.x % 32), row = lane % 8, odd = lane / 8 % 2 * 8, upper = lane / 16 * 8;
 #pragma unroll
   for (int k = 0; k < K; k += 16) {
-    const Bfloat16* const at = a + group * aRow + k + pair;
-    const uint32_t left[4] = {loadPair<1>(at), loadPair<1>(at + 8 * aRow), loadPair<1>(at + 8), loadPair<1>(at + 8 * aRow + 8)};
+    uint32_t left[4];
+    loadMatrices<false>(left, a + (row + odd) * aRow + k + upper);
 #pragma unroll
-    for (int n = 0; n < N / 8; n++) {
-      const Bfloat16* const bt = b + (k + pair) * bK + (n * 8 + group) * bN;
-      const uint32_t right[2] = {loadPair<bK>(bt), loadPair<bK>(bt + 8 * bK)};
-      multiplyFragments(d.at[n], left, right);
+    for (int n = 0; n < N / 8; n += 2) {
+      uint32_t right[4];  // two for each of two groups of columns
+      const int atK = k + odd, atN = n * 8 + upper;
+      loadMatrices<transposed>(right, transposed ? b + (atK + row) * bK + atN : b + (atN + row) * bN + atK);
+      multiplyFragments(d.at[n], left, {right[0], right[1]});
+      multiplyFragments(d.at[n + 1], left, {right[2], right[3]});
     }
   }
 }
@@ -102,9 +134,27 @@ __device__ inline void multiplyTiles(Rows<N>& d, const float* a, const float* b)
   }
 }
 
+// 16 bytes of elements.
+template <typename T>
+struct alignas(16) Portion {
+  static constexpr int count = 16 / static_cast<int>(sizeof(T));
+  T at[count];
+};
+
 // Rows [first, first + kTile) of a matrix into a tile of D columns, by the whole block; what the matrix has not is 0.
 template <typename T, int D>
 __device__ inline void loadTile(T* tile, const T* matrix, int64_t first, int64_t rows, int64_t rowStride, int width) {
+  constexpr int V = Portion<T>::count;
+  if (width % V == 0 && rowStride % V == 0 && reinterpret_cast<uintptr_t>(matrix) % sizeof(Portion<T>) == 0) {
+#pragma unroll 4
+    for (int i = static_cast<int>(threadIdx.x); i < kTile * D / V; i += kTileThreads) {
+      const int row = i / (D / V), column = i % (D / V) * V;
+      Portion<T> portion = {};
+      if (first + row < rows && column < width) portion = *whole<Portion<T>>(matrix + (first + row) * rowStride + column);
+      *whole<Portion<T>>(tile + row * stride<T>(D) + column) = portion;
+    }
+    return;
+  }
   for (int i = static_cast<int>(threadIdx.x); i < kTile * D; i += kTileThreads) {
     const int row = i / D, column = i % D;
     const bool isThere = first + row < rows && column < width;
@@ -115,7 +165,9 @@ __device__ inline void loadTile(T* tile, const T* matrix, int64_t first, int64_t
 // The warp's 16 rows into its part of a tile, for a product to read; other warps do not.
 template <typename T, int N>
 __device__ inline void storeRows(T* tile, const Rows<N>& rows) {
+#pragma unroll
   for (int n = 0; n < N / 8; n++) {
+#pragma unroll
     for (int e = 0; e < 4; e++) {
       tile[Rows<N>::line(e) * stride<T>(N) + Rows<N>::column(n, e)] = fromFloat<T>(rows.at[n][e]);
     }

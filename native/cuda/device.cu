@@ -1,10 +1,13 @@
 // The device's memory, streams and copies, and the table that the addon gets. See device.h.
 #include "device.h"
 
+#include <chrono>
 #include <cstdio>
 #include <deque>
+#include <map>
 #include <stdexcept>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "product.h"
@@ -14,12 +17,15 @@ namespace lockstep::cuda {
 
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
+  cudaGetLastError();  // or the next launch would report it again
   throw std::runtime_error("CUDA: " + std::string(what) + " failed: " + cudaGetErrorString(status));
 }
 
 namespace {
 
 cudaStream_t compute = nullptr, copies = nullptr;
+// What the thread that opened the device has of it.
+std::unordered_set<void*> taken, pinned;
 
 struct Piece {
   void* memory = nullptr;
@@ -29,8 +35,9 @@ Piece pieces[static_cast<int>(Scratch::count)];
 
 int count() {
   int devices = 0;
-  // Without a driver that is an error, and no device.
-  return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
+  if (cudaGetDeviceCount(&devices) == cudaSuccess) return devices;
+  cudaGetLastError();
+  return 0;  // as without a driver
 }
 
 void open(int index) {
@@ -64,31 +71,59 @@ void* allocate(int64_t bytes) {
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, static_cast<size_t>(bytes));
   if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // or the next launch would report it again
+    cudaGetLastError();
     return nullptr;
   }
   check(status, "taking memory");
+  taken.insert(memory);
   return memory;
 }
 
-void release(void* memory) { check(cudaFree(memory), "giving memory back"); }
-
-void pin(void* host, int64_t bytes) {
-  if (cudaHostRegister(host, static_cast<size_t>(bytes), cudaHostRegisterDefault) != cudaSuccess) cudaGetLastError();
+void release(void* memory) {
+  check(cudaFree(memory), "giving memory back");
+  taken.erase(memory);
 }
 
-void synchronise() { check(cudaStreamSynchronize(compute), "the computation"); }
+void pin(void* host, int64_t bytes) {
+  if (cudaHostRegister(host, static_cast<size_t>(bytes), cudaHostRegisterDefault) == cudaSuccess) {
+    pinned.insert(host);
+  } else {
+    cudaGetLastError();
+  }
+}
+
+// ---- whether the host keeps the device busy
+
+bool isMetering = false;
+double starvedSeconds = 0;
+std::chrono::steady_clock::time_point lastWork;
+
+double starved(bool on) {
+  const double seconds = starvedSeconds;
+  isMetering = on;
+  starvedSeconds = 0;
+  lastWork = std::chrono::steady_clock::now();
+  return seconds;
+}
+
+void synchronise() {
+  check(cudaStreamSynchronize(compute), "the computation");
+  lastWork = std::chrono::steady_clock::now();
+}
 
 void upload(void* device, const void* host, int64_t bytes) {
+  workComes();
   check(cudaMemcpyAsync(device, host, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, compute), "a copy to the device");
 }
 
 void download(void* host, const void* device, int64_t bytes) {
+  workComes();
   check(cudaMemcpyAsync(host, device, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, compute), "a copy to the host");
   synchronise();
 }
 
 void zero(void* device, int64_t bytes) {
+  workComes();
   check(cudaMemsetAsync(device, 0, static_cast<size_t>(bytes), compute), "filling with zeros");
 }
 
@@ -123,13 +158,37 @@ int64_t fetched(bool wait) {
   while (!underWay.empty()) {
     const cudaEvent_t first = underWay.front();
     const cudaError_t status = wait ? cudaEventSynchronize(first) : cudaEventQuery(first);
-    if (status == cudaErrorNotReady) break;
+    if (status == cudaErrorNotReady) {
+      cudaGetLastError();
+      break;
+    }
     check(status, "a copy to the host");
     underWay.pop_front();
     idleEvents.push_back(first);
     finished++;
   }
   return finished;
+}
+
+// For a thread that ends, whatever state it left: nothing here throws.
+void close() {
+  cudaStreamSynchronize(compute);
+  cudaStreamSynchronize(copies);
+  for (void* const host : pinned) cudaHostUnregister(host);
+  for (void* const memory : taken) cudaFree(memory);
+  for (const cudaEvent_t event : underWay) cudaEventDestroy(event);
+  for (const cudaEvent_t event : idleEvents) cudaEventDestroy(event);
+  cudaStreamDestroy(compute);
+  cudaStreamDestroy(copies);
+  cudaGetLastError();
+  pinned.clear();
+  taken.clear();
+  underWay.clear();
+  idleEvents.clear();
+  for (Piece& piece : pieces) piece = {};
+  finished = 0;
+  isMetering = false;
+  compute = copies = nullptr;
 }
 
 Operations makeOperations(Arithmetic arithmetic) {
@@ -154,6 +213,30 @@ const Operations& operations(Arithmetic arithmetic) {
 
 cudaStream_t computeStream() { return compute; }
 
+void workComes() {
+  if (!isMetering) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (cudaStreamQuery(compute) == cudaSuccess) {
+    starvedSeconds += std::chrono::duration<double>(now - lastWork).count();
+  } else {
+    cudaGetLastError();  // "not ready" counts as one
+  }
+  lastWork = now;
+}
+
+void allowSharedMemory(const void* kernel, size_t bytes) {
+  static std::map<const void*, size_t> allowed;
+  size_t& most = allowed[kernel];
+  if (bytes <= most) return;
+  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)) != cudaSuccess) {
+    cudaGetLastError();
+    throw std::runtime_error("a kernel needs " + std::to_string(bytes >> 10) +
+                             " KiB of shared memory, which this device does not give to one block: use more, and so narrower, "
+                             "heads, or precision: bfloat16");
+  }
+  most = bytes;
+}
+
 void* scratchBytes(Scratch purpose, int64_t bytes) {
   Piece& piece = pieces[static_cast<int>(purpose)];
   if (bytes <= piece.bytes) return piece.memory;
@@ -177,6 +260,7 @@ extern "C" __attribute__((visibility("default"))) const lockstep::cuda::Device* 
     made.version = kDeviceVersion;
     made.count = count;
     made.open = open;
+    made.close = close;
     made.info = info;
     made.allocate = allocate;
     made.free = release;
@@ -187,6 +271,7 @@ extern "C" __attribute__((visibility("default"))) const lockstep::cuda::Device* 
     made.fetch = fetch;
     made.fetched = fetched;
     made.synchronise = synchronise;
+    made.starved = starved;
     made.operations = operations;
     fillVectorFunctions(made);
     return made;

@@ -27,8 +27,10 @@ struct DeviceInfo {
 struct Device {
   int version;  // of this table: kDeviceVersion
   int (*count)();
-  // Chooses the process's device. Once.
+  // Chooses the process's device for the calling thread, which computes from now on.
   void (*open)(int index);
+  // Waits for what was launched, and gives back all that was taken and pinned since `open`: the next thread may open the device.
+  void (*close)();
   DeviceInfo (*info)();
 
   // Null when the device has no more.
@@ -48,6 +50,9 @@ struct Device {
   int64_t (*fetched)(bool wait);
   // Until everything launched has run.
   void (*synchronise)();
+  // Seconds since the last call in which the device may have had nothing to do, from above: the time from one piece of work to the
+  // next, wherever the next found the device idle. `on`: whether to go on looking, which costs a microsecond a piece.
+  double (*starved)(bool on);
 
   void (*convert)(void* to, Format toFormat, const void* from, Format fromFormat, int64_t count);
   // out = a + b of activations; out may be a or b.
@@ -57,7 +62,7 @@ struct Device {
   const Operations& (*operations)(Arithmetic arithmetic);
 };
 
-constexpr int kDeviceVersion = 1;
+constexpr int kDeviceVersion = 2;
 
 // ---- within the library
 

@@ -60,11 +60,24 @@ struct alignas(8) Pairs {
   uint32_t at[2];
 };
 
+// `p` as a pointer to what is read or written at once, which must begin at a multiple of its alignment.
+template <typename T>
+__device__ inline T* whole(void* p) {
+#ifdef LOCKSTEP_CUDA_EMULATION
+  emulation::checkAlignment(p, alignof(T));
+#endif
+  return static_cast<T*>(p);
+}
+template <typename T>
+__device__ inline const T* whole(const void* p) {
+  return whole<T>(const_cast<void*>(p));
+}
+
 template <int V>
 __device__ inline Lanes<V> load(const float* p) {
   Lanes<V> lanes;
   if constexpr (V == 4) {
-    lanes = *reinterpret_cast<const Lanes<V>*>(p);
+    lanes = *whole<Lanes<V>>(p);
   } else {
     lanes.at[0] = *p;
   }
@@ -75,7 +88,7 @@ template <int V>
 __device__ inline Lanes<V> load(const Bfloat16* p) {
   Lanes<V> lanes;
   if constexpr (V == 4) {
-    const auto* const pairs = reinterpret_cast<const Pairs*>(p);
+    const auto* const pairs = whole<Pairs>(p);
     for (int i = 0; i < V; i++) lanes.at[i] = floatOf(i % 2 ? pairs->at[i / 2] & 0xffff0000u : pairs->at[i / 2] << 16);
   } else {
     lanes.at[0] = toFloat(*p);
@@ -86,7 +99,7 @@ __device__ inline Lanes<V> load(const Bfloat16* p) {
 template <int V>
 __device__ inline void store(float* p, const Lanes<V>& lanes) {
   if constexpr (V == 4) {
-    *reinterpret_cast<Lanes<V>*>(p) = lanes;
+    *whole<Lanes<V>>(p) = lanes;
   } else {
     *p = lanes.at[0];
   }
@@ -99,7 +112,7 @@ __device__ inline void store(Bfloat16* p, const Lanes<V>& lanes) {
     for (int i = 0; i < V; i += 2) {
       pairs.at[i / 2] = fromFloat<Bfloat16>(lanes.at[i]).bits | uint32_t{fromFloat<Bfloat16>(lanes.at[i + 1]).bits} << 16;
     }
-    *reinterpret_cast<Pairs*>(p) = pairs;
+    *whole<Pairs>(p) = pairs;
   } else {
     *p = fromFloat<Bfloat16>(lanes.at[0]);
   }

@@ -53,10 +53,13 @@ struct Library {
 };
 
 void* openLibrary() {
-  // The last names the library where it is on no search path, such as in a Python environment.
+  // Names the library where it is on no search path, such as in a Python environment.
   const char* const named = std::getenv("LOCKSTEP_CUBLASLT");
-  for (const char* name : {named ? named : "libcublasLt.so.13", "libcublasLt.so.13", "libcublasLt.so.12",
-                           "/usr/local/cuda/lib64/libcublasLt.so"}) {
+  if (named) {
+    if (void* const library = dlopen(named, RTLD_NOW | RTLD_LOCAL)) return library;
+    throw std::runtime_error("cuBLASLt does not load from LOCKSTEP_CUBLASLT: " + std::string(dlerror()));
+  }
+  for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12", "/usr/local/cuda/lib64/libcublasLt.so"}) {
     if (void* const library = dlopen(name, RTLD_NOW | RTLD_LOCAL)) return library;
   }
   throw std::runtime_error(
@@ -103,12 +106,18 @@ struct Plan {
 
 using Key = std::tuple<int64_t, int64_t, int64_t, bool, bool, Format, Format, bool, bool, bool, uint32_t, uint32_t, uint32_t>;
 
-// Parameters' gradients begin anywhere in a flat vector.
+// Parameters and their gradients begin anywhere in a flat vector.
 uint32_t alignmentOf(const void* memory) {
   const auto address = reinterpret_cast<uintptr_t>(memory);
   uint32_t alignment = 256;
   while (address % alignment != 0) alignment /= 2;
   return alignment;
+}
+
+// Of what the epilogue writes and reads: cuBLASLt asks for no alignment of a bias by itself.
+uint32_t outputAlignment(const Product& p) {
+  const uint32_t ofOut = alignmentOf(p.out), ofBias = p.bias ? alignmentOf(p.bias) : ofOut;
+  return ofOut < ofBias ? ofOut : ofBias;
 }
 
 int typeOf(Format format) { return format == Format::float32 ? kFloat32 : kBfloat16; }
@@ -139,7 +148,7 @@ Plan makePlan(const Product& p, bool tf32) {
   succeed(lt.preferenceCreate(&preference), "a preference");
   succeed(lt.preferenceSet(preference, kWorkspaceBytes, &kMostWorkspace, sizeof kMostWorkspace), "a preference");
   succeed(lt.preferenceSet(preference, kReductions, &kReduceInComputeType, sizeof kReduceInComputeType), "a preference");
-  const uint32_t alignments[] = {alignmentOf(p.b.elements), alignmentOf(p.a.elements), alignmentOf(p.out), alignmentOf(p.out)};
+  const uint32_t alignments[] = {alignmentOf(p.b.elements), alignmentOf(p.a.elements), outputAlignment(p), outputAlignment(p)};
   for (int i = 0; i < 4; i++) {
     succeed(lt.preferenceSet(preference, kAlignments[i], &alignments[i], sizeof alignments[i]), "a preference");
   }
@@ -163,15 +172,16 @@ void multiply(const Product& p, bool tf32) {
   }
   static std::map<Key, Plan> plans;
   const Key key = {p.m, p.k, p.n, p.a.transposed, p.b.transposed, p.a.format, p.format, p.bias != nullptr, p.relu, tf32,
-                   alignmentOf(p.a.elements), alignmentOf(p.b.elements), alignmentOf(p.out)};
+                   alignmentOf(p.a.elements), alignmentOf(p.b.elements), outputAlignment(p)};
   auto found = plans.find(key);
   if (found == plans.end()) found = plans.emplace(key, makePlan(p, tf32)).first;
-  Plan& plan = found->second;
+  const Plan& plan = found->second;
   const Library& lt = library();
   if (p.bias) {
     succeed(lt.descriptionSet(plan.description, kBiasPointer, &p.bias, sizeof p.bias), "an attribute");
   }
   const float beta = p.accumulate ? 1 : 0;
+  workComes();
   void* const workspace = scratchBytes(Scratch::product, static_cast<int64_t>(plan.workspaceBytes));
   succeed(lt.matmul(lt.handle, plan.description, &p.scale, p.b.elements, plan.a, p.a.elements, plan.b, &beta, p.out,
                     plan.out, p.out, plan.out, &plan.algorithm, workspace, plan.workspaceBytes, computeStream()),

@@ -19,21 +19,28 @@ void check(cudaError_t status, const char* what);
 // Everything the device computes runs in this order. Copies to the host have a stream of their own (device.h).
 cudaStream_t computeStream();
 
+// To be called before each piece of work for the device; see Device::starved.
+void workComes();
+
+// A block's shared memory that needs no asking. What kernels declare themselves (at most kStaticSharedBytes) is part of it.
+constexpr size_t kFreeSharedBytes = 48 * 1024, kStaticSharedBytes = 9 * 1024;
+// Asks for more, for this kernel. Throws a sentence for the user where the device has not so much.
+void allowSharedMemory(const void* kernel, size_t bytes);
+
 // Runs `kernel` over a grid of blocks, after what was launched before it. An empty grid runs nothing.
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t sharedBytes, Arguments... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  workComes();
+  if (sharedBytes > 0 && sharedBytes + kStaticSharedBytes > kFreeSharedBytes) {
+    allowSharedMemory(reinterpret_cast<const void*>(kernel), sharedBytes);
+  }
 #ifdef LOCKSTEP_CUDA_EMULATION
   emulation::run(grid, threads, sharedBytes, [=] { kernel(arguments...); });
 #else
-  if (sharedBytes > 48 * 1024) {  // what a block may use without asking
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(sharedBytes)),
-          "shared memory of a kernel");
-  }
   kernel<<<grid, threads, sharedBytes, computeStream()>>>(arguments...);
-  check(cudaGetLastError(), "the launch of a kernel");
 #endif
+  check(cudaGetLastError(), "the launch of a kernel");
 }
 
 // The block's memory whose size the launch gave.

@@ -24,7 +24,7 @@ Sorted sortIds(const int32_t* ids, int64_t length) {
   const auto sort = [&](void* memory) {
     return cub::DeviceRadixSort::SortPairs(memory, bytes, ids, sortedIds, rows, rows + length, length, 0, 32, computeStream());
   };
-  check(sort(nullptr), "sorting");
+  check(sort(nullptr), "sorting");  // tells the bytes it needs
   check(sort(scratchBytes(Scratch::sort, static_cast<int64_t>(bytes))), "sorting");
   return {sortedIds, rows + length};
 }

@@ -1,7 +1,11 @@
 // The scheduler of the emulation: one fiber per thread of a block, switched round robin at barriers. See runtime.h.
 // Fibers are begun by makecontext, once, and from then on switched by _setjmp and _longjmp, which make no system call.
 #include <csetjmp>
+#include <cstdlib>
 #include <memory>
+#include <numeric>
+#include <random>
+#include <stdexcept>
 #include <vector>
 
 #include <ucontext.h>
@@ -36,6 +40,29 @@ Barrier ofBlock, ofWarp[kWarp];
 WarpExchange exchange[kWarp];
 std::vector<uint64_t> shared;
 const std::function<void()>* work;
+
+// In which order threads take turns, and blocks: ascending, or shuffled anew for each turn.
+class Turns {
+ public:
+  const std::vector<int>& next(int count) {
+    if (static_cast<int>(order_.size()) != count) {
+      order_.resize(static_cast<size_t>(count));
+      std::iota(order_.begin(), order_.end(), 0);
+    }
+    for (size_t i = order_.size(); isShuffled_ && i > 1; i--) std::swap(order_[i - 1], order_[random_() % i]);
+    return order_;
+  }
+
+ private:
+  static unsigned seed() {
+    const char* const set = std::getenv("LOCKSTEP_EMULATION_ORDER");
+    return set ? static_cast<unsigned>(std::strtoul(set, nullptr, 10)) : 0;
+  }
+  const bool isShuffled_ = seed() > 0;
+  std::minstd_rand random_{seed()};
+  std::vector<int> order_;
+};
+Turns turnsOfThreads, turnsOfBlocks;
 
 void pause() {
   if (_setjmp(fibers[running]->resume) == 0) _longjmp(scheduler, 1);
@@ -89,8 +116,9 @@ void runBlock(const dim3& block, int threads) {
   ofBlock = Barrier();
   for (Barrier& barrier : ofWarp) barrier = Barrier();
   while (alive > 0) {
-    for (running = 0; running < threads; running++) {
-      if (fibers[running]->done) continue;
+    for (const int thread : turnsOfThreads.next(threads)) {
+      if (fibers[thread]->done) continue;
+      running = thread;
       position.thread = dim3(static_cast<unsigned>(running), 0, 0);
       position.block = block;
       resume(*fibers[running]);
@@ -106,16 +134,17 @@ WarpExchange& warpExchange() { return exchange[running / kWarp]; }
 unsigned char* sharedMemory() { return reinterpret_cast<unsigned char*>(shared.data()); }
 
 void run(dim3 grid, int threads, size_t sharedBytes, const std::function<void()>& body) {
+  if (grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffff) throw std::runtime_error("CUDA: a grid has too many blocks");
+  if (threads > 1024) throw std::runtime_error("CUDA: a block has too many threads");
   while (fibers.size() < static_cast<size_t>(threads)) fibers.emplace_back(new Fiber());
   // What a block finds in its memory is undefined: NaN shows a read of what nobody wrote.
   shared.assign(sharedBytes / sizeof(uint64_t) + 1, ~uint64_t{0});
   work = &body;
   position.blocks = grid;
   position.threads = dim3(static_cast<unsigned>(threads));
-  for (unsigned z = 0; z < grid.z; z++) {
-    for (unsigned y = 0; y < grid.y; y++) {
-      for (unsigned x = 0; x < grid.x; x++) runBlock(dim3(x, y, z), threads);
-    }
+  for (const int index : turnsOfBlocks.next(static_cast<int>(grid.x * grid.y * grid.z))) {
+    const auto block = static_cast<unsigned>(index);
+    runBlock(dim3(block % grid.x, block / grid.x % grid.y, block / grid.x / grid.y), threads);
   }
 }
 

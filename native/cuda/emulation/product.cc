@@ -2,6 +2,7 @@
 #include "../product.h"
 
 #include "../element.h"
+#include "../runtime.h"
 
 namespace lockstep::cuda {
 namespace {
@@ -18,6 +19,7 @@ float element(const void* elements, Format format, int64_t index) {
 }  // namespace
 
 void multiply(const Product& p, bool) {
+  workComes();
   for (int64_t i = 0; i < p.m; i++) {
     for (int64_t j = 0; j < p.n; j++) {
       float sum = 0;

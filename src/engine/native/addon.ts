@@ -341,6 +341,11 @@ export interface CudaAddon {
   fetched(wait: boolean): number;
   zero(address: number, bytes: number): void;
   synchronise(): void;
+  /**
+   * Seconds since the last call in which the device may have had nothing to do, from above: the time from one piece of work to
+   * the next, wherever the next found it idle. `on`: whether to go on looking.
+   */
+  starved(on: boolean): number;
   convert(to: number, toBfloat16: boolean, from: number, fromBfloat16: boolean, count: number): void;
   /** out = a + b */
   sum(out: number, a: number, b: number, count: number, bfloat16: boolean): void;

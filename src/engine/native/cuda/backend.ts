@@ -14,6 +14,7 @@ import {
 import { GradientSlots } from '../gradient-slots.js';
 import type { GradientOutput, KernelBackend, Output } from '../kernel-backend.js';
 import { bytesOf, type DeviceFloats, DeviceMemory, type Format } from './memory.js';
+import { pin } from './pinned.js';
 import { DeviceRecord, type HostValues } from './record.js';
 
 export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
@@ -71,8 +72,12 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
     return { unreliable: false, reasons: [] as string[], ...this.memoryOfDevice.statistics() };
   }
 
-  /** A tensor over memory of the host that its owner changes, and says so by refresh(). */
+  /**
+   * A tensor over memory of the host that its owner changes, and says so by refresh(). Memory that threads share, which is a
+   * worker's parameters, is pinned: its owner changes it when what was computed from it is there.
+   */
   view(values: Float32Array, shape: readonly number[]): tf.Tensor {
+    if (values.buffer instanceof SharedArrayBuffer) pin(this.addon.cuda, values.buffer);
     return tf.keep(tf.engine().makeTensor(values, [...shape], 'float32', this));
   }
 

@@ -3,6 +3,7 @@ import { assert } from '../../../util/errors.js';
 import type { GradientMemory } from '../../gradient-memory.js';
 import type { CudaBackend } from './backend.js';
 import { bytesOf, type DeviceFloats, partOf } from './memory.js';
+import { pin } from './pinned.js';
 import { bytesOfHost } from './record.js';
 
 export function deviceGradients(backend: CudaBackend): GradientMemory {
@@ -16,7 +17,7 @@ export function deviceGradients(backend: CudaBackend): GradientMemory {
   const sourceOf = (host: Float32Array): DeviceFloats => {
     let source = sources.get(host.buffer);
     if (!source) {
-      cuda.pin(bytesOfHost(host));
+      pin(cuda, host.buffer);
       source = allocate(host.length);
       sources.set(host.buffer, source);
     }

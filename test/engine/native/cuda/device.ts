@@ -14,12 +14,18 @@ interface Build {
   buildCuda: (options: { emulated: boolean }) => Promise<{ library: string } | null>;
 }
 
-/** Opens the device, before an engine is loaded on it. */
-export async function openTestDevice(): Promise<{ addon: Addon; info: CudaInfo }> {
+/** The library's path, which the environment names from then on. */
+export async function testLibrary(): Promise<string> {
   if (process.env['LOCKSTEP_CUDA_LIBRARY'] === undefined) {
     const { buildCuda } = (await import(`${packageRoot}scripts/cuda.mjs`)) as Build;
     process.env['LOCKSTEP_CUDA_LIBRARY'] = (await buildCuda({ emulated: true }))!.library;
   }
+  return process.env['LOCKSTEP_CUDA_LIBRARY'];
+}
+
+/** Opens the device, before an engine is loaded on it. */
+export async function openTestDevice(): Promise<{ addon: Addon; info: CudaInfo }> {
+  await testLibrary();
   const { openDevice } = await import('../../../../src/engine/native/cuda/engine.js');
   const addon = loadAddon();
   return { addon, info: openDevice(addon, 0) };
