@@ -1,14 +1,18 @@
 // A training step on a GPU: this engine on a CUDA device against PyTorch on the same card, eager and compiled, in turn, and
-// against the card's own rate of matrix products.
+// against the card's own rate of matrix products; then how exact its kernels are, and whether it trains the same bits again.
 import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { loadEngine } from '../src/engine/engine.js';
+import { cudaLibrary } from '../src/engine/native/cuda/engine.js';
 import { precisions, type Precision } from '../src/engine/names.js';
 import { ownArm, torchDeviceArms, type Arm } from './support/arms.js';
 import { Deadline } from './support/deadline.js';
 import { DeviceProductRate } from './support/device-product-rate.js';
 import { describeComparison } from './support/engine-report.js';
+import { describeFigures, figuresOf } from './support/gpu-figures.js';
+import { checkKernels } from './support/kernel-check.js';
 import { oneOrMoreOf } from './support/list-option.js';
+import { SMALL_RUN, TINY_RUN, trainThrice } from './support/same-bits.js';
 import { compareSteps, type Comparison } from './support/step-comparison.js';
 import { BASE, BIG, QUICK, type StepWorkload } from './support/step-workload.js';
 
@@ -44,9 +48,21 @@ export function register(program: Command, signal: AbortSignal): void {
     .option('--quick', 'a tiny model, one step: shows that it works, measures nothing')
     .option('--json', 'print the result as JSON')
     .action(async (options: Options) => {
+      const { quick = false } = options;
+      note('kernels against their references');
+      const kernels = await checkKernels(cudaLibrary(), signal);
       const comparisons = await measure(options, signal);
+      note('three runs of a small model');
+      const weights = await trainThrice(quick ? TINY_RUN : SMALL_RUN, 'bfloat16', signal);
+      const of = (name: string): Comparison | undefined =>
+        comparisons.find(
+          ({ workload, precision }) => precision === 'bfloat16' && (quick || workload.name === name),
+        );
+      const figures = figuresOf({ kernels, big: of('big'), base: of('base'), weights });
       const texts = comparisons.map((each) => describeComparison(each, false));
-      process.stdout.write(`${options.json ? JSON.stringify({ comparisons }) : texts.join('\n\n')}\n`);
+      const result = { kernels, comparisons, weights, figures };
+      const report = [...texts, describeFigures(figures)].join('\n\n');
+      process.stdout.write(`${options.json ? JSON.stringify(result) : report}\n`);
     });
 }
 
@@ -71,7 +87,7 @@ async function measure(options: Options, signal: AbortSignal): Promise<Compariso
           threads: [1],
           rounds: quick ? 1 : options.rounds,
           steps: quick ? 1 : STEPS_OF_ROUND,
-          products: new DeviceProductRate(quick ? 64 : 8192),
+          products: new DeviceProductRate(quick ? 64 : 4096),
         }),
       );
     }

@@ -1,6 +1,6 @@
 // A training step of one of this project's engines as a process of its own, for `npm run bench -- engine`. It speaks as torch_peer.py does:
 // commands on stdin, each answered by one line of JSON on stdout. {"steps": N} runs N training steps and gives their
-// seconds, and those inside the addon; the first line describes the process once it is warm. Ends with its input.
+// seconds, and those inside the addon or, of further steps, the share in which a device waited; the first line describes the process once it is warm. Ends with its input.
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { loadEngine } from '../../src/engine/engine.js';
@@ -31,7 +31,8 @@ const number = (name: string): number => Number(values[name]);
 const precision = precisions.find((known) => known === values['precision']);
 if (precision === undefined) throw new Error(`expected a precision, got ${String(values['precision'])}`);
 
-const kernels = new KernelTimes(loadAddon());
+const addon = loadAddon();
+const kernels = new KernelTimes(addon);
 const name = engineNames.find((known) => known === values['engine']);
 if (name === undefined) throw new Error(`expected an engine, got ${String(values['engine'])}`);
 const device = (values['device'] ?? 'cpu') as DeviceName;
@@ -60,7 +61,15 @@ for await (const line of createInterface({ input: process.stdin })) {
   const { steps } = JSON.parse(line) as { steps: number };
   kernels.take();
   const seconds = Array.from({ length: steps }, step);
-  answer(name === 'native' && device === 'cpu' ? { seconds, kernels: kernels.take() } : { seconds });
+  if (device !== 'cpu') answer({ seconds, waitShare: waitShare(steps) });
+  else answer(name === 'native' ? { seconds, kernels: kernels.take() } : { seconds });
+}
+
+/** Of steps that are not timed: looking costs time. */
+function waitShare(steps: number): number {
+  addon.cuda.starved(true);
+  const seconds = Array.from({ length: steps }, step).reduce((sum, each) => sum + each, 0);
+  return addon.cuda.starved(false) / seconds;
 }
 
 function step(): number {

@@ -1,5 +1,5 @@
-"""The model of `npm run bench -- engine` in PyTorch, as its users would write it for a CPU: the same sizes and the same
-work per step (forward, backward, clipping, AdamW).
+"""The model of `npm run bench -- engine` and `-- gpu` in PyTorch, as its users would write it: the same sizes and the same
+work per step (forward, backward, clipping, AdamW). With bfloat16 products and attention run under autocast.
 
 Reads commands on stdin, answers each with one line of JSON on stdout: {"steps": N} runs N training steps and gives their
 seconds; the first line printed describes the process once it is warm. Ends with its input.

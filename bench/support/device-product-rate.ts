@@ -1,4 +1,5 @@
-// The rate of one large matrix product on the CUDA device whose backend is loaded, in the precision it was loaded with.
+// The rate of large matrix products on the CUDA device whose backend is loaded, in the precision it was loaded with: tall ones, of
+// random numbers (a card multiplies zeros faster), so that rounding the weights is a hundredth of it at most.
 import * as tf from '@tensorflow/tfjs';
 import { ActivationCode, PrecisionCode } from '../../src/engine/native/addon.js';
 import type { CudaBackend } from '../../src/engine/native/cuda/backend.js';
@@ -6,13 +7,18 @@ import { median } from './statistics.js';
 import type { ProductMeter } from './step-comparison.js';
 
 const REPETITIONS = 10;
+/** Square matrices that stand one upon another in the left factor. */
+const SQUARES = 8;
 
 export class DeviceProductRate implements ProductMeter {
+  readonly ceiling = 'one large matrix product';
   private readonly backend = tf.backend() as CudaBackend;
   private readonly rates: number[] = [];
+  private readonly numbers: Float32Array;
 
-  /** @param size rows and columns of the matrices */
+  /** @param size rows and columns of the right factor */
   constructor(private readonly size: number) {
+    this.numbers = Float32Array.from({ length: size * size }, () => Math.random() * 2 - 1);
     this.multiply(1); // chooses its algorithm
   }
 
@@ -27,20 +33,26 @@ export class DeviceProductRate implements ProductMeter {
   /** FLOP a second of so many products one after another. */
   private multiply(repetitions: number): number {
     const { size: n, backend } = this;
-    const [x, y] = [backend.output([n, n]), backend.output([n, n])];
-    const w = backend.floatOutput([n, n]);
-    for (const output of [x, w]) backend.zero(output);
-    backend.addon.cuda.synchronise();
+    const { cuda } = backend.addon;
+    const m = SQUARES * n;
+    const [x, y, w] = [backend.output([m, n]), backend.output([m, n]), backend.floatOutput([n, n])];
+    cuda.upload(w.values.address, new Uint8Array(this.numbers.buffer));
+    const isPacked = x.values.format === 'bfloat16';
+    for (let square = 0; square < SQUARES; square++) {
+      const address = x.values.address + square * n * n * (isPacked ? 2 : 4);
+      cuda.convert(address, isPacked, w.values.address, false, n * n);
+    }
+    cuda.synchronise();
     const startedAt = performance.now();
     for (let i = 0; i < repetitions; i++) {
       const { none } = ActivationCode;
       backend.kernels.linear(
-        ...([x.values, w.values, null, y.values, null, n, n, n, none, PrecisionCode.float32] as const),
+        ...([x.values, w.values, null, y.values, null, m, n, n, none, PrecisionCode.float32] as const),
       );
     }
-    backend.addon.cuda.synchronise();
+    cuda.synchronise();
     const seconds = (performance.now() - startedAt) / 1000;
     for (const { info } of [x, y, w]) backend.disposeData(info.dataId);
-    return (repetitions * 2 * n ** 3) / seconds;
+    return (repetitions * 2 * m * n * n) / seconds;
   }
 }

@@ -27,17 +27,18 @@ export function describeComparison(comparison: Comparison, profile: boolean): st
     '',
     ...speedUps(measurements),
     ...own.map(hostTime),
+    ...measurements.flatMap(waitTime),
     ...(profile ? own.flatMap(kernelTable) : []),
   ].join('\n');
 }
 
 function heading(comparison: Comparison): string {
   const { workload, precision, parameters, tokensPerStep, flopsPerStep } = comparison;
-  const ceiling = comparison.ceilingFlopsPerSecond;
+  const { ceiling, ceilingFlopsPerSecond: rate } = comparison;
   return [
     `${workload.name}, ${precision}: ${millions(parameters)} million parameters, ${tokensPerStep} tokens and`,
-    `${giga(flopsPerStep)} GFLOP a step; ceiling (the step's linear products alone):`,
-    ceiling === null ? 'not measured' : `${giga(ceiling)} GFLOP/s a thread`,
+    `${giga(flopsPerStep)} GFLOP a step; ceiling`,
+    ceiling === null || rate === null ? 'not measured' : `(${ceiling}): ${giga(rate)} GFLOP/s`,
   ].join(' ');
 }
 
@@ -77,6 +78,11 @@ function hostTime({ arm, threads, hostSeconds, kernels }: Measurement): string {
   const step = host + sum(kernels.map((kernel) => kernel.seconds));
   const ms = milliseconds(host);
   return `${arm}, ${threadsText(threads)}: ${ms} ms of a step outside kernels (${percent(host / step)})`;
+}
+
+function waitTime({ arm, waitShare }: Measurement): string[] {
+  if (waitShare === null) return [];
+  return [`${arm}: the device may have waited for the host in ${percent(waitShare)} of a step, at most`];
 }
 
 function kernelTable({ arm, threads, kernels, hostSeconds }: Measurement): string[] {

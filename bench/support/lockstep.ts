@@ -14,12 +14,17 @@ export class Lockstep {
   private readonly waiting: (() => void)[] = [];
   private ended = false;
 
-  /** @param signal kills the process when aborted */
+  /**
+   * @param signal kills the process when aborted
+   * @param environment beside that of this process
+   */
   constructor(
     private readonly args: readonly string[],
     signal: AbortSignal,
+    environment: Readonly<Record<string, string>> = {},
   ) {
     this.child = spawn(process.execPath, [MAIN, ...args], {
+      env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
       signal,
       killSignal: 'SIGKILL',

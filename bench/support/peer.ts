@@ -16,6 +16,8 @@ const answer = z.object({
   peakBytes: z.number(),
   /** Of all steps together, longest first; only this engine's process tells. */
   kernels: z.array(z.object({ name: z.string(), calls: z.number(), seconds: z.number() })).optional(),
+  /** The share of a step in which a device may have waited for the host; only this engine's process on one tells. */
+  waitShare: z.number().optional(),
 });
 export type PeerDescription = z.infer<typeof description>;
 export type PeerAnswer = z.infer<typeof answer>;

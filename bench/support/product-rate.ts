@@ -20,6 +20,7 @@ const TOKENS = 256;
 const weightRows = (n: number): number => (n >= 1024 ? 256 : 128);
 
 export class ProductRate {
+  readonly ceiling = "the step's linear products alone, of one thread";
   private readonly shapes: readonly LinearShape[];
   private readonly operands: Operands;
   /** Per shape, of its three products, a value for each measurement. */

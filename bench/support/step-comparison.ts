@@ -24,6 +24,8 @@ export interface ComparisonPlan {
 }
 
 export interface ProductMeter {
+  /** What it multiplies. */
+  readonly ceiling: string;
   measure(): void;
   readonly flopsPerSecond: number;
 }
@@ -31,6 +33,7 @@ export interface ProductMeter {
 /** What an arm did with a number of threads. */
 export interface Measurement {
   readonly arm: string;
+  readonly isTorch: boolean;
   readonly version: string;
   readonly threads: number;
   /** Of each step, by round. */
@@ -49,6 +52,11 @@ export interface Measurement {
   readonly kernels: readonly KernelTime[];
   /** Of one step outside kernels, on average; null for others than this engine. */
   readonly hostSeconds: number | null;
+  /**
+   * Of a step on a device: the share of its time in which the device may have waited for the host, from above. It is the time
+   * from one piece of work to the next, wherever the next found the device with nothing to do. null: no such device.
+   */
+  readonly waitShare: number | null;
 }
 
 export interface Comparison {
@@ -57,8 +65,10 @@ export interface Comparison {
   readonly parameters: number;
   readonly tokensPerStep: number;
   readonly flopsPerStep: number;
-  /** Of the step's linear products alone, one thread; null: not measured. */
+  /** Of matrix products alone; null: not measured. */
   readonly ceilingFlopsPerSecond: number | null;
+  /** Which products those are. */
+  readonly ceiling: string | null;
   readonly measurements: readonly Measurement[];
 }
 
@@ -92,7 +102,7 @@ export async function compareSteps(plan: ComparisonPlan): Promise<Comparison> {
   } finally {
     await Promise.all(runners.map(({ peer }) => peer.close()));
   }
-  return summarise(plan, runners, products?.flopsPerSecond ?? null);
+  return summarise(plan, runners);
 }
 
 async function start(
@@ -117,10 +127,10 @@ function checkParameters(runners: readonly Runner[]): void {
 }
 
 function summarise(
-  { workload, precision }: ComparisonPlan,
+  { workload, precision, products }: ComparisonPlan,
   runners: readonly Runner[],
-  ceilingFlopsPerSecond: number | null,
 ): Comparison {
+  const ceilingFlopsPerSecond = products?.flopsPerSecond ?? null;
   return {
     workload,
     precision,
@@ -128,6 +138,7 @@ function summarise(
     tokensPerStep: tokensOf(workload),
     flopsPerStep: stepFlops(workload),
     ceilingFlopsPerSecond,
+    ceiling: products?.ceiling ?? null,
     measurements: runners.map((runner) =>
       measurementOf(runner, bestTorch(runners, runner.threads), workload, ceilingFlopsPerSecond),
     ),
@@ -147,6 +158,7 @@ function measurementOf(
   const kernels = kernelsOf(answers);
   return {
     arm: arm.name,
+    isTorch: arm.isTorch,
     version,
     threads,
     rounds: answers.map(({ seconds }) => seconds),
@@ -161,6 +173,7 @@ function measurementOf(
       : [],
     kernels,
     hostSeconds: kernels.length === 0 ? null : hostSecondsOf(answers, kernels),
+    waitShare: waitShareOf(answers),
   };
 }
 
@@ -189,6 +202,11 @@ function kernelsOf(answers: readonly PeerAnswer[]): KernelTime[] {
   return [...sums]
     .map(([name, { calls, seconds }]) => ({ name, calls: calls / steps, seconds: seconds / steps }))
     .sort((a, b) => b.seconds - a.seconds);
+}
+
+function waitShareOf(answers: readonly PeerAnswer[]): number | null {
+  const shares = answers.flatMap(({ waitShare }) => waitShare ?? []);
+  return shares.length === 0 ? null : median(shares);
 }
 
 function hostSecondsOf(answers: readonly PeerAnswer[], kernels: readonly KernelTime[]): number {

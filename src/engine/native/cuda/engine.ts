@@ -12,12 +12,12 @@ import { deviceGradients } from './gradients.js';
 const BACKEND_NAME = 'native-cuda';
 
 /** The kernels that run on a card; tests choose those that run on the CPU. */
-const libraryPath = (): string =>
+export const cudaLibrary = (): string =>
   process.env['LOCKSTEP_CUDA_LIBRARY'] ?? `${packageRoot}build/lockstep-cuda.so`;
 
 /** How many devices the process may use; CUDA_VISIBLE_DEVICES chooses among them. Throws UserError CUDA_MISSING. */
 export function countDevices(addon: Addon): number {
-  const path = libraryPath();
+  const path = cudaLibrary();
   if (!existsSync(path)) {
     throw new UserError(
       'CUDA_MISSING',
