@@ -47,6 +47,9 @@ napi_value load(const Arguments& a) {
   return number(a, loaded().count());
 }
 
+// productVersion() -> of cuBLASLt
+napi_value productVersion(const Arguments& a) { return number(a, static_cast<double>(loaded().productVersion())); }
+
 // The thread that opens the device gives it back when it ends.
 napi_value open(const Arguments& a) {
   loaded().open(static_cast<int>(a.size(0, "index")));
@@ -149,6 +152,7 @@ napi_value operations(const Arguments& a) {
 
 void bindCuda(napi_env env, napi_value target) {
   define<load>(env, target, "load", nullptr);
+  define<productVersion>(env, target, "productVersion", nullptr);
   define<open>(env, target, "open", nullptr);
   define<allocate>(env, target, "allocate", nullptr);
   define<release>(env, target, "release", nullptr);

@@ -16,6 +16,7 @@ import {
   statSync,
 } from 'node:fs';
 import { copyFileSync, realpathSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
@@ -29,6 +30,7 @@ const SMALL_PACKAGE_BYTES = 2 * MIB;
 const FOLDER = 'lockstep-gpu';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const { resolve } = createRequire(import.meta.url);
 const execute = promisify(execFile);
 
 /** Where the commands of scripts/gpu/run begin. */
@@ -44,31 +46,34 @@ function entries() {
   ];
 }
 
-/** The compiled files that `from` lead to, threads included, and the packages that they name. */
+/** The compiled files that `from` lead to, threads included, the packages that they import, and what they find in packages. */
 function reachable(from) {
   const files = new Set();
   const packages = new Set();
+  const found = new Set();
   const waiting = [...from];
   for (let file = waiting.pop(); file !== undefined; file = waiting.pop()) {
     if (files.has(file)) continue;
     files.add(file);
     const text = readFileSync(join(root, file), 'utf8');
+    for (const [, name] of text.matchAll(/\bresolve\('([@a-z][^']*)'\)/g))
+      found.add(relative(root, resolve(name)));
     const imports = text.matchAll(/(?:\bfrom |\bimport\(|^import |new URL\()\s*'([^']+)'/gm);
     for (const [, name] of imports) {
       if (/^\.\.?\/.*\.js$/.test(name)) waiting.push(join(dirname(file), name));
       else if (/^[@a-z]/.test(name) && !name.startsWith('node:')) packages.add(name);
     }
   }
-  return { files: [...files], packages: [...packages] };
+  return { files: [...files], packages: [...packages], found: [...found] };
 }
 
-/** Paths below the root of all that the packages need. */
-async function filesOfPackages(names) {
+/** Paths below the root of all that the packages need, and of what is found in others. */
+async function filesOfPackages(names, found) {
   const script = join(root, 'scripts', 'loaded-files.mjs');
   const { stdout } = await execute(process.execPath, [script, ...names], { maxBuffer: 16 * MIB });
   const chosen = new Set();
   const wholes = new Map();
-  for (const file of stdout.split('\n').map((path) => relative(root, path))) {
+  for (const file of [...stdout.split('\n').map((path) => relative(root, path)), ...found]) {
     const folder = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)[0];
     if (!wholes.has(folder)) wholes.set(folder, wholeOf(folder));
     chosen.add(file);
@@ -106,8 +111,8 @@ async function gather(folder) {
     mkdirSync(dirname(join(folder, to)), { recursive: true });
     copyFileSync(realpathSync(join(root, file)), join(folder, to));
   };
-  const { files, packages } = reachable(entries());
-  for (const file of [...files, ...(await filesOfPackages(packages))]) copy(file);
+  const { files, packages, found } = reachable(entries());
+  for (const file of [...files, ...(await filesOfPackages(packages, found))]) copy(file);
   const binaries = [
     'lockstep.node',
     'lockstep-cuda.so',

@@ -1,8 +1,9 @@
-// Prints, one a line, every file that importing the packages named as arguments loads: JavaScript of either kind, JSON and addons.
-// Packages that are not installed are left out.
+// Prints, one a line, every file that importing the packages named as arguments loads: JavaScript of either kind, addons, and what they
+// read. Packages that are not installed are left out.
 
+import fs from 'node:fs';
 import { Session } from 'node:inspector';
-import Module, { createRequire } from 'node:module';
+import Module, { createRequire, syncBuiltinESMExports } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -15,13 +16,17 @@ session.on('Debugger.scriptParsed', ({ params: { url } }) => {
   if (url.startsWith('file:')) loaded.add(fileURLToPath(url));
 });
 session.post('Debugger.enable');
-for (const kind of ['.json', '.node']) {
-  const load = Module._extensions[kind];
-  Module._extensions[kind] = (module, file) => {
-    loaded.add(file);
-    return load(module, file);
-  };
-}
+const openAddon = Module._extensions['.node'];
+Module._extensions['.node'] = (module, file) => {
+  loaded.add(file);
+  return openAddon(module, file);
+};
+const { readFileSync } = fs;
+fs.readFileSync = (file, ...options) => {
+  if (typeof file === 'string') loaded.add(file);
+  return readFileSync(file, ...options);
+};
+syncBuiltinESMExports();
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { resolve } = createRequire(pathToFileURL(join(root, 'package.json')));
@@ -32,7 +37,8 @@ for (const name of process.argv.slice(2)) {
     if (isInstalled(name)) throw error;
   }
 }
-process.stdout.write([...loaded].filter((file) => file.includes('/node_modules/')).join('\n'));
+const ofPackages = [...loaded].filter((file) => file.includes('/node_modules/') && fs.existsSync(file));
+process.stdout.write(ofPackages.join('\n'));
 process.exit(); // whatever a package has started
 
 function isInstalled(name) {

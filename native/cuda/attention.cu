@@ -107,7 +107,6 @@ forward(Inputs<T> in, T* out, float* logSum, float scale) {
     }
     storeRows(p, score);
     multiplyTiles<D, kTile, P, S, 1>(sum, p, v);
-    __syncwarp();
   }
 
 #pragma unroll
@@ -195,7 +194,6 @@ queryGradient(Inputs<T> in, Outputs<T> of, T* dQuery, float scale) {
     }
     storeRows(dScores, score);
     multiplyTiles<D, kTile, P, S, 1>(sum, dScores, k);
-    __syncwarp();
   }
 #pragma unroll
   for (int n = 0; n < D / 8; n++) {
@@ -208,9 +206,9 @@ queryGradient(Inputs<T> in, Outputs<T> of, T* dQuery, float scale) {
   }
 }
 
-// Rows are keys here, columns queries.
+// Rows are keys here, columns queries. Left alone the compiler takes so many registers that two blocks fit a processor, not three.
 template <typename T, int D>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, D > 64 ? 1 : 3)
 memoryGradient(Inputs<T> in, Outputs<T> of, T* dMemory, float scale) {
   const AttentionShape& s = in.shape;
   const Head<T> head(in);

@@ -134,24 +134,22 @@ __device__ inline void multiplyTiles(Rows<N>& d, const float* a, const float* b)
   }
 }
 
-// 16 bytes of elements.
-template <typename T>
+// Read and written at once.
 struct alignas(16) Portion {
-  static constexpr int count = 16 / static_cast<int>(sizeof(T));
-  T at[count];
+  uint32_t words[4];
 };
 
 // Rows [first, first + kTile) of a matrix into a tile of D columns, by the whole block; what the matrix has not is 0.
 template <typename T, int D>
 __device__ inline void loadTile(T* tile, const T* matrix, int64_t first, int64_t rows, int64_t rowStride, int width) {
-  constexpr int V = Portion<T>::count;
-  if (width % V == 0 && rowStride % V == 0 && reinterpret_cast<uintptr_t>(matrix) % sizeof(Portion<T>) == 0) {
+  constexpr int V = static_cast<int>(sizeof(Portion) / sizeof(T));
+  if (width % V == 0 && rowStride % V == 0 && reinterpret_cast<uintptr_t>(matrix) % sizeof(Portion) == 0) {
 #pragma unroll 4
     for (int i = static_cast<int>(threadIdx.x); i < kTile * D / V; i += kTileThreads) {
       const int row = i / (D / V), column = i % (D / V) * V;
-      Portion<T> portion = {};
-      if (first + row < rows && column < width) portion = *whole<Portion<T>>(matrix + (first + row) * rowStride + column);
-      *whole<Portion<T>>(tile + row * stride<T>(D) + column) = portion;
+      Portion portion = {};
+      if (first + row < rows && column < width) portion = *whole<Portion>(matrix + (first + row) * rowStride + column);
+      *whole<Portion>(tile + row * stride<T>(D) + column) = portion;
     }
     return;
   }

@@ -259,6 +259,7 @@ extern "C" __attribute__((visibility("default"))) const lockstep::cuda::Device* 
     Device made = {};
     made.version = kDeviceVersion;
     made.count = count;
+    made.productVersion = productVersion;
     made.open = open;
     made.close = close;
     made.info = info;

@@ -27,6 +27,8 @@ struct DeviceInfo {
 struct Device {
   int version;  // of this table: kDeviceVersion
   int (*count)();
+  // Of cuBLASLt, which is loaded if it was not. Throws where it is not found.
+  int64_t (*productVersion)();
   // Chooses the process's device for the calling thread, which computes from now on.
   void (*open)(int index);
   // Waits for what was launched, and gives back all that was taken and pinned since `open`: the next thread may open the device.
@@ -62,7 +64,7 @@ struct Device {
   const Operations& (*operations)(Arithmetic arithmetic);
 };
 
-constexpr int kDeviceVersion = 2;
+constexpr int kDeviceVersion = 3;
 
 // ---- within the library
 

@@ -88,8 +88,8 @@ template <int V>
 __device__ inline Lanes<V> load(const Bfloat16* p) {
   Lanes<V> lanes;
   if constexpr (V == 4) {
-    const auto* const pairs = whole<Pairs>(p);
-    for (int i = 0; i < V; i++) lanes.at[i] = floatOf(i % 2 ? pairs->at[i / 2] & 0xffff0000u : pairs->at[i / 2] << 16);
+    const Pairs pairs = *whole<Pairs>(p);
+    for (int i = 0; i < V; i++) lanes.at[i] = floatOf(i % 2 ? pairs.at[i / 2] & 0xffff0000u : pairs.at[i / 2] << 16);
   } else {
     lanes.at[0] = toFloat(*p);
   }

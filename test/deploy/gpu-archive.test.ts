@@ -35,7 +35,10 @@ describe('the archive for a bare machine with a GPU', { skip: missing() }, () =>
 
   /** Without a PATH there is no other Node, and without HOME no cache of one. */
   const run = async (...args: string[]): Promise<string> => {
-    const env = { PATH: path.join(here, 'nothing'), LOCKSTEP_CUDA_LIBRARY: `${here}/build/lockstep-cuda-emulated.so` };
+    const env = {
+      PATH: path.join(here, 'nothing'),
+      LOCKSTEP_CUDA_LIBRARY: `${here}/build/lockstep-cuda-emulated.so`,
+    };
     const { stdout } = await execute(path.join(here, 'run'), args, { cwd: folder, env, maxBuffer: 2 ** 26 });
     return stdout;
   };

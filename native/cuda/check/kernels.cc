@@ -166,8 +166,8 @@ class Check {
     s.batch = 2;
     s.heads = isSmall_ ? 2 : 4;
     s.headWidth = turn_ == 0 ? 64 : turn_ == 1 ? between(1, 32) : 128;
-    s.queries = isSmall_ ? between(30, 70) : between(100, 260);
-    s.keys = isSelf ? s.queries : isSmall_ ? between(30, 90) : between(100, 300);
+    s.queries = isSmall_ ? between(70, 140) : between(100, 260);  // some tiles of 64
+    s.keys = isSelf ? s.queries : isSmall_ ? between(70, 140) : between(100, 300);
     s.causal = isSelf;
     const int64_t width = s.heads * s.headWidth;
     s.qStride = isSelf ? 3 * width : width;

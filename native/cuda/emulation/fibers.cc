@@ -41,7 +41,8 @@ WarpExchange exchange[kWarp];
 std::vector<uint64_t> shared;
 const std::function<void()>* work;
 
-// In which order threads take turns, and blocks: ascending, or shuffled anew for each turn.
+// In which order threads take turns, and blocks: ascending, or shuffled anew for each turn, of which some warps then miss some, so
+// that one gets ahead of another as far as barriers let it.
 class Turns {
  public:
   const std::vector<int>& next(int count) {
@@ -52,6 +53,8 @@ class Turns {
     for (size_t i = order_.size(); isShuffled_ && i > 1; i--) std::swap(order_[i - 1], order_[random_() % i]);
     return order_;
   }
+  // A bit for each warp that misses the next turn.
+  unsigned missing() { return isShuffled_ ? random_() : 0; }
 
  private:
   static unsigned seed() {
@@ -59,7 +62,7 @@ class Turns {
     return set ? static_cast<unsigned>(std::strtoul(set, nullptr, 10)) : 0;
   }
   const bool isShuffled_ = seed() > 0;
-  std::minstd_rand random_{seed()};
+  std::mt19937 random_{seed()};
   std::vector<int> order_;
 };
 Turns turnsOfThreads, turnsOfBlocks;
@@ -116,8 +119,9 @@ void runBlock(const dim3& block, int threads) {
   ofBlock = Barrier();
   for (Barrier& barrier : ofWarp) barrier = Barrier();
   while (alive > 0) {
+    const unsigned missing = turnsOfThreads.missing();
     for (const int thread : turnsOfThreads.next(threads)) {
-      if (fibers[thread]->done) continue;
+      if (fibers[thread]->done || (missing >> (thread / kWarp) & 1)) continue;
       running = thread;
       position.thread = dim3(static_cast<unsigned>(running), 0, 0);
       position.block = block;

@@ -327,6 +327,8 @@ export interface CudaInfo {
 export interface CudaAddon {
   /** Loads build/lockstep-cuda.so. Returns how many devices there are. */
   load(path: string): number;
+  /** Of cuBLASLt. Throws where it is not found. */
+  productVersion(): number;
   open(index: number): CudaInfo;
   /** 0 when no memory is left. */
   allocate(bytes: number): number;

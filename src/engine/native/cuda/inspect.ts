@@ -13,10 +13,11 @@ export interface CudaState {
 export function inspectCuda(addon: Addon): CudaState {
   try {
     const devices = countDevices(addon);
-    return {
-      devices,
-      fault: devices > 0 ? null : 'no device is visible, or its driver is older than the kernels',
-    };
+    if (devices === 0) {
+      return { devices, fault: 'no device is visible, or its driver is older than the kernels' };
+    }
+    addon.cuda.productVersion();
+    return { devices, fault: null };
   } catch (error) {
     return { devices: 0, fault: messageOf(error) };
   }
