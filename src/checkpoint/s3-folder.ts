@@ -8,9 +8,11 @@ import { mkdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  AbortMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
+  ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
@@ -140,6 +142,9 @@ export class S3Folder implements Folder {
 
   async removeAll(): Promise<void> {
     await rm(this.spoolOf(''), { recursive: true, force: true });
+    // Parts of an upload that was never finished are no object, and no reader sees them, but they are paid for. Not every
+    // store can list them, and not every account may: then they are left to the bucket's own rules.
+    await this.abortUploads().catch(() => {});
     const start = this.keyOf('').length;
     for await (const { Contents: contents = [] } of this.pages()) {
       // One by one: the request for many at once is the one that compatible stores differ in.
@@ -179,6 +184,16 @@ export class S3Folder implements Folder {
     await upload.done().catch((error: unknown) => {
       throw this.failure('upload', file, error);
     });
+  }
+
+  /** Ends the uploads into this folder that a process which is gone has begun. */
+  private async abortUploads(): Promise<void> {
+    const { client, name } = this.bucket;
+    const command = new ListMultipartUploadsCommand({ Bucket: name, Prefix: this.keyOf('') });
+    const { Uploads: uploads = [] } = await client.send(command);
+    for (const { Key, UploadId } of uploads) {
+      await client.send(new AbortMultipartUploadCommand({ Bucket: name, Key, UploadId }));
+    }
   }
 
   /** The bytes of an object, or of a range of it. */

@@ -31,6 +31,8 @@ function parse(url: string): { bucket: string; prefix: string } {
 export function openS3(url: string, spool = path.join(tmpdir(), 'lockstep-spool')): S3Folder {
   const { bucket, prefix } = parse(url);
   const { env } = process;
+  // The client's wish for a newer Node is for those who choose its version, not for every command of every user.
+  env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const endpoint = env['AWS_ENDPOINT_URL_S3'] ?? env['AWS_ENDPOINT_URL'];
   const client = new S3Client({
     // Stores other than Amazon's rarely resolve bucket names as hosts, and mostly ignore the region.

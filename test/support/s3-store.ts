@@ -1,7 +1,7 @@
 // An S3-compatible store on this machine: s3rver, behind a proxy that adds what it lacks (`If-None-Match: *`, which it
-// ignores) and what tests need (answers that break off, refusals, silence).
+// ignores; to list and abort multipart uploads) and what tests need (answers that break off, refusals, silence).
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
@@ -76,6 +76,7 @@ export class S3Store {
       return;
     }
     if (fault === 'slowDown') return this.refuse(incoming, answer, 503, 'SlowDown');
+    if (this.answersUploads(incoming, answer)) return;
     if (incoming.headers['if-none-match'] === '*') {
       const object = key.replace(/\?.*$/, '');
       if (this.creating.has(object)) return this.refuse(incoming, answer, 409, 'ConditionalRequestConflict');
@@ -84,6 +85,40 @@ export class S3Store {
       answer.once('close', () => this.creating.delete(object));
     }
     this.forward(incoming, answer, fault === 'truncate');
+  }
+
+  /** Multipart uploads that were begun and neither finished nor aborted. */
+  get uploads(): { readonly id: string; readonly key: string }[] {
+    if (!existsSync(this.uploadsDirectory)) return [];
+    return readdirSync(this.uploadsDirectory).map((id) => {
+      return { id, key: readFileSync(path.join(this.uploadsDirectory, id, 'key'), 'utf8') };
+    });
+  }
+
+  private get uploadsDirectory(): string {
+    return path.join(this.directory, BUCKET, '._S3rver_uploads');
+  }
+
+  /** Whether the request is one about uploads that s3rver does not know; it is answered then. */
+  private answersUploads(incoming: IncomingMessage, answer: ServerResponse): boolean {
+    const { pathname, searchParams } = new URL(incoming.url!, this.endpoint);
+    const id = searchParams.get('uploadId');
+    if (incoming.method === 'DELETE' && id !== null) {
+      rmSync(path.join(this.uploadsDirectory, id), { recursive: true });
+      answer.writeHead(204).end();
+      return true;
+    }
+    if (
+      incoming.method !== 'GET' ||
+      pathname.replace(/\/$/, '') !== `/${BUCKET}` ||
+      !searchParams.has('uploads')
+    )
+      return false;
+    const found = this.uploads.filter(({ key }) => key.startsWith(searchParams.get('prefix') ?? ''));
+    const listed = found.map(({ id, key }) => `<Upload><Key>${key}</Key><UploadId>${id}</UploadId></Upload>`);
+    answer.writeHead(200, { 'content-type': 'application/xml' });
+    answer.end(`<ListMultipartUploadsResult>${listed.join('')}</ListMultipartUploadsResult>`);
+    return true;
   }
 
   private exists(object: string): boolean {
@@ -110,6 +145,8 @@ export class S3Store {
       });
     });
     onward.on('error', () => answer.destroy());
+    // A client that was killed sends no more: the store must not wait for the rest.
+    incoming.once('close', () => incoming.complete || onward.destroy());
     incoming.pipe(onward);
   }
 }
