@@ -13,7 +13,7 @@ import { readFile } from 'node:fs/promises';
 import { nameOf, readText } from '../checkpoint/folder.js';
 import { UserError } from '../util/errors.js';
 
-/** What must be equal, by the key that sets it here. Dropout and ids other than the padding's are the run's own. */
+/** What must be equal, by the key that sets it here. Dropout and the ids of special tokens are the run's own. */
 const SHAPE: readonly (readonly [key: string, field: keyof ModelConfig])[] = [
   ['model.width', 'width'],
   ['model.heads', 'heads'],
@@ -25,6 +25,9 @@ const SHAPE: readonly (readonly [key: string, field: keyof ModelConfig])[] = [
   ['model.maxLength', 'maxLength'],
 ];
 
+/** What the weights of an embedding mean. */
+type Vocabulary = Pick<Dataset, 'directory' | 'vocabularySize' | 'tokenizerFile'>;
+
 /**
  * Fills `flat` with the weights that the config asks for. Throws UserError INITIALISE_MISMATCH with every difference, and
  * what opening the other model throws.
@@ -32,7 +35,7 @@ const SHAPE: readonly (readonly [key: string, field: keyof ModelConfig])[] = [
 export async function initialWeights(
   config: RunConfig,
   model: ModelConfig,
-  dataset: Dataset,
+  dataset: Vocabulary,
   layout: ParameterLayout,
   flat: Float32Array,
 ): Promise<void> {
@@ -54,7 +57,7 @@ export async function initialWeights(
 }
 
 /** Rows of the embedding mean the same only under the same vocabulary. */
-async function tokenDifferences(folder: Folder, theirs: ModelConfig, dataset: Dataset): Promise<string[]> {
+async function tokenDifferences(folder: Folder, theirs: ModelConfig, dataset: Vocabulary): Promise<string[]> {
   const { vocabularySize } = dataset;
   const differences: string[] = [];
   if (theirs.vocabularySize !== vocabularySize) {

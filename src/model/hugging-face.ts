@@ -77,8 +77,7 @@ export function fromHuggingFace(json: unknown, where: string): ModelConfig {
   fields.require('is_encoder_decoder', true, true);
   fields.require('scale_embedding', true, false);
   fields.require('tie_word_embeddings', true, true);
-  for (const name of ['attention', 'activation']) fields.require(`${name}_dropout`, 0, 0);
-  for (const stack of ['encoder', 'decoder']) fields.require(`${stack}_layerdrop`, 0, 0);
+  // Dropout of attention and activations, and of whole layers, is of the other's training: a model in use has none.
   if (norm === 'post') {
     fields.require('share_encoder_decoder_embeddings', true, true);
     fields.require('static_position_embeddings', true, true);

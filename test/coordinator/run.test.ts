@@ -1,0 +1,128 @@
+// Taking up a run again where something around it has changed: its data were moved, or are others; its own folder is gone.
+import assert from 'node:assert/strict';
+import { rename, rm, truncate } from 'node:fs/promises';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { pino } from 'pino';
+import { writeSlice } from '../../src/checkpoint/files.js';
+import { parseRunConfig } from '../../src/config/load.js';
+import { openRun, stateOf, type OpenRun } from '../../src/coordinator/run.js';
+import { temporaryDirectory } from '../checkpoint/fixture.js';
+import { userError } from '../data/support.js';
+import { writeDataset } from '../cli/model-run.js';
+
+const log = pino({ level: 'silent' });
+const STEP = 2;
+
+class Scene {
+  private constructor(readonly root: string) {}
+
+  static async open(t: TestContext): Promise<Scene> {
+    const scene = new Scene(await temporaryDirectory(t));
+    await writeDataset(scene.at('data'), 64);
+    return scene;
+  }
+
+  at(name: string): string {
+    return path.join(this.root, name);
+  }
+
+  async use(changes: object, use: (run: OpenRun) => Promise<void>): Promise<void> {
+    const config = parseRunConfig(
+      {
+        name: 'test',
+        data: this.at('data'),
+        model: { width: 8, heads: 2, feedForward: 8, encoderLayers: 1, decoderLayers: 1, maxLength: 12 },
+        window: 8,
+        steps: 10,
+        ...changes,
+      },
+      'test',
+    );
+    const run = await openRun({ config, directory: this.at('run'), log });
+    try {
+      await use(run);
+    } finally {
+      await run.term.release();
+      await run.dataset.close();
+    }
+  }
+
+  /** Begins the run and saves it as if it had done two steps, which changed every parameter. */
+  async save(changes: object = {}): Promise<Float32Array> {
+    let trained = new Float32Array();
+    await this.use(changes, async (run) => {
+      assert.equal(run.resumedFrom, null);
+      trained = new Float32Array(run.vectors.parameters).map((value) => value + 1);
+      const begun = await run.store.begin(STEP, run.term.term);
+      await writeSlice(begun.model.path, begun.model.dataOffset, trained);
+      await run.store.finish(begun, stateOf(run, { ...run.progress, version: STEP }, null, 0));
+    });
+    return trained;
+  }
+
+  /** The run is taken up with these changes, and has the parameters that were saved. */
+  async goesOn(changes: object, trained: Float32Array, from: string): Promise<void> {
+    await this.use(changes, (run) => {
+      assert.equal(run.progress.version, STEP);
+      assert.equal(run.resumedFrom, from);
+      assert.deepEqual(new Float32Array(run.vectors.parameters), trained);
+      return Promise.resolve();
+    });
+  }
+}
+
+test('a run whose data were moved goes on: their content counts, not where they lie', async (t) => {
+  const scene = await Scene.open(t);
+  const trained = await scene.save();
+  await rename(scene.at('data'), scene.at('moved'));
+  await scene.goesOn({ data: scene.at('moved') }, trained, scene.at('run/checkpoints/step-2'));
+});
+
+test('a run goes on with other reducers, threads and engine, and is refused another seed by its name', async (t) => {
+  const scene = await Scene.open(t);
+  const trained = await scene.save();
+  const changes = { reducers: 3, worker: { threads: 7 }, steps: 20 };
+  await scene.goesOn(changes, trained, scene.at('run/checkpoints/step-2'));
+  await assert.rejects(
+    scene.goesOn({ seed: 9 }, trained, ''),
+    userError('RUN_DIFFERS', /seed \(\d+ in the run, 9 now\)/),
+  );
+});
+
+test('a run with other data is refused by the key and the path, and data that are damaged by the file', async (t) => {
+  const scene = await Scene.open(t);
+  const trained = await scene.save();
+  await writeDataset(scene.at('other'), 72);
+  await assert.rejects(
+    scene.goesOn({ data: scene.at('other') }, trained, ''),
+    userError('RUN_DIFFERS', /data \(.*\/other is not what the run was trained on\)/),
+  );
+  await truncate(path.join(scene.at('data'), 'train.bin'), 100);
+  await assert.rejects(scene.goesOn({}, trained, ''), userError('DATASET_DAMAGED', /data\/train\.bin/));
+  await rm(scene.at('data'), { recursive: true });
+  await assert.rejects(
+    scene.goesOn({}, trained, ''),
+    userError('DATASET_NOT_FOUND', /expected a prepared data set in .*\/data/),
+  );
+});
+
+test('a run that is stored elsewhere goes on when its own folder is gone, as on another machine', async (t) => {
+  const scene = await Scene.open(t);
+  const changes = { checkpoints: scene.at('shared') };
+  const trained = await scene.save(changes);
+  await rm(scene.at('run'), { recursive: true });
+  await scene.goesOn(changes, trained, scene.at('shared/checkpoints/step-2'));
+});
+
+test('another run that names this one to begin with gets its parameters, and its own progress', async (t) => {
+  const scene = await Scene.open(t);
+  const trained = await scene.save();
+  await rename(scene.at('run'), scene.at('first'));
+  await scene.use({ initialise: scene.at('first'), seed: 5 }, (run) => {
+    assert.deepEqual(new Float32Array(run.vectors.parameters), trained);
+    assert.deepEqual([run.progress.version, run.resumedFrom], [0, null]);
+    assert.ok(new Float32Array(run.vectors.moment1).every((moment) => moment === 0));
+    return Promise.resolve();
+  });
+});
