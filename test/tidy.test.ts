@@ -194,6 +194,24 @@ test('there are no barrels', () => {
   );
 });
 
+/** What network file systems and object stores lack, or each do in their own way. */
+const UNSHARED =
+  /\b(\w*[rR]ename\w*|\w*flock\w*|lockf|fcntl|[mac]time(Ms)?|birthtime(Ms)?|\w*utimes|LastModified|Copy\w*Command)\b/;
+
+test('checkpoints rely on no rename, lock or time of a file', () => {
+  const users = sources
+    .filter(({ path }) => folderOf(path) === 'checkpoint')
+    .filter(({ text }) => UNSHARED.test(withoutComments(text)));
+  assert.deepEqual(
+    users.map(({ path }) => path),
+    [],
+  );
+});
+
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '');
+}
+
 test('only the command line reads arguments and ends the process', () => {
   const users = sources.filter(
     ({ path, text }) => path.startsWith('src/') && /\bprocess\.(exit|exitCode|argv)\b/.test(text),
