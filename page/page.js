@@ -4,6 +4,7 @@ import { follow } from './connection.js';
 import { byId, setText } from './elements.js';
 import { showEvents } from './events.js';
 import { showFigures } from './figures.js';
+import { showSamples } from './samples.js';
 import { showWorkers } from './workers.js';
 
 /** @import { RunView } from '../src/live/run-view.js' */
@@ -23,6 +24,7 @@ function draw() {
   if (!view) return;
   showFigures(view, Date.now() / 1000 + clockOffset);
   showWorkers(view);
+  showSamples(view);
   showEvents(view);
   drawCharts(view);
 }

@@ -9,7 +9,7 @@ import type { EvaluationPlan, EvaluationSums } from '../model/evaluate.js';
 import type { ObjectiveConfig } from '../model/objectives.js';
 import { assert, UserError } from '../util/errors.js';
 import { modelCommand, withModel } from './model-command.js';
-import type { ModelOptions, OpenModel } from './model.js';
+import type { ModelOptions, GivenModel } from './model.js';
 import { integerArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
 import { formatCount } from '../util/format.js';
@@ -47,7 +47,7 @@ export function register(program: Command): void {
     });
 }
 
-async function evaluateModel(model: OpenModel, options: Options, output: Output): Promise<void> {
+async function evaluateModel(model: GivenModel, options: Options, output: Output): Promise<void> {
   const { openDataset } = await import('../data/dataset.js');
   const directory = options.data ?? model.run?.data;
   if (directory === undefined) {
@@ -67,7 +67,7 @@ async function evaluateModel(model: OpenModel, options: Options, output: Output)
 }
 
 /** Token ids mean the same only under the same tokenizer. */
-async function expectSameTokens(model: OpenModel, dataset: Dataset): Promise<void> {
+async function expectSameTokens(model: GivenModel, dataset: Dataset): Promise<void> {
   const ours = await model.folder.read('tokenizer.json');
   const theirs = await readFile(dataset.tokenizerFile);
   const differs = ours !== null && !theirs.equals(ours);
@@ -98,7 +98,7 @@ interface Result {
   readonly unigramOf: 'training data' | 'evaluated tokens';
 }
 
-async function evaluateOn(model: OpenModel, dataset: Dataset, options: Options): Promise<Result> {
+async function evaluateOn(model: GivenModel, dataset: Dataset, options: Options): Promise<Result> {
   const { entropyOf, evaluate, microBatchesOf } = await import('../model/evaluate.js');
   const objective = objectiveOf(model, dataset);
   const split = dataset.split(options.split, model.run?.window ?? model.config.maxLength - 1);
@@ -142,7 +142,7 @@ async function evaluateOn(model: OpenModel, dataset: Dataset, options: Options):
 }
 
 /** The model's own objective; one that was not trained here can only have been trained on pairs. */
-function objectiveOf(model: OpenModel, dataset: Dataset): ObjectiveConfig {
+function objectiveOf(model: GivenModel, dataset: Dataset): ObjectiveConfig {
   const objective: ObjectiveConfig = model.run?.objective ?? { kind: 'seq2seq' };
   const expected = objective.kind === 'seq2seq' ? 'pairs' : 'text';
   if (dataset.kind === expected) return objective;
@@ -153,7 +153,7 @@ function objectiveOf(model: OpenModel, dataset: Dataset): ObjectiveConfig {
 }
 
 function planOf(
-  model: OpenModel,
+  model: GivenModel,
   dataset: Dataset,
   objective: ObjectiveConfig,
   available: number,

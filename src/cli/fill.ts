@@ -13,7 +13,7 @@ import {
   withModel,
   type Line,
 } from './model-command.js';
-import type { ModelOptions, OpenModel } from './model.js';
+import type { ModelOptions, GivenModel } from './model.js';
 import { integerArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
 
@@ -22,9 +22,6 @@ export interface FillCommandOptions {
   readonly beam: number;
   readonly maxSpan?: number;
 }
-
-/** Known tokens after a span's mask by which its length is chosen. */
-const LOOKAHEAD = 8;
 
 export function register(program: Command): void {
   modelCommand(program, 'fill', 'fill the masks in texts')
@@ -51,56 +48,43 @@ export function register(program: Command): void {
 
 /** Fills the masks of each text and prints it with the alternatives. */
 export async function fillTexts(
-  model: OpenModel,
+  model: GivenModel,
   texts: readonly string[],
   options: FillCommandOptions,
   output: Output,
 ): Promise<void> {
   expectObjective(model, ['masked']);
   const tokenizer = await model.tokenizer();
-  const fillOptions: FillOptions = {
+  const { defaultMaxSpan } = await import('../model/predict.js');
+  const fillOptions = {
     maskId: tokenizer.maskId,
-    excluded: [...new Set([...tokenizer.specialIds, model.config.padId, model.config.endId])],
-    maxSpan: options.maxSpan ?? defaultMaxSpan(model),
+    maxSpan: options.maxSpan ?? defaultMaxSpan(model.run?.objective),
     beam: options.beam,
     alternatives: options.top,
-    lookahead: LOOKAHEAD,
   };
   for await (const line of inputLines(texts, output))
     await fillOne(model, tokenizer, line, fillOptions, output);
 }
 
-function defaultMaxSpan(model: OpenModel): number {
-  const objective = model.run?.objective;
-  if (objective?.kind !== 'masked' || objective.corruption === 'token') return 1;
-  return Math.ceil(2 * objective.meanSpan);
-}
-
 async function fillOne(
-  model: OpenModel,
+  model: GivenModel,
   tokenizer: Tokenizer,
   line: Line,
-  options: FillOptions,
+  options: Omit<FillOptions, 'excluded' | 'lookahead'>,
   output: Output,
 ): Promise<void> {
-  const { fill } = await import('../model/fill.js');
-  const { TransformerTarget } = await import('../model/transformer-target.js');
+  const { fillMasks } = await import('../model/predict.js');
   const mask = tokenizer.specialTokens.mask;
   const pattern = [...(await encodeMasked(tokenizer, line.text))];
   const masks = pattern.filter((id) => id === options.maskId).length;
   if (masks === 0) {
     throw new UserError('NO_MASK', `${line.name}: expected at least one ${mask}, got ${excerpt(line.text)}`);
   }
-  const { maxLength, endId } = model.config;
+  const { maxLength } = model.config;
   expectFits(line, Math.max(pattern.length + 1, pattern.length + masks * (options.maxSpan - 1)), maxLength);
-  const target = new TransformerTarget(model.transformer, [...pattern, endId]);
-  try {
-    const filled = fill(target, pattern, options);
-    const result = await resultOf(tokenizer, line.text, filled);
-    output.result(result, textOf(result));
-  } finally {
-    target.dispose();
-  }
+  const filled = fillMasks(model, pattern, tokenizer.specialIds, options);
+  const result = await resultOf(tokenizer, line.text, filled);
+  output.result(result, textOf(result));
 }
 
 interface ShownAlternative {

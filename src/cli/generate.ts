@@ -16,7 +16,7 @@ import {
   withModel,
   type Line,
 } from './model-command.js';
-import type { ModelOptions, OpenModel } from './model.js';
+import type { ModelOptions, GivenModel } from './model.js';
 import { integerArgument, numberArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
 
@@ -74,7 +74,7 @@ function samplingOf(options: Options): SamplingOptions | null {
 
 /** What each batch shares. */
 interface Plan {
-  readonly model: OpenModel;
+  readonly model: GivenModel;
   readonly tokenizer: Tokenizer;
   readonly sampling: SamplingOptions | null;
   readonly seed: number;
@@ -92,7 +92,7 @@ interface Job {
 }
 
 async function generateAll(
-  model: OpenModel,
+  model: GivenModel,
   prompts: readonly string[],
   options: Options,
   output: Output,
@@ -135,31 +135,14 @@ async function* jobsOf(
 
 /** Writes the texts numbered `first` and on, and prints them. */
 async function generateBatch(plan: Plan, jobs: readonly Job[], first: number, output: Output): Promise<void> {
-  const { generate } = await import('../model/generate.js');
-  const { TransformerDecoder } = await import('../model/transformer-decoder.js');
-  const { config, transformer } = plan.model;
-  const sources = jobs.map(({ ids }) => Int32Array.from([...ids, config.endId]));
-  const decoder = new TransformerDecoder(transformer, sources);
-  let generated: Generated[];
-  try {
-    generated = generate(decoder, {
-      ...config,
-      limits: jobs.map(() => plan.maxNewTokens),
-      suppressed: neverWritten(plan),
-      sampling: plan.sampling,
-      seed: plan.seed,
-      firstSequence: first,
-    });
-  } finally {
-    decoder.dispose();
-  }
+  const { writeOn } = await import('../model/predict.js');
+  const { maxNewTokens, sampling, seed } = plan;
+  const generated = writeOn(
+    plan.model,
+    jobs.map(({ ids }) => ids),
+    { maxNewTokens, maskId: plan.tokenizer.maskId, sampling, seed, firstSequence: first },
+  );
   for (const [i, job] of jobs.entries()) await printText(plan, job, generated[i]!, output);
-}
-
-/** Tokens that stand for no text. The end token may be one of them in a foreign model. */
-function neverWritten({ model, tokenizer }: Plan): number[] {
-  const { padId, startId, endId } = model.config;
-  return [padId, startId, tokenizer.maskId].filter((id) => id !== endId);
 }
 
 async function printText(plan: Plan, job: Job, generated: Generated, output: Output): Promise<void> {

@@ -6,7 +6,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import type { Tokenizer } from '../data/tokenizer.js';
 import type { ObjectiveConfig } from '../model/objectives.js';
 import { messageOf, UserError } from '../util/errors.js';
-import type { ModelOptions, OpenModel } from './model.js';
+import type { ModelOptions, GivenModel } from './model.js';
 import { integerArgument } from './options.js';
 import type { Output } from './output.js';
 
@@ -32,10 +32,10 @@ function threadsArgument(value: string): number | 'auto' {
 export async function withModel(
   given: string,
   options: ModelOptions,
-  use: (model: OpenModel) => Promise<void>,
+  use: (model: GivenModel) => Promise<void>,
 ): Promise<void> {
-  const { openModel } = await import('./model.js');
-  const model = await openModel(given, options);
+  const { openGivenModel } = await import('./model.js');
+  const model = await openGivenModel(given, options);
   try {
     await use(model);
   } finally {
@@ -47,7 +47,7 @@ export async function withModel(
 const USED_BY = { masked: 'fill', causal: 'generate', seq2seq: 'translate' } as const;
 
 /** Refuses a model that was trained for something else, and names the command for it. */
-export function expectObjective(model: OpenModel, kinds: readonly ObjectiveConfig['kind'][]): void {
+export function expectObjective(model: GivenModel, kinds: readonly ObjectiveConfig['kind'][]): void {
   const trained = model.run?.objective.kind;
   if (trained === undefined || kinds.includes(trained)) return;
   throw new UserError(

@@ -5,7 +5,7 @@ import type { Tokenizer } from '../data/tokenizer.js';
 import type { Pair } from '../model/score.js';
 import type { ScoreRequest } from '../model/score-request.js';
 import { encodeMasked, fileLines, inBatches, modelCommand, withModel } from './model-command.js';
-import type { ModelOptions, OpenModel } from './model.js';
+import type { ModelOptions, GivenModel } from './model.js';
 import { integerArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
 
@@ -41,7 +41,7 @@ interface NumberedPair extends Pair {
   readonly line: number;
 }
 
-async function scoreFile(model: OpenModel, file: string, options: Options, output: Output): Promise<void> {
+async function scoreFile(model: GivenModel, file: string, options: Options, output: Output): Promise<void> {
   const { scorePairs } = await import('../model/score.js');
   for await (const pairs of inBatches(pairsOf(model, file), options.batch)) {
     const scores = scorePairs(model.transformer, pairs);
@@ -55,7 +55,7 @@ async function scoreFile(model: OpenModel, file: string, options: Options, outpu
 }
 
 /** The file's pairs as ids; blank lines are skipped. */
-async function* pairsOf(model: OpenModel, file: string): AsyncGenerator<NumberedPair, void, undefined> {
+async function* pairsOf(model: GivenModel, file: string): AsyncGenerator<NumberedPair, void, undefined> {
   const { checkIds, parseScoreRequest } = await import('../model/score-request.js');
   const where = file === '-' ? 'standard input' : file;
   let tokenizer: Tokenizer | null = null;
@@ -73,7 +73,7 @@ async function* pairsOf(model: OpenModel, file: string): AsyncGenerator<Numbered
 }
 
 /** `tokenizer` is needed for a text only. */
-async function pairOf(request: ScoreRequest, model: OpenModel, tokenizer: Tokenizer | null): Promise<Pair> {
+async function pairOf(request: ScoreRequest, model: GivenModel, tokenizer: Tokenizer | null): Promise<Pair> {
   if (request.kind === 'ids') return { source: request.sourceIds, target: request.targetIds };
   const { endId } = model.config;
   const objective = model.run?.objective.kind ?? 'seq2seq';

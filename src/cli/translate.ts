@@ -2,7 +2,6 @@
 
 import type { Command } from 'commander';
 import type { Tokenizer } from '../data/tokenizer.js';
-import type { Hypothesis } from '../model/beam.js';
 import { UserError } from '../util/errors.js';
 import {
   expectFits,
@@ -14,7 +13,7 @@ import {
   withModel,
   type Line,
 } from './model-command.js';
-import type { ModelOptions, OpenModel } from './model.js';
+import type { ModelOptions, GivenModel } from './model.js';
 import { integerArgument, numberArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
 
@@ -27,9 +26,6 @@ interface Options extends ModelOptions {
   readonly batch: number;
 }
 
-/** "Attention Is All You Need" allows outputs that are this much longer than their inputs. */
-const EXTRA_TOKENS = 50;
-
 export function register(program: Command): void {
   modelCommand(program, 'translate', 'translate texts (a model trained with objective seq2seq)')
     .argument('[text...]', 'texts to translate; without any, lines of standard input')
@@ -37,11 +33,7 @@ export function register(program: Command): void {
     .option('--greedy', 'the same as --beam 1')
     .option('--length-penalty <a>', 'above 0 prefers longer outputs', numberArgument(0), 0.6)
     .option('--n-best <n>', 'outputs for each text, at most the width', integerArgument(1, 1000), 1)
-    .option(
-      '--max-new-tokens <n>',
-      `most tokens (default: the source's + ${EXTRA_TOKENS})`,
-      integerArgument(1),
-    )
+    .option('--max-new-tokens <n>', "most tokens (default: the source's + 50)", integerArgument(1))
     .option('--batch <n>', 'texts translated at a time', integerArgument(1, 4096), 16)
     .action(async (given: string, texts: string[], options: Options, command: Command) => {
       const output = outputOf(command);
@@ -51,12 +43,12 @@ export function register(program: Command): void {
 
 interface Source {
   readonly line: Line;
-  /** With the end token; null for a line without text, which is answered with one. */
+  /** null for a line without text, which is answered with one. */
   readonly ids: Int32Array | null;
 }
 
 async function translateAll(
-  model: OpenModel,
+  model: GivenModel,
   texts: readonly string[],
   options: Options,
   output: Output,
@@ -75,7 +67,7 @@ async function translateAll(
 }
 
 async function* sourcesOf(
-  model: OpenModel,
+  model: GivenModel,
   tokenizer: Tokenizer,
   texts: readonly string[],
   output: Output,
@@ -84,23 +76,21 @@ async function* sourcesOf(
     const ids = await tokenizer.encode(line.text);
     expectFits(line, ids.length + 1, model.config.maxLength);
     const isEmpty = line.text.trim() === '';
-    yield { line, ids: isEmpty ? null : Int32Array.from([...ids, model.config.endId]) };
+    yield { line, ids: isEmpty ? null : ids };
   }
 }
 
 async function translateBatch(
-  model: OpenModel,
+  model: GivenModel,
   tokenizer: Tokenizer,
   sources: readonly Source[],
   options: Options,
   output: Output,
 ): Promise<void> {
-  const found = await search(
-    model,
-    tokenizer,
-    sources.flatMap(({ ids }) => (ids === null ? [] : [ids])),
-    options,
-  );
+  const { translate } = await import('../model/predict.js');
+  const texts = sources.flatMap(({ ids }) => (ids === null ? [] : [ids]));
+  const { beam: width, lengthPenalty, maxNewTokens = null } = options;
+  const found = translate(model, texts, { width, lengthPenalty, maxNewTokens, maskId: tokenizer.maskId });
   for (const { line, ids } of sources) {
     const hypotheses = ids === null ? [] : found.shift()!;
     const shown = await Promise.all(
@@ -115,31 +105,5 @@ async function translateBatch(
     const list = shown.map(({ text, score }) => `${score.toFixed(4)}\t${text}`).join('\n');
     const result = { source: line.text, translation: best, hypotheses: shown };
     output.result(result, options.nBest === 1 ? best : list);
-  }
-}
-
-async function search(
-  model: OpenModel,
-  tokenizer: Tokenizer,
-  sources: readonly Int32Array[],
-  options: Options,
-): Promise<Hypothesis[][]> {
-  if (sources.length === 0) return [];
-  const { beamSearch } = await import('../model/beam.js');
-  const { TransformerDecoder } = await import('../model/transformer-decoder.js');
-  const { config, transformer } = model;
-  const decoder = new TransformerDecoder(transformer, sources);
-  try {
-    return beamSearch(decoder, {
-      ...config,
-      width: options.beam,
-      lengthPenalty: options.lengthPenalty,
-      limits: sources.map((ids) =>
-        Math.min(options.maxNewTokens ?? ids.length + EXTRA_TOKENS, config.maxLength),
-      ),
-      suppressed: [config.padId, config.startId, tokenizer.maskId].filter((id) => id !== config.endId),
-    });
-  } finally {
-    decoder.dispose();
   }
 }

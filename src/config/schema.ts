@@ -226,6 +226,11 @@ const tracking = z
     mlflow: webUrlOrNull(
       'Tracking server of MLflow that is told of the run; MLFLOW_TRACKING_TOKEN, or _USERNAME and _PASSWORD, of the environment let it in. null: none.',
     ),
+    samples: integer(
+      { min: 0, max: 100 },
+      3,
+      'Held-out samples that the model of each checkpoint is asked about, shown in TensorBoard and on the live page; 0: none.',
+    ),
     experiment: text('a name', "MLflow's experiment, made when there is none.").default('lockstep'),
   })
   .prefault({})

@@ -18,6 +18,7 @@ import type { Tracker } from '../metrics/tracking/tracker.js';
 import { messageOf } from '../util/errors.js';
 import { progressHealth } from './health.js';
 import type { OpenRun } from './run.js';
+import { Sampler, samplesTask } from './samples/sampler.js';
 import { runStarted } from './run-started.js';
 import { startTrackers } from './trackers.js';
 
@@ -35,6 +36,7 @@ export class Telemetry {
   private readonly health = progressHealth();
   private readonly trackers: readonly Tracker[];
   private readonly feed: LiveFeed;
+  private readonly sampler: Sampler;
   private http: HttpServer | undefined;
   private notice: Notice | undefined;
   private noted: Promise<void> = Promise.resolve();
@@ -49,6 +51,9 @@ export class Telemetry {
     const { directory, term } = options.run;
     this.metrics = createCoordinatorMetrics({ run: started, measureRoom: () => roomIn(directory.storage) });
     this.feed = new LiveFeed(history, String(term.term));
+    this.sampler = new Sampler(samplesTask(options.run), this.publish, (message) =>
+      options.log.warn(message),
+    );
     this.trackers = startTrackers(options.run, started, () => this.feed.view, options.log);
   }
 
@@ -101,6 +106,7 @@ export class Telemetry {
     const told = view.events.at(-1);
     if (told && told !== last) this.eventsLog.on(told);
     this.options.onEvent(event, view);
+    this.sampler.on(event);
   };
 
   /** Tells everybody how the run ended. */
@@ -123,6 +129,7 @@ export class Telemetry {
   }
 
   async close(): Promise<void> {
+    await this.sampler.close();
     this.feed.close();
     await this.http?.close();
     await Promise.all(this.trackers.map((tracker) => tracker.close()));

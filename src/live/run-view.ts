@@ -1,6 +1,6 @@
 // A run as it stands, folded from what happened in it: what the terminal, the live page, /api/run and `lockstep status`
 // show. Pure, bounded in size, and plain JSON; the page folds the same events in the browser with this very module.
-import type { Ending, RunStarted, TrainingEvent, WorkerStatus } from '../metrics/events.js';
+import type { Ending, Prediction, RunStarted, TrainingEvent, WorkerStatus } from '../metrics/events.js';
 import { describe, type Description } from './describe.js';
 import { append, emptySeries, type Series } from './series.js';
 
@@ -47,6 +47,8 @@ export interface RunView {
     readonly seconds: number;
     readonly time: number;
   } | null;
+  /** Of the newest checkpoint that was asked. */
+  readonly predicted: { readonly step: number; readonly predictions: readonly Prediction[] } | null;
   /** The last ones, oldest first. */
   readonly events: readonly RunEvent[];
 }
@@ -68,6 +70,7 @@ export const emptyView: RunView = {
   pace: null,
   etaSeconds: null,
   checkpoint: null,
+  predicted: null,
   events: [],
 };
 
@@ -80,6 +83,7 @@ export const viewedKinds = [
   'evaluated',
   'checkpointWritten',
   'checkpointFailed',
+  'predicted',
   'workerJoined',
   'workerLeft',
   'foreignWorker',
@@ -137,6 +141,8 @@ function changes(view: RunView, event: TimedEvent): Partial<RunView> {
       const { step, directory, bytes, seconds, time } = event;
       return { checkpoint: { step, directory, bytes, seconds, time } };
     }
+    case 'predicted':
+      return { predicted: { step: event.version, predictions: event.predictions } };
     case 'workers':
       return { workers: event.workers.map((worker) => workerView(view, worker, event.time)) };
     default:

@@ -42,7 +42,7 @@ const files = new Map<string, { file: string; type: string }>([
   ['/', { file: ownFile('index.html'), type: 'text/html; charset=utf-8' }],
   ['/page/page.css', { file: ownFile('page.css'), type: STYLE }],
   ['/page/icon.svg', { file: ownFile('icon.svg'), type: 'image/svg+xml' }],
-  ...['page.js', 'connection.js', 'charts.js', 'figures.js', 'workers.js', 'events.js', 'elements.js'].map(
+  ...['page.js', 'connection.js', 'charts.js', 'figures.js', 'workers.js', 'events.js', 'samples.js', 'elements.js'].map(
     ownModule,
   ),
   ...['live/run-view.js', 'live/series.js', 'live/describe.js', 'util/format.js'].map(sharedModule),

@@ -97,6 +97,13 @@ export interface CheckpointWritten {
   readonly bytes: number;
 }
 
+/** What the model of a checkpoint answered about a held-out sample, and what training would have it answer. */
+export interface Prediction {
+  readonly source: string;
+  readonly prediction: string;
+  readonly target: string;
+}
+
 /** A worker that is here: what it does now, and did so far. */
 export interface WorkerStatus {
   readonly session: string;
@@ -200,6 +207,8 @@ export type TrainingEvent =
   | { readonly kind: 'checkpointStarted'; readonly step: number }
   | CheckpointWritten
   | { readonly kind: 'checkpointFailed'; readonly step: number; readonly reason: string }
+  /** Always of the same samples. */
+  | { readonly kind: 'predicted'; readonly version: number; readonly predictions: readonly Prediction[] }
   /** An answer to a heartbeat arrived, `seconds` after it was sent. */
   | { readonly kind: 'heartbeat'; readonly seconds: number }
   /** Micro-batches a worker finished, and the target tokens with loss in them. */

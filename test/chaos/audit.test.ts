@@ -14,6 +14,7 @@ const STEPS = 6;
 
 const CONFIG = `
 data: ./data
+tracking: { samples: 0 }
 model: { width: 16, heads: 2, feedForward: 32, encoderLayers: 1, decoderLayers: 1, maxLength: 16 }
 window: 8
 batch: { microBatches: 6, samples: 2 }

@@ -13,6 +13,7 @@ const STEPS = 8;
 
 const CONFIG = `
 data: ./data
+tracking: { samples: 0 }
 model: { width: 64, heads: 2, feedForward: 128, encoderLayers: 1, decoderLayers: 1, maxLength: 32, norm: pre }
 objective: { kind: masked, rate: 0.3 }
 window: 24

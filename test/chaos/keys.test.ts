@@ -10,6 +10,7 @@ import { Lockstep } from './processes.js';
 
 const CONFIG = `
 data: ./data
+tracking: { samples: 0 }
 model: { width: 16, heads: 2, feedForward: 16, encoderLayers: 1, decoderLayers: 1, maxLength: 16 }
 window: 8
 batch: { microBatches: 4, samples: 2 }

@@ -13,6 +13,7 @@ const CLIENTS = 64;
 const STEPS = 2;
 const CONFIG = `
 data: ./data
+tracking: { samples: 0 }
 model: { width: 128, heads: 4, feedForward: 1024, encoderLayers: 2, decoderLayers: 2, maxLength: 16 }
 window: 8
 batch: { microBatches: ${CLIENTS}, samples: 1 }

@@ -12,6 +12,7 @@ import { Lockstep, says, type LogLine } from './processes.js';
 /** Six micro-batches (no power of two), dropout, evaluations and checkpoints beside the steps. */
 const CONFIG = `
 data: ./data
+tracking: { samples: 0 }
 objective: { kind: masked, rate: 0.3 }
 window: 24
 batch: { microBatches: 6, samples: 4 }

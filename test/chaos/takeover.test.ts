@@ -18,6 +18,7 @@ const STEPS = 24;
 
 const CONFIG = `
 data: ./data
+tracking: { samples: 0 }
 model: { width: 16, heads: 2, feedForward: 16, encoderLayers: 1, decoderLayers: 1, maxLength: 16 }
 window: 8
 batch: { microBatches: 2, samples: 2 }

@@ -145,6 +145,7 @@ async function startRun(t: TestContext, folder: string): Promise<string> {
   const config = `
 name: ${RUN}
 data: ./data
+tracking: { samples: 0 }
 model: { width: 16, heads: 2, feedForward: 32, encoderLayers: 1, decoderLayers: 1, maxLength: 32 }
 window: 24
 batch: { microBatches: 4, samples: 2 }

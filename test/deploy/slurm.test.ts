@@ -18,6 +18,7 @@ const MODEL = path.join('checkpoints', `step-${STEPS}`, 'model.safetensors');
 // Workers are held by SIGSTOP for longer than a worker may be silent by default.
 const CONFIG = `
 data: ./data
+tracking: { samples: 0 }
 model: { width: 64, heads: 4, feedForward: 128, encoderLayers: 1, decoderLayers: 1, maxLength: 32, norm: pre }
 objective: { kind: masked, rate: 0.3 }
 window: 24

@@ -106,6 +106,11 @@ export const everyKind: readonly TrainingEvent[] = [
   { kind: 'checkpointStarted', step: 3 },
   { kind: 'checkpointFailed', step: 3, reason: 'no space left' },
   { kind: 'checkpointStarted', step: 4 },
+  {
+    kind: 'predicted',
+    version: 4,
+    predictions: [{ source: 'ä <mask>', prediction: 'ä *b*', target: 'ä b' }],
+  },
   { kind: 'heartbeat', seconds: 0.002 },
   { kind: 'computed', microBatches: 4, tokens: 80 },
   { kind: 'parametersPulled', version: 7 },

@@ -5,6 +5,8 @@ import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { messageOf } from '../../util/errors.js';
+import { printable } from '../../util/format.js';
+import type { Prediction } from '../events.js';
 import { scalarsOf } from './scalars.js';
 import { pointsRecord, sessionStartRecord, versionRecord, type Point } from './tfevents.js';
 import type { Tracker } from './tracker.js';
@@ -35,6 +37,13 @@ export class TensorBoard implements Tracker {
   }
 
   readonly on: Tracker['on'] = (event) => {
+    if (event.kind === 'predicted') {
+      const points = event.predictions.map((text, i) => ({
+        tag: `samples/${i + 1}`,
+        value: markdownOf(text),
+      }));
+      return this.points(event.version, points);
+    }
     const scalars = scalarsOf(event);
     if (!scalars) return;
     this.points(
@@ -86,4 +95,18 @@ export class TensorBoard implements Tracker {
     this.waiting = [];
     this.options.onFailure(`TensorBoard's event file could not be written: ${messageOf(error)}`);
   }
+}
+
+/** A table in Markdown, in which a text means nothing but itself. */
+function markdownOf({ source, prediction, target }: Prediction): string {
+  const rows = Object.entries({ source, prediction, target }).map(
+    ([name, text]) => `| **${name}** | ${plain(text)} |`,
+  );
+  return ['| | |', '|-|-|', ...rows].join('\n');
+}
+
+function plain(text: string): string {
+  return printable(text)
+    .trim()
+    .replaceAll(/[^\p{L}\p{N} ]/gu, (character) => `&#${character.codePointAt(0)};`);
 }

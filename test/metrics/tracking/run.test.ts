@@ -21,7 +21,10 @@ worker: { threads: 1 }
 
 test('TensorBoard and MLflow know every step of a run that was gone on with, once', async (t) => {
   const folder = await temporaryDirectory(t);
-  const words = Array.from({ length: 4000 }, (_, i) => `w${(i * i + 7 * i) % 101}${i % 11 === 0 ? '.' : ''}`);
+  const words = Array.from(
+    { length: 12_000 },
+    (_, i) => `w${(i * i + 7 * i) % 101}${i % 11 === 0 ? '.' : ''}`,
+  );
   await writeFile(path.join(folder, 'text.txt'), words.join(' '));
   await prepare({
     inputs: [path.join(folder, 'text.txt')],
@@ -44,6 +47,16 @@ test('TensorBoard and MLflow know every step of a run that was gone on with, onc
   );
   const steps = events.flat().flatMap(({ step, scalars }) => ('train/loss' in scalars ? step : []));
   assert.deepEqual([files.length, steps], [2, [1, 2, 3, 4]]);
+  const asked = events.flat().filter(({ texts }) => 'samples/1' in texts);
+  assert.deepEqual(
+    asked.map(({ step }) => step),
+    [2, 4],
+    'the last checkpoint of each is asked about samples',
+  );
+  assert.match(
+    asked[0]!.texts['samples/1']!,
+    /^\| \*\*source\*\* \| w.*&#60;mask&#62;.*\n\| \*\*prediction\*\* \| w.*\n\| \*\*target\*\* \| w\d+ w/m,
+  );
 
   assert.deepEqual(server.faults, []);
   const [run] = server.runs;

@@ -28,20 +28,24 @@ test('steps, evaluations and checkpoints are scalars at the version they belong 
   const directory = path.join(await temporaryDirectory(t), 'tensorboard');
   const board = new TensorBoard({ directory, version: 0, term: 1, onFailure: fail, now: () => 7 });
   for (const event of everyKind) board.on(event);
-  board.points(300, [{ tag: 'samples', value: 'Wörter **fett**' }]);
   await board.close();
   const [events = []] = await eventsIn(directory);
   assert.equal(events[0]!.fileVersion, 'brain.Event:2');
   assert.deepEqual([events[1]!.startsSession, events[1]!.step], [true, 1]);
   assert.ok(events.every(({ wallTime }) => wallTime === 7));
-  const [step, evaluation, checkpoint, samples] = events.slice(2);
+  const [step, evaluation, checkpoint, predicted] = events.slice(2);
   assert.equal(step!.step, 1);
   assert.equal(step!.scalars['train/loss'], 2.5);
   assert.equal(step!.scalars['train/accuracy'], 0.25);
   assert.equal(step!.scalars['speed/tokens_per_second'], 2000);
   assert.deepEqual([evaluation!.step, evaluation!.scalars['validation/loss']], [2, 3]);
   assert.deepEqual([checkpoint!.step, checkpoint!.scalars['checkpoint/bytes']], [2, 12345]);
-  assert.deepEqual([samples!.step, samples!.texts], [300, { samples: 'Wörter **fett**' }]);
+  // In Markdown, in which nothing of a text is markup.
+  const table = [
+    ...['| | |', '|-|-|', '| **source** | ä &#60;mask&#62; |', '| **prediction** | ä &#42;b&#42; |'],
+    '| **target** | ä b |',
+  ];
+  assert.deepEqual([predicted!.step, predicted!.texts], [4, { 'samples/1': table.join('\n') }]);
   assert.equal(events.length, 6);
 });
 

@@ -14,6 +14,7 @@ const STEPS = 4;
 
 const CONFIG = `
 data: ./data
+tracking: { samples: 0 }
 model: { width: 16, heads: 2, feedForward: 32, encoderLayers: 1, decoderLayers: 1, maxLength: 16 }
 objective: { kind: causal }
 window: 12
