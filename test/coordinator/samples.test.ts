@@ -41,7 +41,7 @@ test('a text is written on from its middle, a pair is translated, and long ones 
   assert.deepEqual([pair.source.length, pair.target.length], [20, 48]);
 });
 
-const checkpoint: TrainingEvent = { kind: 'checkpointWritten', step: 3, seconds: 1, bytes: 1 };
+const checkpoint: TrainingEvent = { kind: 'checkpointWritten', step: 3, directory: '', seconds: 1, bytes: 1 };
 
 async function answers(task: SamplesTask): Promise<{ predictions: readonly Prediction[]; told: string[] }> {
   const events: TrainingEvent[] = [];
