@@ -1,10 +1,12 @@
 // How much faster two workers train than one: `lockstep train` with one thread for each worker, the same config,
 // real processes and sockets. Runs of one and of several workers alternate, so that a machine that slows down
-// slows both. Another pair of runs tells where the missing part of the ideal goes.
+// slows both. Processes that compute and share nothing tell what the machine allows, and another pair of runs where the
+// missing part of the ideal goes.
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError, type Command } from 'commander';
 import { integerArgument, numberArgument, repeatable } from '../src/cli/options.js';
 import { Deadline } from './support/deadline.js';
+import { IndependentProcesses } from './support/independent-processes.js';
 import { median } from './support/statistics.js';
 import { table } from './support/table.js';
 import { withTemporaryFolder } from './support/temporary-folder.js';
@@ -67,6 +69,8 @@ interface Result {
   readonly speedUp: number;
   /** Per round: how far to trust it. */
   readonly speedUps: readonly number[];
+  /** Of as many processes that share nothing, by round: what the machine allows. */
+  readonly limits: readonly number[];
   /** null: no time was left, or the steps were too short. */
   readonly profiles: Profiles | null;
 }
@@ -104,15 +108,17 @@ async function measure(options: Options, signal: AbortSignal): Promise<Result> {
     const plan = { configFile, folder, steps, warmUp, overrides: options.set, signal };
     const singles: TimedRun[] = [];
     const severals: TimedRun[] = [];
+    const limits: number[] = [];
     for (let round = 1; round <= rounds && (round === 1 || deadline.allows()); round++) {
       await deadline.time(async () => {
         singles.push(await timed({ ...plan, workers: 1 }, `round ${round} of ${rounds}`));
         severals.push(await timed({ ...plan, workers }, `round ${round} of ${rounds}`));
+        limits.push(await machineLimit(workers, quick, signal));
       });
     }
     checkLosses([...singles, ...severals]);
     const profiles = quick || deadline.allows() ? await profile(plan, workers) : null;
-    return summarise(workers, tokensPerStep(workload), singles, severals, profiles);
+    return { ...summarise(workers, tokensPerStep(workload), singles, severals), limits, profiles };
   });
 }
 
@@ -120,6 +126,15 @@ async function timed(plan: TrainingPlan, round: string): Promise<TimedRun> {
   const run = await timeTraining(plan);
   note(`${round}, ${workersText(plan.workers)}: ${two(median(run.stepSeconds))} s a step`);
   return run;
+}
+
+async function machineLimit(count: number, quick: boolean, signal: AbortSignal): Promise<number> {
+  const processes = await IndependentProcesses.start(count, quick, signal);
+  try {
+    return await processes.speedUp();
+  } finally {
+    await processes.close();
+  }
 }
 
 async function profile(plan: Omit<TrainingPlan, 'workers'>, workers: number): Promise<Profiles | null> {
@@ -142,8 +157,7 @@ function summarise(
   tokens: number,
   singles: readonly TimedRun[],
   severals: readonly TimedRun[],
-  profiles: Profiles | null,
-): Result {
+): Omit<Result, 'limits' | 'profiles'> {
   const singleSteps = singles.map(({ stepSeconds }) => stepSeconds);
   const severalSteps = severals.map(({ stepSeconds }) => stepSeconds);
   const singleSeconds = median(singleSteps.flat());
@@ -158,7 +172,6 @@ function summarise(
     severalSeconds,
     speedUp: singleSeconds / severalSeconds,
     speedUps: singleSteps.map((steps, i) => median(steps) / median(severalSteps[i]!)),
-    profiles,
   };
 }
 
@@ -182,6 +195,7 @@ function describe(result: Result): string {
     ]),
     '',
     `speed-up ${two(result.speedUp)} of ${workers} (by round: ${result.speedUps.map(two).join(', ')})`,
+    `${workers} processes that share nothing: ${two(median(result.limits))} (by round: ${result.limits.map(two).join(', ')})`,
     '',
     result.profiles
       ? describeProfiles(workers, result.profiles)
