@@ -40,9 +40,11 @@ interface Answer {
   readonly code: number;
 }
 
-function runs(...args: string[]): Promise<Answer> {
+const runs = (...args: string[]): Promise<Answer> => lockstep('runs', ...args);
+
+function lockstep(...args: string[]): Promise<Answer> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [main, 'runs', ...args], { cwd: root }, (error, out, err) => {
+    execFile(process.execPath, [main, ...args], { cwd: root }, (error, out, err) => {
       resolve({ out, err, code: typeof error?.code === 'number' ? error.code : 0 });
     });
   });
@@ -230,6 +232,12 @@ test('a place without a run, and a URL that is none, are refused with what was e
   const { code, err } = await runs('ftp://host/run');
   assert.equal(code, 2);
   assert.match(err, /expected s3:\/\/BUCKET\/PREFIX, got "ftp:\/\/host\/run"/);
+});
+
+test('who asks for the status of a run by its S3 URL is told of the command that knows', async () => {
+  const { code, err } = await lockstep('status', s3.urlOf('all/first'));
+  assert.equal(code, 2);
+  assert.match(err, /`lockstep runs s3:\/\/bucket\/all\/first` shows its checkpoints/);
 });
 
 test('the listing changes nothing in what it lists', async () => {
