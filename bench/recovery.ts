@@ -3,7 +3,7 @@
 // step's only lease and the others are free.
 import type { Command } from 'commander';
 import { integerArgument } from '../src/cli/options.js';
-import { table } from './support/table.js';
+import { table } from '../src/util/table.js';
 import { withTemporaryFolder } from './support/temporary-folder.js';
 import { prepareTinyData, TinyRun } from './support/tiny-run.js';
 

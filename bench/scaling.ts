@@ -8,7 +8,7 @@ import { integerArgument, numberArgument, repeatable } from '../src/cli/options.
 import { Deadline } from './support/deadline.js';
 import { IndependentProcesses } from './support/independent-processes.js';
 import { median } from './support/statistics.js';
-import { table } from './support/table.js';
+import { table } from '../src/util/table.js';
 import { withTemporaryFolder } from './support/temporary-folder.js';
 import {
   profileTraining,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { mean } from './support/statistics.js';
-import { table } from './support/table.js';
+import { table } from '../src/util/table.js';
 import { withTemporaryFolder } from './support/temporary-folder.js';
 import { prepareTinyData, TinyRun } from './support/tiny-run.js';
 

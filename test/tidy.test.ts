@@ -22,7 +22,8 @@ const RANKS: Readonly<Record<string, number>> = {
   config: 3,
   coordinator: 4,
   worker: 4,
-  cli: 5,
+  simulation: 5,
+  cli: 6,
 };
 
 /** Types that every layer speaks of. They import nothing, and lower layers import them as types only. */

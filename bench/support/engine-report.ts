@@ -1,6 +1,6 @@
 // What `bench engine` prints.
 import type { Comparison, Measurement } from './step-comparison.js';
-import { table } from './table.js';
+import { table } from '../../src/util/table.js';
 
 /** `profile`: where the time of this engine's step goes, kernel by kernel. */
 export function describeComparison(comparison: Comparison, profile: boolean): string {

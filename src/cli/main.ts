@@ -22,6 +22,7 @@ import * as quickstart from './quickstart.js';
 import * as runs from './runs.js';
 import * as schema from './schema.js';
 import * as score from './score.js';
+import * as simulateCluster from './simulate-cluster.js';
 import * as setup from './setup.js';
 import * as status from './status.js';
 import * as train from './train.js';
@@ -47,6 +48,7 @@ const commands = [
   evaluate,
   score,
   verify,
+  simulateCluster,
   doctor,
   setup,
   schema,

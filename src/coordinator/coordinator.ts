@@ -69,7 +69,7 @@ export class Coordinator {
   handle(event: CoordinatorEvent, now: number): CoordinatorAction[] {
     return this.decisions.turn(now, () => {
       this.receive(event);
-      if (this.finished) return;
+      if (this.finished || event.type === 'heartbeat') return; // a thousand workers send a thousand a second
       this.round?.settle();
       this.judgeAudits();
       this.tryCommit();

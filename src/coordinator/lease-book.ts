@@ -14,10 +14,8 @@ export interface Lease {
   readonly audit: boolean;
   /** When its worker could begin with it, ms; undefined while the worker has another to compute before it. */
   startedAt: number | undefined;
-  /** Its worker has told the node's losses; its gradient may still be on the way. */
-  computed: boolean;
-  /** How long it was computed; 0 before. */
-  computeMs: number;
+  /** When its worker told the node's losses, and how long it computed, ms; its gradient may still be on the way. */
+  computed: { readonly at: number; readonly ms: number } | undefined;
   /** Put back into the pool because it comes too late; whoever is first wins. */
   expired: boolean;
 }
@@ -112,8 +110,7 @@ export class LeaseBook {
       issuedAt: now,
       audit,
       startedAt: undefined,
-      computed: false,
-      computeMs: 0,
+      computed: undefined,
       expired: false,
     };
     this.leases.set(leaseKey(session, node), lease);
@@ -151,8 +148,7 @@ export class LeaseBook {
     const lease = this.leases.get(leaseKey(session, node));
     if (lease) {
       lease.startedAt ??= lease.issuedAt;
-      lease.computed = true;
-      lease.computeMs = seconds * 1000;
+      lease.computed = { at: now, ms: seconds * 1000 };
       this.startNext(session, now);
     }
     stats.forEach((stat, i) => {

@@ -112,7 +112,7 @@ export class Round {
     for (const lease of this.book.settle(decisions.now)) {
       const elapsedMs = decisions.now - (lease.startedAt ?? decisions.now);
       this.publishEnd(lease, lease.computed ? 'covered' : 'recalled');
-      if (lease.computed) sessions.covered(lease.session, Math.max(0, elapsedMs - lease.computeMs));
+      if (lease.computed) sessions.covered(lease.session, Math.max(0, elapsedMs - lease.computed.ms));
       else {
         sessions.lost(lease.session, this.book.sizeOf(lease), elapsedMs / 1000);
         this.recall(lease);
@@ -231,7 +231,8 @@ export class Round {
   private duplicateStraggler(workers: readonly Session[]): boolean {
     const { sessions, decisions } = this.setup;
     const idle = workers.filter(({ id }) => this.isIdle(id));
-    const lease = idle.length > 0 ? straggler(this.book, idle, sessions, decisions.now) : undefined;
+    const lease =
+      idle.length > 0 ? straggler(this.book, idle, sessions, decisions.now, this.lastCoverageAt) : undefined;
     if (!lease) return false;
     this.book.expire(lease);
     decisions.publish({ kind: 'leaseDuplicated', worker: this.nameOf(lease) });

@@ -24,7 +24,8 @@ interface Summary {
   readonly ready: readonly Session[];
   /** Of those whose speed is known; undefined when none is. */
   readonly averageSpeed: number | undefined;
-  readonly averageOverheadMs: number;
+  /** What a lease takes beside computing, in the middle of all: what waits in a queue for others would wait for anybody. */
+  readonly usualOverheadMs: number;
   /** The sum of all; those whose speed is not known count as average. */
   readonly speed: number;
 }
@@ -102,11 +103,10 @@ export class Sessions {
 
   /** How long a worker is expected to take for a lease, until its gradient has arrived. */
   expectedMs(id: string, microBatches: number): number {
-    const { averageSpeed, averageOverheadMs } = this.summarize();
-    const pace = this.sessions.get(id)?.pace ?? UNKNOWN_PACE;
-    const speed = pace.speed ?? averageSpeed;
+    const { averageSpeed, usualOverheadMs } = this.summarize();
+    const speed = this.sessions.get(id)?.pace.speed ?? averageSpeed;
     if (speed === undefined) return UNKNOWN_LEASE_MS;
-    return (microBatches / speed) * 1000 + (pace.overheadMs ?? averageOverheadMs);
+    return (microBatches / speed) * 1000 + usualOverheadMs;
   }
 
   all(): Session[] {
@@ -122,11 +122,11 @@ export class Sessions {
     if (this.summary) return this.summary;
     const ready = this.all().filter((session) => session.state === 'ready');
     const averageSpeed = mean(ready.flatMap(({ pace }) => pace.speed ?? []));
-    const averageOverheadMs = mean(ready.flatMap(({ pace }) => pace.overheadMs ?? [])) ?? 0;
+    const usualOverheadMs = middle(ready.flatMap(({ pace }) => pace.overheadMs ?? [])) ?? 0;
     const speedOf = ({ pace }: Session): number => pace.speed ?? averageSpeed ?? 1;
     const speed = ready.reduce((sum, session) => sum + speedOf(session), 0);
     ready.sort((a, b) => speedOf(b) - speedOf(a));
-    return (this.summary = { ready, averageSpeed, averageOverheadMs, speed });
+    return (this.summary = { ready, averageSpeed, usualOverheadMs, speed });
   }
 
   /** Sessions not heard of since `deadline`. */
@@ -142,4 +142,9 @@ export class Sessions {
 
 function mean(values: readonly number[]): number | undefined {
   return values.length > 0 ? values.reduce((sum, value) => sum + value, 0) / values.length : undefined;
+}
+
+/** The middle value, the lower one of two. */
+function middle(values: readonly number[]): number | undefined {
+  return [...values].sort((a, b) => a - b)[(values.length - 1) >> 1];
 }

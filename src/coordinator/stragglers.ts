@@ -3,16 +3,29 @@
 import type { Lease, LeaseBook } from './lease-book.js';
 import type { Session, Sessions } from './sessions.js';
 
-/** @param idle workers that have nothing to compute, fastest first */
+/**
+ * @param idle workers that have nothing to compute, fastest first
+ * @param coveredAt when anything was covered last
+ */
 export function straggler(
   book: LeaseBook,
   idle: readonly Session[],
   sessions: Pick<Sessions, 'expectedMs'>,
   now: number,
+  coveredAt: number,
 ): Lease | undefined {
+  // Who would help is the fastest, or the next when the lease is the fastest's: a lease that is there sooner is left out early.
+  const leastMs = Math.min(...idle.slice(0, 2).map(({ id }) => sessions.expectedMs(id, 1)));
   const candidates = [...book.leased]
     .filter((lease) => !lease.expired && !lease.audit)
-    .map((lease) => ({ lease, remainingMs: remainingMs(lease, book, sessions, now) }))
+    .map((lease) => {
+      const { computed } = lease;
+      // A gradient waits for its turn as long as others arrive: computed again it would wait, too. When none arrives any
+      // more, it is believed to take as long again.
+      const waitMs = computed && now - Math.max(computed.at, coveredAt);
+      return { lease, remainingMs: waitMs ?? remainingMs(lease, book, sessions, now) };
+    })
+    .filter(({ remainingMs }) => remainingMs > leastMs)
     .sort((a, b) => b.remainingMs - a.remainingMs);
   const found = candidates.find(({ lease, remainingMs }) => {
     const helpers = idle.filter(({ id }) => id !== lease.session);

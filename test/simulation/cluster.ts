@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import type { CoordinatorAction, CoordinatorEvent } from '../../src/coordinator/events.js';
 import { furnish, newestOn } from './checkpoints.js';
-import { allMicrotasks, VirtualClock } from './clock.js';
-import { CONTROL } from './coordinator-host.js';
+import { VirtualClock } from '../../src/simulation/clock.js';
+import { CONTROL } from '../../src/simulation/coordinator-host.js';
 import { CoordinatorProcess } from './coordinator-process.js';
-import { Disk } from './disk.js';
+import { allMicrotasks, Disk } from './disk.js';
 import { nextFault, type Victims } from './faults.js';
 import { Connection, type Tampering } from './network.js';
 import { Random } from './random.js';

@@ -5,16 +5,16 @@ import type { CoordinatorAction, CoordinatorEvent } from '../../src/coordinator/
 import type { Slice } from '../../src/protocol/chunks.js';
 import { arithmetic } from './arithmetic.js';
 import { checkpointWriter } from './checkpoints.js';
-import type { VirtualClock } from './clock.js';
+import type { VirtualClock } from '../../src/simulation/clock.js';
 import type { Disk } from './disk.js';
-import { CONTROL, CoordinatorHost, NOTHING } from './coordinator-host.js';
+import { CONTROL, CoordinatorHost, NOTHING } from '../../src/simulation/coordinator-host.js';
 import { Invariants } from './invariants.js';
 import { Pipe } from './network.js';
 import { Process } from './process.js';
 import type { Random } from './random.js';
 import type { Reference, TrainingState } from './reference.js';
 import { jobOf, type Scenario } from './scenario.js';
-import type { FromWorker, ToWorker } from './wire.js';
+import type { FromWorker, ToWorker } from '../../src/simulation/wire.js';
 
 export interface CoordinatorWorld {
   readonly clock: VirtualClock;

@@ -208,3 +208,11 @@ export class MemoryFolder implements Folder {
     return `${this.url}/${name}`;
   }
 }
+
+/**
+ * Resolves when nothing more follows from promises that are settled by now; to be called after an await. Node empties its
+ * queue of microtasks before the next tick, and setImmediate would ask the operating system for news each time.
+ */
+export function allMicrotasks(): Promise<void> {
+  return new Promise((resolve) => process.nextTick(resolve));
+}

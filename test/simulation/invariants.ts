@@ -8,7 +8,7 @@ import type { Envelope } from '../../src/protocol/envelope.js';
 import type { Slice } from '../../src/protocol/chunks.js';
 import { nodeKey } from '../../src/protocol/tree.js';
 import { isPartOf } from './arithmetic.js';
-import type { CoordinatorHost } from './coordinator-host.js';
+import type { CoordinatorHost } from '../../src/simulation/coordinator-host.js';
 import type { Reference } from './reference.js';
 import type { Scenario } from './scenario.js';
 

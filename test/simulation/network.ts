@@ -2,7 +2,7 @@
 // the connection has broken, not at all; connections overtake each other. What TCP rules out (single messages lost,
 // doubled or exchanged) a connection can be made to do as well, to see that nothing but the session suffers.
 import assert from 'node:assert/strict';
-import type { VirtualClock } from './clock.js';
+import type { VirtualClock } from '../../src/simulation/clock.js';
 import type { Process } from './process.js';
 import type { Random } from './random.js';
 

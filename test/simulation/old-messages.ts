@@ -1,6 +1,6 @@
 // Some of what workers said, kept so that it can be said again by somebody else, or in another term.
 import type { Random } from './random.js';
-import type { FromWorker } from './wire.js';
+import type { FromWorker } from '../../src/simulation/wire.js';
 
 export interface OldMessage {
   readonly peer: string;

@@ -1,6 +1,6 @@
 // What a simulated process has in common with every other: it can be stopped and continued, it dies, and its clock may
 // leap. While it stands still what would happen to it waits, as in the buffers of its sockets.
-import type { VirtualClock } from './clock.js';
+import type { VirtualClock } from '../../src/simulation/clock.js';
 
 export class Process {
   isAlive = true;

@@ -1,8 +1,8 @@
 // What happens in a simulated cluster, in words.
 import type { CoordinatorAction } from '../../src/coordinator/events.js';
 import type { NodeId } from '../../src/protocol/messages.js';
-import { CONTROL } from './coordinator-host.js';
-import type { FromWorker, ToWorker } from './wire.js';
+import { CONTROL } from '../../src/simulation/coordinator-host.js';
+import type { FromWorker, ToWorker } from '../../src/simulation/wire.js';
 
 export function nameOf(endpoint: number): string {
   return endpoint === CONTROL ? 'coordinator' : `reducer${endpoint}`;

@@ -1,12 +1,5 @@
-// The connection between a worker and the coordinator or one of its reducers, and what crosses it.
-import type {
-  CoordinatorToWorker,
-  ReducerToWorker,
-  WorkerToCoordinator,
-  WorkerToReducer,
-} from '../../src/protocol/messages.js';
+// The connection between a simulated worker and the coordinator or one of its reducers.
+import type { FromWorker, ToWorker } from '../../src/simulation/wire.js';
 import type { Connection } from './network.js';
 
-export type FromWorker = WorkerToCoordinator | WorkerToReducer;
-export type ToWorker = CoordinatorToWorker | ReducerToWorker;
 export type Wire = Connection<FromWorker, ToWorker>;

@@ -1,16 +1,16 @@
 // A simulated worker process: one session after another with the coordinator, as worker/process.ts has them.
 import type { SessionOutcome } from '../../src/protocol/messages.js';
 import type { Task } from '../../src/worker/events.js';
-import type { VirtualClock } from './clock.js';
+import type { VirtualClock } from '../../src/simulation/clock.js';
 import { ComputeThread } from './compute-thread.js';
-import { CONTROL } from './coordinator-host.js';
+import { CONTROL } from '../../src/simulation/coordinator-host.js';
 import { Pipe, type Route } from './network.js';
 import { Process } from './process.js';
 import type { Random } from './random.js';
 import type { Reference } from './reference.js';
 import { HEARTBEAT, type Scenario } from './scenario.js';
 import type { Wire } from './wire.js';
-import { WorkerHost } from './worker-host.js';
+import { WorkerHost } from '../../src/simulation/worker-host.js';
 
 export interface WorkerWorld {
   readonly clock: VirtualClock;

@@ -3,13 +3,17 @@
 // worker was never leased is never granted to it. Of a node that is audited every worker's gradient is wanted.
 import type { NodeId } from '../../protocol/messages.js';
 import { isEarlier, nodeIdKey } from '../../protocol/node-id.js';
-import type { ReductionTree } from '../../protocol/tree.js';
+import type { LeafRange, ReductionTree } from '../../protocol/tree.js';
 import type { ChunkSum } from './chunk-sum.js';
 import type { ContributionHash } from './inspection.js';
 
 export interface Offer {
   readonly session: string;
   readonly node: NodeId;
+  /** The micro-batches of the node. */
+  readonly range: LeafRange;
+  /** What the coordinator told of it; undefined as long as it has not. */
+  leased: Leased | undefined;
   /** Chunks are granted in descending order, the order in which a backward pass finishes them; -1: none yet. */
   next: number;
   /** Granted and not yet received; true: counted against the budget. */
@@ -17,7 +21,6 @@ export interface Offer {
 }
 
 export interface StepSums {
-  readonly tree: ReductionTree;
   readonly firstChunk: number;
   /** By chunk, from `firstChunk`. */
   readonly chunks: readonly ChunkSum[];
@@ -32,10 +35,18 @@ interface Leased {
 
 export class Offers {
   private readonly offers = new Map<string, Offer>();
+  /** The same, by the start of their nodes; of equal ones the first that came first. Kept in order: grants are many. */
+  private readonly ordered: Offer[] = [];
+  /** Chunks under way that count against the budget. */
+  private extrasUnderWay = 0;
+  /** The computation whose predecessors' leases were taken out last; whether offers of these may be left. */
+  private swept: Pick<NodeId, 'step' | 'round'> = { step: -1, round: 0 };
+  private mayBeStale = false;
   /** What was leased to whom. A lease that was taken back stays: its worker may have computed it all the same. */
   private readonly leases = new Map<string, Leased>();
 
   constructor(
+    private readonly tree: ReductionTree,
     private readonly lastChunk: number,
     private readonly budget: number,
     /** Chunks of one offer that may be under way at once. */
@@ -44,7 +55,11 @@ export class Offers {
 
   /** The coordinator says so; an offer that came before it has waited. */
   lease(session: string, node: NodeId, hash?: ContributionHash): void {
-    this.leases.set(offerKey(session, node), { session, node, hash });
+    const key = offerKey(session, node);
+    const leased = { session, node, hash };
+    this.leases.set(key, leased);
+    const offer = this.offers.get(key);
+    if (offer) offer.leased = leased;
   }
 
   /** Of an audited node: what has come from this worker. */
@@ -63,7 +78,20 @@ export class Offers {
   }
 
   add(session: string, node: NodeId): void {
-    this.offers.set(offerKey(session, node), { session, node, next: this.lastChunk, outstanding: new Map() });
+    const key = offerKey(session, node);
+    this.remove(session, node);
+    const offer: Offer = {
+      session,
+      node,
+      range: this.tree.range(node),
+      leased: this.leases.get(key),
+      next: this.lastChunk,
+      outstanding: new Map(),
+    };
+    this.offers.set(key, offer);
+    const after = this.ordered.findIndex(({ range }) => range.start > offer.range.start);
+    this.ordered.splice(after < 0 ? this.ordered.length : after, 0, offer);
+    this.mayBeStale = true;
   }
 
   get(session: string, node: NodeId): Offer | undefined {
@@ -71,58 +99,70 @@ export class Offers {
   }
 
   remove(session: string, node: NodeId): void {
-    this.offers.delete(offerKey(session, node));
+    const offer = this.get(session, node);
+    if (offer) this.takeOut(offer);
+  }
+
+  private takeOut(offer: Offer): void {
+    for (const isExtra of offer.outstanding.values()) if (isExtra) this.extrasUnderWay--;
+    this.offers.delete(offerKey(offer.session, offer.node));
+    this.ordered.splice(this.ordered.indexOf(offer), 1);
   }
 
   removeSession(session: string): void {
-    for (const [key, offer] of this.offers) if (offer.session === session) this.offers.delete(key);
+    for (const offer of this.offers.values()) if (offer.session === session) this.takeOut(offer);
     for (const [key, lease] of this.leases) if (lease.session === session) this.leases.delete(key);
+  }
+
+  /** A granted chunk has come; false when it was not granted. */
+  received(offer: Offer, chunk: number): boolean {
+    if (offer.outstanding.get(chunk)) this.extrasUnderWay--;
+    return offer.outstanding.delete(chunk);
   }
 
   /** Offers that are not of this computation, have nothing under way, and can never be granted again. */
   takeStale(step: number, round: number): Offer[] {
-    for (const [key, { node }] of this.leases) if (isEarlier(node, { step, round })) this.leases.delete(key);
-    const stale = [...this.offers.values()].filter(
-      ({ node, outstanding }) => isEarlier(node, { step, round }) && outstanding.size === 0,
-    );
-    for (const offer of stale) this.remove(offer.session, offer.node);
+    if (isEarlier(this.swept, { step, round })) this.sweep(step, round);
+    if (!this.mayBeStale) return [];
+    const earlier = this.ordered.filter(({ node }) => isEarlier(node, { step, round }));
+    const stale = earlier.filter(({ outstanding }) => outstanding.size === 0);
+    for (const offer of stale) this.takeOut(offer);
+    this.mayBeStale = stale.length < earlier.length;
     return stale;
+  }
+
+  private sweep(step: number, round: number): void {
+    for (const [key, { node }] of this.leases) if (isEarlier(node, { step, round })) this.leases.delete(key);
+    this.swept = { step, round };
+    this.mayBeStale = true;
   }
 
   /** Grants what may be sent now and takes out the offers of which nothing more is wanted. */
   grant(step: number, round: number, sums: StepSums): { granted: Map<Offer, number[]>; finished: Offer[] } {
     const granted = new Map<Offer, number[]>();
     const finished: Offer[] = [];
-    let used = this.budgetUsed(sums);
-    const current = [...this.offers]
-      .filter(([key, { node }]) => node.step === step && node.round === round && this.leases.has(key))
-      .map(([, offer]) => offer);
-    current.sort((a, b) => sums.tree.range(a.node).start - sums.tree.range(b.node).start);
-    for (const offer of current) {
-      const range = sums.tree.range(offer.node);
-      while (offer.next >= sums.firstChunk && offer.outstanding.size < this.window) {
-        const chunk = sums.chunks[offer.next - sums.firstChunk]!;
+    const { firstChunk, chunks } = sums;
+    let held = 0;
+    for (const { extras } of chunks) held += extras;
+    for (const offer of this.ordered) {
+      const { node, range, leased, outstanding } = offer;
+      if (!leased || node.step !== step || node.round !== round) continue;
+      while (offer.next >= firstChunk && outstanding.size < this.window) {
+        const chunk = chunks[offer.next - firstChunk]!;
         const isCovered = chunk.isCovered(range);
-        if (!isCovered || this.hashOf(offer.session, offer.node)) {
+        if (!isCovered || leased.hash) {
           const isExtra = !isCovered && range.start > chunk.firstUncovered;
-          if (isExtra && used >= this.budget) break;
-          if (isExtra) used++;
-          offer.outstanding.set(offer.next, isExtra);
+          if (isExtra && held + this.extrasUnderWay >= this.budget) break;
+          if (isExtra) this.extrasUnderWay++;
+          outstanding.set(offer.next, isExtra);
           granted.set(offer, [...(granted.get(offer) ?? []), offer.next]);
         }
         offer.next--;
       }
-      if (offer.next < sums.firstChunk && offer.outstanding.size === 0) finished.push(offer);
+      if (offer.next < firstChunk && outstanding.size === 0) finished.push(offer);
     }
-    for (const offer of finished) this.remove(offer.session, offer.node);
+    for (const offer of finished) this.takeOut(offer);
     return { granted, finished };
-  }
-
-  private budgetUsed(sums: StepSums): number {
-    let used = sums.chunks.reduce((sum, chunk) => sum + chunk.extras, 0);
-    for (const offer of this.offers.values())
-      for (const isExtra of offer.outstanding.values()) if (isExtra) used++;
-    return used;
   }
 }
 

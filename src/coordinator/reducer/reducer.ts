@@ -116,7 +116,12 @@ export class Reducer {
     this.coveredChunks = new Int32Array(microBatches);
     this.gradientEnd = Math.max(slice.firstChunk, Math.min(slice.endChunk, grid.gradientChunks));
     const chunks = this.gradientEnd - slice.firstChunk;
-    this.offers = new Offers(this.gradientEnd - 1, EXTRA_SUMS_PER_CHUNK * chunks, grid.windowChunks);
+    this.offers = new Offers(
+      this.tree,
+      this.gradientEnd - 1,
+      EXTRA_SUMS_PER_CHUNK * chunks,
+      grid.windowChunks,
+    );
     this.version = options.version;
   }
 
@@ -271,14 +276,13 @@ export class Reducer {
   private receiveChunk(session: string, message: Received<WorkerToReducer> & { type: 'chunk' }): void {
     const { grid, slice, wire } = this.options;
     const offer = this.offers.get(session, message);
-    if (!offer?.outstanding.has(message.chunk))
+    if (!offer || !this.offers.received(offer, message.chunk))
       return this.fault(session, 'sent a chunk that was not granted');
     const elements = grid.gradientElements(message.chunk);
     const bytes = elements * (wire === 'bfloat16' ? 2 : 4);
     if (message.payload.length !== bytes) {
       return this.fault(session, `sent a chunk of ${message.payload.length} bytes, expected ${bytes}`);
     }
-    offer.outstanding.delete(message.chunk);
     if (message.step === this.step && message.round === this.round && this.sums.length > 0) {
       this.offers.hashOf(session, message)?.add(message.chunk, message.payload);
       const values = this.read(message.payload, elements);
@@ -392,7 +396,7 @@ export class Reducer {
 
   private grant(): void {
     if (this.sums.length === 0) return;
-    const sums = { tree: this.tree, firstChunk: this.options.slice.firstChunk, chunks: this.sums };
+    const sums = { firstChunk: this.options.slice.firstChunk, chunks: this.sums };
     const { granted, finished } = this.offers.grant(this.step, this.round, sums);
     for (const [offer, chunks] of granted) {
       this.send(offer.session, {

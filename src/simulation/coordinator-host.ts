@@ -1,33 +1,32 @@
 // A coordinator process without sockets, disk or clock: the real state machines of coordinator and reducers, and between
 // them what process.ts and reducer/thread.ts do. Messages are the protocol's, unencoded.
-import assert from 'node:assert/strict';
-import { Coordinator } from '../../src/coordinator/coordinator.js';
+import { Coordinator } from '../coordinator/coordinator.js';
 import type {
   CoordinatorAction,
   CoordinatorEvent,
   CoordinatorOptions,
   Progress,
-} from '../../src/coordinator/events.js';
-import { Peers } from '../../src/coordinator/reducer/peers.js';
+} from '../coordinator/events.js';
+import { Peers } from '../coordinator/reducer/peers.js';
 import {
   Reducer,
   type ReducerAction,
   type ReducerEvent,
   type ReducerOptions,
-} from '../../src/coordinator/reducer/reducer.js';
-import type { LeaveReason } from '../../src/metrics/events.js';
-import type { Slice } from '../../src/protocol/chunks.js';
-import { isOfSession, type Envelope } from '../../src/protocol/envelope.js';
-import type { Job } from '../../src/protocol/job.js';
+} from '../coordinator/reducer/reducer.js';
+import type { LeaveReason } from '../metrics/events.js';
+import type { Slice } from '../protocol/chunks.js';
+import { isOfSession, type Envelope } from '../protocol/envelope.js';
+import type { Job } from '../protocol/job.js';
 import type {
   CoordinatorToWorker,
   Received,
   ReducerToWorker,
   WorkerToCoordinator,
   WorkerToReducer,
-} from '../../src/protocol/messages.js';
-import { decodeStats } from '../../src/protocol/stats.js';
-import { ReductionTree } from '../../src/protocol/tree.js';
+} from '../protocol/messages.js';
+import { decodeStats } from '../protocol/stats.js';
+import { ReductionTree } from '../protocol/tree.js';
 
 /** Where a connection ends, and what runs where: the coordinator's main thread, or a reducer by its number. */
 export const CONTROL = -1;
@@ -233,8 +232,7 @@ export class CoordinatorHost {
         around.finished(action.saved);
         break;
       case 'fail':
-        assert.fail(action.message);
-        break;
+        throw new Error(`the run cannot go on: ${action.message}`);
       case 'event':
       case 'log':
         break;

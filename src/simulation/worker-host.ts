@@ -1,6 +1,6 @@
 // One session of a worker without sockets, threads or clock: the real state machine and what session.ts does around
 // it. Messages are the protocol's, unencoded.
-import type { Envelope } from '../../src/protocol/envelope.js';
+import type { Envelope } from '../protocol/envelope.js';
 import {
   NOTHING_DONE,
   type CoordinatorToWorker,
@@ -9,12 +9,12 @@ import {
   type SessionOutcome,
   type WorkerToCoordinator,
   type WorkerToReducer,
-} from '../../src/protocol/messages.js';
-import { nodeIdOf } from '../../src/protocol/node-id.js';
-import { encodeStats, type BatchStats } from '../../src/protocol/stats.js';
-import type { Task, WorkerAction } from '../../src/worker/events.js';
-import type { WorkerEvent } from '../../src/worker/events.js';
-import { WorkerMachine } from '../../src/worker/worker.js';
+} from '../protocol/messages.js';
+import { nodeIdOf } from '../protocol/node-id.js';
+import { encodeStats, type BatchStats } from '../protocol/stats.js';
+import type { Task, WorkerAction } from '../worker/events.js';
+import type { WorkerEvent } from '../worker/events.js';
+import { WorkerMachine } from '../worker/worker.js';
 import { CONTROL, NOTHING } from './coordinator-host.js';
 
 export type Welcome = CoordinatorToWorker & { type: 'welcome' };

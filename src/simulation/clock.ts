@@ -63,11 +63,3 @@ export class VirtualClock {
 function isBefore(a: Planned, b: Planned): boolean {
   return a.time < b.time || (a.time === b.time && a.order < b.order);
 }
-
-/**
- * Resolves when nothing more follows from promises that are settled by now; to be called after an await. Node empties its
- * queue of microtasks before the next tick, and setImmediate would ask the operating system for news each time.
- */
-export function allMicrotasks(): Promise<void> {
-  return new Promise((resolve) => process.nextTick(resolve));
-}

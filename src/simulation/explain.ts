@@ -1,0 +1,110 @@
+// Why a simulated step takes as long as it does: the same cluster is simulated again without one limit after another, and
+// with other settings. The limit without which a step would be shortest is the bottleneck.
+import type { ClusterPlan } from './plan.js';
+import { VirtualCluster, type Measured } from './virtual-cluster.js';
+
+export type Limit =
+  | 'coordinator network'
+  | 'worker network'
+  | 'I/O thread'
+  | 'reducer CPU'
+  | 'messages'
+  | 'cores'
+  | 'latency'
+  | 'granularity';
+
+export interface Variant {
+  readonly name: string;
+  readonly stepMs: number;
+  readonly efficiency: number;
+}
+
+export interface Explanation {
+  readonly plan: ClusterPlan;
+  readonly measured: Measured;
+  /** All workers compute all the time. */
+  readonly perfectMs: number;
+  readonly efficiency: number;
+  /** `compute`: without any other limit a step would not be shorter by a twentieth. */
+  readonly bottleneck: Limit | 'compute';
+  /** A step without one limit, the most telling first. */
+  readonly without: readonly (Variant & { readonly name: Limit })[];
+  /** A step with other settings. */
+  readonly settings: readonly Variant[];
+  /** Micro-batches of a worker and step at which efficiency would be nine tenths, if what a step takes beside stays. */
+  readonly microBatchesForNineTenths: number;
+}
+
+/** In the first step everybody joins at once, and nobody's speed is known. */
+const WARM_UP = 1;
+const STEPS = 1;
+/** A limit that binds less than this part of a step is not tried. */
+const NOT_WORTH_TRYING = 0.02;
+const NOT_WORTH_NAMING = 0.05;
+const REDUCERS = [1, 4, 16];
+
+export function explain(plan: ClusterPlan): Explanation {
+  const perfectMs = (plan.microBatches * plan.microBatchMs) / plan.workers;
+  const measured = simulate(plan);
+  const { stepMs } = measured;
+  const variant = <N extends string>(name: N, changed: Partial<ClusterPlan>) => {
+    const step = simulate({ ...plan, ...changed }).stepMs;
+    return { name, stepMs: step, efficiency: perfectMs / step };
+  };
+  const without = [
+    ...limitsOf(plan, measured).map(([name, changed]) => variant(name, changed)),
+    ...granularity(plan, measured, perfectMs),
+  ].sort((a, b) => a.stepMs - b.stepMs);
+  const [most] = without;
+  const otherWire = plan.wire === 'float32' ? 'bfloat16' : 'float32';
+  const settings = [
+    ...REDUCERS.filter((reducers) => reducers !== plan.reducers).map((reducers) =>
+      variant(`reducers: ${reducers}`, { reducers }),
+    ),
+    variant(`wire: ${otherWire}`, { wire: otherWire }),
+  ];
+  const besideMs = stepMs - perfectMs;
+  return {
+    plan,
+    measured,
+    perfectMs,
+    efficiency: perfectMs / stepMs,
+    bottleneck: most && most.stepMs < (1 - NOT_WORTH_NAMING) * stepMs ? most.name : 'compute',
+    without,
+    settings,
+    microBatchesForNineTenths: Math.ceil((9 * besideMs) / plan.microBatchMs),
+  };
+}
+
+function simulate(plan: ClusterPlan): Measured {
+  return new VirtualCluster(plan).train(WARM_UP, STEPS);
+}
+
+/** Limits that may bind, and plans without them. */
+function limitsOf(plan: ClusterPlan, { stepMs, busyMs }: Measured): [Limit, Partial<ClusterPlan>][] {
+  const { costs } = plan;
+  const binds = (ms: number): boolean => ms > NOT_WORTH_TRYING * stepMs;
+  const cpuMs = busyMs.main + busyMs.reducers;
+  const limits: [Limit, boolean, Partial<ClusterPlan>][] = [
+    ['coordinator network', binds(busyMs.networkIn + busyMs.networkOut), { coordinatorBandwidth: Infinity }],
+    ['worker network', binds(busyMs.workerNetwork), { workerBandwidth: Infinity }],
+    ['I/O thread', binds(busyMs.io), { costs: { ...costs, ioBytesPerSecond: Infinity } }],
+    [
+      'reducer CPU',
+      binds(busyMs.reducer),
+      { costs: { ...costs, addedPerSecond: Infinity, updatedPerSecond: Infinity } },
+    ],
+    ['messages', binds(Math.max(busyMs.main, busyMs.reducer)), { costs: { ...costs, messageMs: 0 } }],
+    ['cores', binds(cpuMs / plan.cores), { cores: Infinity }],
+    ['latency', plan.latencyMs > 0, { latencyMs: 0 }],
+  ];
+  return limits.filter(([, isTried]) => isTried).map(([name, , changed]) => [name, changed]);
+}
+
+/** What is lost because micro-batches are not cut: some workers compute one more than others. */
+function granularity(plan: ClusterPlan, { stepMs }: Measured, perfectMs: number): Explanation['without'] {
+  const lostMs = Math.ceil(plan.microBatches / plan.workers) * plan.microBatchMs - perfectMs;
+  if (lostMs < NOT_WORTH_TRYING * stepMs) return [];
+  const even = stepMs - lostMs;
+  return [{ name: 'granularity', stepMs: even, efficiency: perfectMs / even }];
+}
