@@ -48,6 +48,10 @@ export class Lockstep {
     }
   }
 
+  get pid(): number {
+    return this.child.pid!;
+  }
+
   kill(): void {
     this.child.kill('SIGKILL');
   }

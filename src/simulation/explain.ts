@@ -39,9 +39,9 @@ export interface Explanation {
 const WARM_UP = 1;
 const STEPS = 1;
 /** A limit that binds less than this part of a step is not tried. */
-const NOT_WORTH_TRYING = 0.02;
+const NOT_WORTH_TRYING = 0.1;
 const NOT_WORTH_NAMING = 0.05;
-const REDUCERS = [1, 4, 16];
+const REDUCERS = [1, 4];
 
 export function explain(plan: ClusterPlan): Explanation {
   const perfectMs = (plan.microBatches * plan.microBatchMs) / plan.workers;
@@ -96,7 +96,8 @@ function limitsOf(plan: ClusterPlan, { stepMs, busyMs }: Measured): [Limit, Part
     ],
     ['messages', binds(Math.max(busyMs.main, busyMs.reducer)), { costs: { ...costs, messageMs: 0 } }],
     ['cores', binds(cpuMs / plan.cores), { cores: Infinity }],
-    ['latency', plan.latencyMs > 0, { latencyMs: 0 }],
+    // Parameters are asked for, offered, granted and acknowledged: some round trips a step.
+    ['latency', binds(10 * plan.latencyMs), { latencyMs: 0 }],
   ];
   return limits.filter(([, isTried]) => isTried).map(([name, , changed]) => [name, changed]);
 }

@@ -16,7 +16,8 @@ export interface Path {
 
 /** One direction of a connection. */
 export class Link {
-  private underWay = 0;
+  /** Messages that wait their turn: what follows on this connection waits behind them. */
+  private queued = 0;
 
   constructor(
     private readonly clock: VirtualClock,
@@ -24,9 +25,9 @@ export class Link {
   ) {}
 
   send(bytes: number, arrived: () => void): void {
-    if (this.underWay > 0 || bytes > SMALL_BYTES) this.pass(bytes, 0, this.clock.now, arrived);
-    else this.slipIn(bytes, arrived);
-    this.underWay++;
+    if (this.queued === 0 && bytes <= SMALL_BYTES) return this.slipIn(bytes, arrived);
+    this.queued++;
+    this.pass(bytes, 0, this.clock.now, arrived);
   }
 
   private slipIn(bytes: number, arrived: () => void): void {
@@ -35,7 +36,7 @@ export class Link {
       channel.slipIn(bytes);
       end += channel.msFor(bytes);
     }
-    this.arrive(end, arrived);
+    this.clock.at(end, arrived);
   }
 
   /** @param end when its last byte has left the channel before */
@@ -53,7 +54,7 @@ export class Link {
 
   private arrive(end: number, arrived: () => void): void {
     this.clock.at(end, () => {
-      this.underWay--;
+      this.queued--;
       arrived();
     });
   }

@@ -47,8 +47,8 @@ export const MEASURED_COSTS: Costs = {
 };
 
 /** Chunks of all workers that a step is simulated with in each direction, at most, but no fewer than so many of a worker. */
-const MOST_CHUNKS = 10_000;
-const FEWEST_CHUNKS = 16;
+const MOST_CHUNKS = 8_000;
+const FEWEST_CHUNKS = 8;
 
 /** The vector as it is cut here, and one of an element for each chunk, which stands for it in the state machines. */
 export interface Grids {

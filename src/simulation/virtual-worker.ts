@@ -9,7 +9,7 @@ import type { FromWorker, ToWorker } from './wire.js';
 import { WorkerHost } from './worker-host.js';
 
 /** The part of a micro-batch's time that the backward takes. One chunk after another becomes final in the last one's. */
-const BACKWARD = 2 / 3;
+export const BACKWARD = 2 / 3;
 const STATS: BatchStats = { loss: 1, tokens: 1, correct: 0, sourceTokens: 1 };
 const PROBE = '0'.repeat(64);
 
