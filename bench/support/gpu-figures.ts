@@ -2,7 +2,7 @@
 import type { KernelErrors } from './kernel-check.js';
 import { areEqual, type TrainedWeights } from './same-bits.js';
 import type { Comparison, Measurement } from './step-comparison.js';
-import { table } from './table.js';
+import { table } from '../../src/util/table.js';
 
 export interface Figure {
   readonly name: string;

@@ -1,6 +1,6 @@
 // Why a simulated step takes as long as it does: the same cluster is simulated again without one limit after another, and
 // with other settings. The limit without which a step would be shortest is the bottleneck.
-import type { ClusterPlan } from './plan.js';
+import type { ClusterPlan, Costs } from './plan.js';
 import { VirtualCluster, type Measured } from './virtual-cluster.js';
 
 export type Limit =
@@ -47,21 +47,23 @@ export function explain(plan: ClusterPlan): Explanation {
   const perfectMs = (plan.microBatches * plan.microBatchMs) / plan.workers;
   const measured = simulate(plan);
   const { stepMs } = measured;
-  const variant = <N extends string>(name: N, changed: Partial<ClusterPlan>) => {
-    const step = simulate({ ...plan, ...changed }).stepMs;
+  const part = partOf(plan);
+  const partMs = part === plan ? stepMs : simulate(part).stepMs;
+  const variant = <N extends string>(name: N, change: (plan: ClusterPlan) => Partial<ClusterPlan>) => {
+    const step = (stepMs * simulate({ ...part, ...change(part) }).stepMs) / partMs;
     return { name, stepMs: step, efficiency: perfectMs / step };
   };
   const without = [
-    ...limitsOf(plan, measured).map(([name, changed]) => variant(name, changed)),
+    ...limitsOf(plan, measured).map(([name, change]) => variant(name, change)),
     ...granularity(plan, measured, perfectMs),
   ].sort((a, b) => a.stepMs - b.stepMs);
   const [most] = without;
   const otherWire = plan.wire === 'float32' ? 'bfloat16' : 'float32';
   const settings = [
     ...REDUCERS.filter((reducers) => reducers !== plan.reducers).map((reducers) =>
-      variant(`reducers: ${reducers}`, { reducers }),
+      variant(`reducers: ${reducers}`, () => ({ reducers })),
     ),
-    variant(`wire: ${otherWire}`, { wire: otherWire }),
+    variant(`wire: ${otherWire}`, () => ({ wire: otherWire })),
   ];
   const besideMs = stepMs - perfectMs;
   return {
@@ -80,26 +82,51 @@ function simulate(plan: ClusterPlan): Measured {
   return new VirtualCluster(plan).train(WARM_UP, STEPS);
 }
 
-/** Limits that may bind, and plans without them. */
-function limitsOf(plan: ClusterPlan, { stepMs, busyMs }: Measured): [Limit, Partial<ClusterPlan>][] {
+/** Variants are simulated with at most so many workers. */
+const MOST_WORKERS = 100;
+
+/** A part of the cluster whose steps take as long: fewer workers, and as much less of all that they share. */
+function partOf(plan: ClusterPlan): ClusterPlan {
+  if (plan.workers <= MOST_WORKERS) return plan;
+  const share = MOST_WORKERS / plan.workers;
   const { costs } = plan;
+  return {
+    ...plan,
+    workers: MOST_WORKERS,
+    microBatches: Math.ceil(plan.microBatches * share),
+    coordinatorBandwidth: plan.coordinatorBandwidth * share,
+    costs: {
+      ioBytesPerSecond: costs.ioBytesPerSecond * share,
+      addedPerSecond: costs.addedPerSecond * share,
+      updatedPerSecond: costs.updatedPerSecond,
+      messageMs: costs.messageMs / share,
+    },
+  };
+}
+
+type Change = (plan: ClusterPlan) => Partial<ClusterPlan>;
+
+/** Limits that may bind, and how to take each away. */
+function limitsOf(plan: ClusterPlan, { stepMs, busyMs }: Measured): [Limit, Change][] {
   const binds = (ms: number): boolean => ms > NOT_WORTH_TRYING * stepMs;
-  const cpuMs = busyMs.main + busyMs.reducers;
-  const limits: [Limit, boolean, Partial<ClusterPlan>][] = [
-    ['coordinator network', binds(busyMs.networkIn + busyMs.networkOut), { coordinatorBandwidth: Infinity }],
-    ['worker network', binds(busyMs.workerNetwork), { workerBandwidth: Infinity }],
-    ['I/O thread', binds(busyMs.io), { costs: { ...costs, ioBytesPerSecond: Infinity } }],
+  const cheaper =
+    (costs: Partial<Costs>): Change =>
+    (plan) => ({ costs: { ...plan.costs, ...costs } });
+  const limits: [Limit, boolean, Change][] = [
     [
-      'reducer CPU',
-      binds(busyMs.reducer),
-      { costs: { ...costs, addedPerSecond: Infinity, updatedPerSecond: Infinity } },
+      'coordinator network',
+      binds(busyMs.networkIn + busyMs.networkOut),
+      () => ({ coordinatorBandwidth: Infinity }),
     ],
-    ['messages', binds(Math.max(busyMs.main, busyMs.reducer)), { costs: { ...costs, messageMs: 0 } }],
-    ['cores', binds(cpuMs / plan.cores), { cores: Infinity }],
+    ['worker network', binds(busyMs.workerNetwork), () => ({ workerBandwidth: Infinity })],
+    ['I/O thread', binds(busyMs.io), cheaper({ ioBytesPerSecond: Infinity })],
+    ['reducer CPU', binds(busyMs.reducer), cheaper({ addedPerSecond: Infinity, updatedPerSecond: Infinity })],
+    ['messages', binds(Math.max(busyMs.main, busyMs.reducer)), cheaper({ messageMs: 0 })],
+    ['cores', binds((busyMs.main + busyMs.reducers) / plan.cores), () => ({ cores: Infinity })],
     // Parameters are asked for, offered, granted and acknowledged: some round trips a step.
-    ['latency', binds(10 * plan.latencyMs), { latencyMs: 0 }],
+    ['latency', binds(10 * plan.latencyMs), () => ({ latencyMs: 0 })],
   ];
-  return limits.filter(([, isTried]) => isTried).map(([name, , changed]) => [name, changed]);
+  return limits.filter(([, isTried]) => isTried).map(([name, , change]) => [name, change]);
 }
 
 /** What is lost because micro-batches are not cut: some workers compute one more than others. */
