@@ -123,8 +123,8 @@ function limitsOf(plan: ClusterPlan, { stepMs, busyMs }: Measured): [Limit, Chan
     ['reducer CPU', binds(busyMs.reducer), cheaper({ addedPerSecond: Infinity, updatedPerSecond: Infinity })],
     ['messages', binds(Math.max(busyMs.main, busyMs.reducer)), cheaper({ messageMs: 0 })],
     ['cores', binds((busyMs.main + busyMs.reducers) / plan.cores), () => ({ cores: Infinity })],
-    // Parameters are asked for, offered, granted and acknowledged: some round trips a step.
-    ['latency', binds(10 * plan.latencyMs), () => ({ latencyMs: 0 })],
+    // Every window of chunks is a round trip, on the way down and up: large models have tens of them.
+    ['latency', binds(100 * plan.latencyMs), () => ({ latencyMs: 0 })],
   ];
   return limits.filter(([, isTried]) => isTried).map(([name, , change]) => [name, change]);
 }

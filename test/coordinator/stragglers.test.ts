@@ -140,25 +140,6 @@ test('what a straggler holds is split among the idle workers, whoever is first w
   assert.equal(run.machine.state.progress.version, 2);
 });
 
-test('a computed gradient is not computed again as long as others arrive, however long it waits', () => {
-  const names = ['a', 'b', 'c', 'd'];
-  const run = new Driver({ microBatches: 4 });
-  run.join(...names);
-  run.finishStep();
-  run.now += 1000;
-  const held = [...run.leases];
-  run.leases = [];
-  for (const lease of held) run.computed(lease);
-  for (const { node } of held.slice(0, 3)) {
-    run.wait(750, ...names);
-    run.covered(node);
-  }
-  run.wait(750, ...names);
-  assert.equal(run.leases.length, 0, 'it waited for three seconds');
-  run.wait(1250, ...names);
-  assert.equal(run.leases.length, 1, 'nothing has arrived for two seconds');
-});
-
 test('equal workers are never second-guessed, and each is leased once a step', () => {
   const simulated = new SimulatedSteps(8, { a: 100, b: 103 });
   simulated.steps(20);
