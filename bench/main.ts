@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import * as engine from './engine.js';
 import * as gpu from './gpu.js';
+import * as incast from './incast.js';
 import * as precision from './precision.js';
 import * as recovery from './recovery.js';
 import * as scale from './scale.js';
@@ -9,7 +10,7 @@ import * as scaling from './scaling.js';
 import * as stragglers from './stragglers.js';
 import { messageOf } from '../src/util/errors.js';
 
-const benchmarks = [engine, gpu, scale, scaling, precision, recovery, stragglers];
+const benchmarks = [engine, gpu, scale, scaling, precision, recovery, stragglers, incast];
 
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());

@@ -1,5 +1,6 @@
 // A worker that speaks the protocol and computes nothing: it pushes a gradient of zeros as soon as it is leased a
 // node. Hundreds fit into one process, which makes load on a coordinator that real workers would need a cluster for.
+import { GradientPusher } from '../../bench/support/gradient-pusher.js';
 import { ChunkGrid } from '../../src/protocol/chunks.js';
 import { parameterLayout } from '../../src/model/parameters.js';
 import {
@@ -7,9 +8,7 @@ import {
   decode,
   encode,
   NOTHING_DONE,
-  reducerToWorker,
   type CoordinatorToWorker,
-  type ReducerToWorker,
   type WorkerToCoordinator,
 } from '../../src/protocol/messages.js';
 import { nodeIdOf } from '../../src/protocol/node-id.js';
@@ -24,11 +23,9 @@ export class LightWorker {
   readonly ended: Promise<string>;
   private end!: (reason: string) => void;
   private readonly control: DealerSocket;
-  private reducers: DealerSocket[] = [];
+  private reducers: GradientPusher[] = [];
   private welcome: Welcome | undefined;
-  private zeros = new Uint8Array(0);
-  private grid!: ChunkGrid;
-  private attached = 0;
+  private attachments = 0;
   private sequence = 0;
   private timer: NodeJS.Timeout | undefined;
 
@@ -54,8 +51,7 @@ export class LightWorker {
         sourceTokens: 1,
       }));
       const node = nodeIdOf(message);
-      for (const reducer of this.reducers)
-        reducer.send(encode({ type: 'offer', ...this.envelope(), ...node }));
+      for (const reducer of this.reducers) reducer.offer(node);
       this.tell({ type: 'computed', ...this.envelope(), ...node, seconds: 0.01 }, encodeStats(stats));
     }
   }
@@ -63,31 +59,26 @@ export class LightWorker {
   private attach(welcome: Welcome): void {
     this.welcome = welcome;
     const { trainable, total } = parameterLayout(welcome.job.model);
-    this.grid = new ChunkGrid(trainable, total);
-    this.zeros = new Uint8Array(this.grid.chunkElements * 4);
-    this.reducers = welcome.reducers.map(({ url }) => {
-      const reducer = new DealerSocket(url, HEARTBEAT_MS, null);
-      reducer.open({
-        message: (frames) => this.hearReducer(reducer, decode(reducerToWorker, frames)),
-        lost: (reason) => this.end(reason),
-      });
-      reducer.send(encode({ type: 'attach', ...this.envelope() }));
-      return reducer;
-    });
+    const grid = new ChunkGrid(trainable, total);
+    const { wire } = welcome.job;
+    this.reducers = welcome.reducers.map(
+      ({ url }) =>
+        new GradientPusher(
+          { url, envelope: this.envelope(), grid, wire, security: null },
+          {
+            attached: () => this.attached(),
+            done: () => undefined,
+            lost: (reason) => this.end(reason),
+          },
+        ),
+    );
     this.timer = setInterval(() => this.beat(), welcome.job.heartbeat.intervalMs);
   }
 
-  private hearReducer(reducer: DealerSocket, message: ReducerToWorker): void {
-    if (message.type === 'attached' && ++this.attached === this.reducers.length) {
-      const engine = { engine: 'light', matmul: 'none', isa: 'none' };
-      this.tell({ type: 'ready', ...this.envelope(), engine, probe: '00'.repeat(32) });
-    } else if (message.type === 'grant') {
-      for (const chunk of message.chunks) {
-        const bytes = this.grid.gradientElements(chunk) * (this.welcome!.job.wire === 'float32' ? 4 : 2);
-        const header = { type: 'chunk', ...this.envelope(), ...nodeIdOf(message), chunk } as const;
-        reducer.send(encode(header, this.zeros.subarray(0, bytes)));
-      }
-    } else if (message.type === 'refused') this.end(message.reason);
+  private attached(): void {
+    if (++this.attachments < this.reducers.length) return;
+    const engine = { engine: 'light', matmul: 'none', isa: 'none' };
+    this.tell({ type: 'ready', ...this.envelope(), engine, probe: '00'.repeat(32) });
   }
 
   private beat(): void {

@@ -13,6 +13,13 @@ export class BufferPool {
     return new Float32Array(this.free.pop() ?? new ArrayBuffer(this.elements * 4), 0, length);
   }
 
+  /** These values in a buffer of the caller's. */
+  copyOf(values: Float32Array): Float32Array<ArrayBuffer> {
+    const copy = this.acquire(values.length);
+    copy.set(values);
+    return copy;
+  }
+
   release(values: Float32Array<ArrayBuffer>): void {
     this.acquired--;
     this.free.push(values.buffer);

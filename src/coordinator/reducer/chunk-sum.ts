@@ -2,6 +2,7 @@
 // tree alone decides what is added to what.
 import { nodeKey, type LeafRange, type ReductionTree, type TreeNode } from '../../protocol/tree.js';
 import type { BufferPool } from './buffer-pool.js';
+import type { Contribution } from './contribution.js';
 
 /** out = left + right, rounded as the wire format asks. */
 export type Add = (out: Float32Array, left: Float32Array, right: Float32Array) => void;
@@ -34,20 +35,20 @@ export class ChunkSum {
   }
 
   /**
-   * Takes a node's contribution and its buffer. Returns the micro-batches that became covered: none when all of
-   * them were, and the contribution is dropped.
+   * Takes a node's contribution; what is not ours is copied if it has to wait for its sibling. Returns the micro-batches that
+   * became covered: none when all of them were, and the contribution is dropped.
    */
-  accept(node: TreeNode, values: Float32Array<ArrayBuffer>): number[] {
+  accept(node: TreeNode, contribution: Contribution): number[] {
     const range = this.tree.range(node);
     const fresh: number[] = [];
     for (let leaf = range.start; leaf < range.end; leaf++) if (!this.covered[leaf]) fresh.push(leaf);
     if (fresh.length === 0) {
-      this.pool.release(values);
+      if (contribution.isOurs) this.pool.release(contribution.values);
       return fresh;
     }
     this.dropWithin(range);
     for (const leaf of fresh) this.covered[leaf] = 1;
-    this.combine({ node, values });
+    this.combine(node, contribution);
     while (this.firstUncovered < this.tree.leaves && this.covered[this.firstUncovered]) this.firstUncovered++;
     this.extras = 0;
     for (const sum of this.sums.values()) {
@@ -83,21 +84,24 @@ export class ChunkSum {
     }
   }
 
-  /** Adds siblings as long as there are any, the left one always on the left. */
-  private combine(sum: PartialSum): void {
-    const { values } = sum;
-    let { node } = sum;
+  /** Adds siblings as long as there are any, the left one always on the left, into a buffer that is ours. */
+  private combine(from: TreeNode, { values: given, isOurs }: Contribution): void {
+    let node = from;
+    let sum = isOurs ? given : undefined;
     for (;;) {
       const sibling = this.tree.sibling(node);
       const other = sibling && this.sums.get(nodeKey(sibling));
       if (!other) break;
       this.sums.delete(nodeKey(other.node));
       const isLeft = this.tree.range(node).start < this.tree.range(other.node).start;
-      if (isLeft) this.add(values, values, other.values);
-      else this.add(values, other.values, values);
-      this.pool.release(other.values);
+      const values = sum ?? given;
+      const out = sum ?? other.values;
+      if (isLeft) this.add(out, values, other.values);
+      else this.add(out, other.values, values);
+      if (sum) this.pool.release(other.values);
+      sum = out;
       node = this.tree.parent(node);
     }
-    this.sums.set(nodeKey(node), { node, values });
+    this.sums.set(nodeKey(node), { node, values: sum ?? this.pool.copyOf(given) });
   }
 }

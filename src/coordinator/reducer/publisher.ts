@@ -71,8 +71,7 @@ export class Publisher {
   }
 
   private copy(values: Float32Array): Copy {
-    const buffer = this.pool.acquire(values.length);
-    buffer.set(values);
+    const buffer = this.pool.copyOf(values);
     const payload = new Uint8Array(buffer.buffer, 0, buffer.byteLength);
     return { buffer, payload, crc: crc32(payload), readers: 0, current: true, abandoned: false };
   }

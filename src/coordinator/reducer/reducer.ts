@@ -9,6 +9,7 @@ import { nodeIdOf } from '../../protocol/node-id.js';
 import { ReductionTree } from '../../protocol/tree.js';
 import { BufferPool } from './buffer-pool.js';
 import { ChunkSum } from './chunk-sum.js';
+import { contributionOf } from './contribution.js';
 import { Offers, type Offer } from './offers.js';
 import { ContributionHash, firstOf, indexOfNonFinite, type NonFinite } from './inspection.js';
 import { Publisher } from './publisher.js';
@@ -274,7 +275,7 @@ export class Reducer {
   }
 
   private receiveChunk(session: string, message: Received<WorkerToReducer> & { type: 'chunk' }): void {
-    const { grid, slice, wire } = this.options;
+    const { grid, slice, wire, arithmetic } = this.options;
     const offer = this.offers.get(session, message);
     if (!offer || !this.offers.received(offer, message.chunk))
       return this.fault(session, 'sent a chunk that was not granted');
@@ -285,9 +286,9 @@ export class Reducer {
     }
     if (message.step === this.step && message.round === this.round && this.sums.length > 0) {
       this.offers.hashOf(session, message)?.add(message.chunk, message.payload);
-      const values = this.read(message.payload, elements);
-      if (this.examine) this.examineGradient(message, grid.start(message.chunk), values);
-      const fresh = this.sums[message.chunk - slice.firstChunk]!.accept(message, values);
+      const contribution = contributionOf(message.payload, wire, this.pool, arithmetic);
+      if (this.examine) this.examineGradient(message, grid.start(message.chunk), contribution.values);
+      const fresh = this.sums[message.chunk - slice.firstChunk]!.accept(message, contribution);
       this.count(fresh);
     }
     this.finishStale();
@@ -300,19 +301,6 @@ export class Reducer {
     const index = end - microBatch === 1 ? indexOfNonFinite(values) : -1;
     if (index < 0) return;
     this.nonFinite = firstOf(this.nonFinite, { where: 'gradient', microBatch, element: start + index });
-  }
-
-  /** The payload in a buffer of ours; a frame's bytes may lie unaligned. */
-  private read(payload: Uint8Array, elements: number): Float32Array<ArrayBuffer> {
-    const values = this.pool.acquire(elements);
-    if (this.options.wire === 'float32') {
-      new Uint8Array(values.buffer).set(payload);
-    } else {
-      const halves = new Uint16Array(elements);
-      new Uint8Array(halves.buffer).set(payload);
-      this.options.arithmetic.unpackBfloat16(halves, values, elements);
-    }
-    return values;
   }
 
   private count(fresh: readonly number[]): void {

@@ -42,6 +42,7 @@ function noUsage() {
 }
 
 class ReducerThread {
+  private readonly addon = loadAddon();
   private readonly grid: ChunkGrid;
   private readonly reducer: Reducer;
   private readonly socket: RouterSocket;
@@ -67,7 +68,7 @@ class ReducerThread {
       parameters: new Float32Array(setup.parameters),
       moment1: new Float32Array(setup.moment1),
       moment2: new Float32Array(setup.moment2),
-      arithmetic: loadAddon(),
+      arithmetic: this.addon,
     });
   }
 
@@ -213,11 +214,18 @@ class ReducerThread {
     };
   }
 
+  /** An update cannot have made them infinite; broken memory can, and a checkpoint of it would replace a good one. */
+  private isFinite(values: Float32Array): boolean {
+    return Number.isFinite(this.addon.sumOfSquares(values, values.length));
+  }
+
   private async write(version: number, files: SnapshotFiles | null): Promise<void> {
     const { snapshot } = this;
     assert(snapshot?.version === version, `asked to write version ${version} without a snapshot of it`);
     this.snapshot = undefined;
     if (!files) return;
+    if (!this.isFinite(snapshot.parameters))
+      return this.tell({ type: 'written', version, failure: 'parameters are not finite' });
     const { model, optimizer } = files;
     const offset = this.bounds().start * 4;
     try {
