@@ -1,23 +1,27 @@
-// Many workers that push at once: the coordinator's memory stays within what it owes them, and nothing is lost.
+// Many workers that push at once: the coordinator's memory stays within what it owes them, it answers in time, and nothing
+// is lost.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { scrape } from '../../bench/support/prometheus.js';
 import { prepare } from '../../src/data/prepare.js';
 import { LightWorker } from '../support/light-worker.js';
-import { Lockstep } from './processes.js';
+import { isCommit, Lockstep, says } from './processes.js';
 
 const CLIENTS = 64;
-const STEPS = 2;
+/** Committed before the run is asked to stop. */
+const STEPS = 3;
+const MOST_LAG_SECONDS = 0.05;
 const CONFIG = `
 data: ./data
 tracking: { samples: 0 }
 model: { width: 128, heads: 4, feedForward: 1024, encoderLayers: 2, decoderLayers: 2, maxLength: 16 }
 window: 8
 batch: { microBatches: ${CLIENTS}, samples: 1 }
-steps: ${STEPS}
+steps: 1000000
 evaluate: { batches: 1, every: 1000000 }
 heartbeat: { intervalMs: 1000, timeoutMs: 60000 }
 `;
@@ -44,15 +48,34 @@ function memoryOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024;
 }
 
-test(`${CLIENTS} workers that push at once are all counted, in bounded memory`, async (t) => {
+/** The 99th percentile since it was asked last. */
+async function eventLoopLag(url: string): Promise<number> {
+  const metrics = await scrape(url, 30_000);
+  const name = 'nodejs_eventloop_lag_p99_seconds';
+  return [...metrics!].find(([labelled]) => labelled.startsWith(name))![1];
+}
+
+test('64 workers that push at once are all counted, in bounded memory, and are answered in time', async (t) => {
   if (process.platform !== 'linux') return t.skip('needs /proc');
-  const args = ['--bind', 'tcp://127.0.0.1:*', '--log-level', 'info', '--run', 'run'];
+  const args = [
+    '--bind',
+    'tcp://127.0.0.1:*',
+    '--http',
+    '127.0.0.1:0',
+    '--log-level',
+    'debug',
+    '--run',
+    'run',
+  ];
   const run = new Lockstep(['coordinator', 'run.yaml', ...args], { cwd: folder });
   t.after(() => run.kill('SIGKILL'));
-  const { url, pid } = await run.line('it listens', ({ msg }) => msg === 'coordinator listening');
+  const { url, pid } = await run.line('it listens', says('coordinator listening'));
+  const page = await run.line('where metrics are', ({ msg }) => msg.includes('metrics: '));
+  const metrics = /metrics: (\S+)\)/.exec(page.msg)![1]!;
   const parameters = await run.line('its size', ({ msg }) => /[\d,]+ parameters/.test(msg));
   const count = Number(/([\d,]+) parameters/.exec(parameters.msg)![1]!.replaceAll(',', ''));
   const idle = memoryOf(Number(pid), 'VmRSS');
+  await eventLoopLag(metrics); // from here on
   const clients = Array.from({ length: CLIENTS }, (_, i) => new LightWorker(String(url), `light-${i}`));
   let most = idle;
   const watch = setInterval(() => {
@@ -62,15 +85,25 @@ test(`${CLIENTS} workers that push at once are all counted, in bounded memory`, 
       // It has ended.
     }
   }, 50);
+  await run.line('the last step', isCommit(STEPS - 1));
+  const lag = await eventLoopLag(metrics);
+  run.kill('SIGTERM');
   const ends = await Promise.all(clients.map(({ ended }) => ended));
   clearInterval(watch);
-  assert.equal(await run.exit(), 0, run.text());
-  assert.deepEqual([...new Set(ends)], ['the run is completed']);
+  assert.equal(await run.exit(), 130, run.text());
+  assert.deepEqual([...new Set(ends)], ['the run is stopped']);
+  assert.deepEqual(
+    run.lines.filter(({ msg }) => msg.includes('left: ')),
+    [],
+  );
   // Vectors and moments, a copy for the checkpoint, the accumulators of the tree, and room.
   const accumulators = Math.log2(CLIENTS) + 5;
   const allowed = idle + count * (12 + 12 + 4 * accumulators) + 256 * 2 ** 20;
+  const mebibytes = (bytes: number): number => Math.round(bytes / 2 ** 20);
   t.diagnostic(
-    `${count} parameters, idle ${idle / 2 ** 20} MiB, most ${most / 2 ** 20} of ${allowed / 2 ** 20} MiB`,
+    `${count} parameters, idle ${mebibytes(idle)} MiB, most ${mebibytes(most)} of ${mebibytes(allowed)} MiB`,
   );
+  t.diagnostic(`event loop lag, 99th percentile: ${Math.round(lag * 1000)} ms`);
   assert.ok(most <= allowed, `${most} bytes, allowed are ${allowed}`);
+  assert.ok(lag < MOST_LAG_SECONDS, `the event loop was late by ${lag} s`);
 });
