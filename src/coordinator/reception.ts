@@ -12,14 +12,14 @@ import {
   type WorkerToCoordinator,
 } from '../protocol/messages.js';
 import type { PeerId } from '../transport/router.js';
-import { Admission, type AdmissionOptions, type Decision } from './admission.js';
+import { Admission, type AdmissionOptions, type Admitted, type Decision } from './admission.js';
 import type { Connections } from './connections.js';
 
 /** What a worker says once it has a session. */
 export type SessionMessage = Exclude<Received<WorkerToCoordinator>, { type: 'hello' | 'prove' }>;
 
 export interface ReceptionHandlers {
-  opened(session: string, name: string, host: string): void;
+  opened(session: string, worker: Admitted): void;
   message(session: string, message: SessionMessage): void;
   /** What its worker sent is not what the protocol allows. */
   fault(session: string, reason: string): void;
@@ -92,12 +92,18 @@ export class Reception {
       ? this.admission.greet(peer, message, now)
       : this.admission.prove(peer, message.proof, now);
     if (decision.type === 'challenge') this.connections.sendTo(peer, decision);
-    else if (decision.type === 'refuse') this.refuse(peer, decision.reason, decision.outcome);
-    else this.handlers.opened(this.connections.open(peer), decision.name, decision.host);
+    else if (decision.type === 'refuse') {
+      const who = isHello ? ` of ${message.name} on ${message.host}` : '';
+      this.refuse(peer, decision.reason, decision.outcome, who);
+    } else this.handlers.opened(this.connections.open(peer), decision);
   }
 
-  private refuse(peer: PeerId, reason: string, outcome: SessionOutcome): void {
-    this.options.log.warn(`refused a connection: ${reason}`);
+  /** @param who as it names itself, if it did */
+  private refuse(peer: PeerId, reason: string, outcome: SessionOutcome, who = ''): void {
+    this.options.log.warn(
+      { peer: Buffer.from(peer, 'latin1').toString('hex') },
+      `refused a connection${who}: ${reason}`,
+    );
     this.turnAway(peer, reason, outcome);
   }
 
