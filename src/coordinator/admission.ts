@@ -1,7 +1,7 @@
 // Who gets a session: whose greeting is accepted, who has to prove which key, and how many may be on their way in
 // at once. It knows no socket and no clock; peers are connections, and each gets one session at most.
 import type { SessionOutcome, WorkerToCoordinator } from '../protocol/messages.js';
-import type { KeyPair, PublicKey } from '../transport/keys.js';
+import { publicKeyText, type KeyPair, type PublicKey } from '../transport/keys.js';
 import { newChallenge, verify } from '../transport/proof.js';
 
 /** Connections that have greeted and do not work yet. A thousand workers that come at once take their turns. */
@@ -19,9 +19,17 @@ export interface AdmissionOptions {
   readonly keys: { readonly own: KeyPair; nameOf(key: PublicKey): string | undefined } | null;
 }
 
+/** Who gets a session. */
+export interface Admitted {
+  /** It says which key's owner this is, where keys are used. */
+  readonly name: string;
+  readonly host: string;
+  /** The key that was proved, as it is written down; null where keys are not used. */
+  readonly key: string | null;
+}
+
 export type Decision =
-  /** `name` says which key's owner it is, where keys are used. */
-  | { readonly type: 'admit'; readonly name: string; readonly host: string }
+  | ({ readonly type: 'admit' } & Admitted)
   | { readonly type: 'challenge'; readonly runId: string; readonly challenge: string }
   | { readonly type: 'refuse'; readonly reason: string; readonly outcome: SessionOutcome };
 
@@ -83,7 +91,8 @@ export class Admission {
 
   private admit(peer: string, greeting: Greeting, name: string, now: number): Decision {
     this.entering.set(peer, { greeting, challenge: null, deadline: now + READY_TIMEOUT_MS });
-    return { type: 'admit', name, host: greeting.host };
+    const key = this.options.keys && publicKeyText(Buffer.from(greeting.key!, 'hex'));
+    return { type: 'admit', name, host: greeting.host, key };
   }
 }
 

@@ -91,7 +91,7 @@ export class Coordinator {
   private receive(event: CoordinatorEvent): void {
     switch (event.type) {
       case 'hello':
-        this.membership.greet(event.session, event.name, event.host);
+        this.membership.greet(event.session, event);
         break;
       case 'ready':
         this.membership.admit(event.session, event.fingerprint);
@@ -288,7 +288,7 @@ export class Coordinator {
       );
     }
     for (const session of faulty) this.membership.expel(session, 'an audit found that it computes wrongly');
-    this.progress = { ...this.progress, expelled: this.membership.expelledNames };
+    this.progress = { ...this.progress, expelled: this.membership.expelledWorkers };
     this.beginRound(this.round!.number + 1);
   }
 

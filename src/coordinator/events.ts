@@ -35,12 +35,19 @@ export interface Progress {
   readonly best: { readonly step: number; readonly loss: number } | null;
   /** What the workers compute with; null before the first of them. */
   readonly fingerprint: string | null;
-  /** Workers ("NAME on HOST") that computed wrongly. */
+  /** Workers that computed wrongly: "NAME on HOST", or the public key where workers have one. */
   readonly expelled: readonly string[];
 }
 
 export type CoordinatorEvent =
-  | { readonly type: 'hello'; readonly session: string; readonly name: string; readonly host: string }
+  | {
+      readonly type: 'hello';
+      readonly session: string;
+      readonly name: string;
+      readonly host: string;
+      /** The public key that it has proved to own, where keys are used. */
+      readonly key: string | null;
+    }
   | { readonly type: 'ready'; readonly session: string; readonly fingerprint: string }
   | {
       readonly type: 'heartbeat';

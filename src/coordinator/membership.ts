@@ -3,7 +3,7 @@
 import type { LeaveReason } from '../metrics/events.js';
 import type { Decisions } from './decisions.js';
 import type { CoordinatorEvent, CoordinatorOptions } from './events.js';
-import type { Session, Sessions } from './sessions.js';
+import type { Session, Sessions, WorkerIdentity } from './sessions.js';
 
 export interface MembershipHandlers {
   /** A session ends; it is still known. */
@@ -14,7 +14,7 @@ export interface MembershipHandlers {
 
 export class Membership {
   private lastTickAt: number | undefined;
-  /** Names of workers that computed wrongly: none of them is let in again. */
+  /** Workers that computed wrongly: none of them is let in again. */
   private readonly expelled: Set<string>;
 
   constructor(
@@ -29,13 +29,13 @@ export class Membership {
     this.expelled = new Set(expelled);
   }
 
-  get expelledNames(): readonly string[] {
+  get expelledWorkers(): readonly string[] {
     return [...this.expelled];
   }
 
-  greet(id: string, name: string, host: string): void {
-    this.sessions.add(id, name, host, this.decisions.now);
-    if (this.expelled.has(nameOf({ name, host }))) {
+  greet(id: string, worker: WorkerIdentity): void {
+    this.sessions.add(id, worker, this.decisions.now);
+    if (this.expelled.has(nameToExpel(worker))) {
       return this.dismiss(
         id,
         'refused',
@@ -86,7 +86,7 @@ export class Membership {
   expel(id: string, detail: string): void {
     const session = this.sessions.get(id);
     if (!session) return;
-    this.expelled.add(nameOf(session));
+    this.expelled.add(nameToExpel(session));
     this.dismiss(id, 'expelled', detail);
   }
 
@@ -120,6 +120,11 @@ export class Membership {
       this.decisions.add({ type: 'dismiss', session: id, reason, outcome: 'finished' });
     }
   }
+}
+
+/** What keeps an expelled worker out: its key, which it cannot change, or else the name it gives itself. */
+function nameToExpel(worker: WorkerIdentity): string {
+  return worker.key ?? nameOf(worker);
 }
 
 /** By which the log, and a refusal, know a worker. */

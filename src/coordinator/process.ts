@@ -10,6 +10,7 @@ import { openGate } from '../transport/gate.js';
 import type { KeyPair, PublicKey, ServerSecurity } from '../transport/keys.js';
 import { RouterSocket } from '../transport/router.js';
 import { UserError, messageOf } from '../util/errors.js';
+import type { Admitted } from './admission.js';
 import { CheckpointWriter } from './checkpoints.js';
 import { Connections } from './connections.js';
 import { Coordinator } from './coordinator.js';
@@ -88,7 +89,7 @@ export class CoordinatorProcess {
       this.connections,
       { runId: run.runId, term: run.term.term, keys, log },
       {
-        opened: (session, name, host) => this.greet(session, name, host),
+        opened: (session, worker) => this.greet(session, worker),
         message: (session, message) => this.hearWorker(session, message),
         fault: (session, reason) => this.expel(session, reason),
         rejected: (fault) => this.publish({ kind: 'messageRejected', fault }),
@@ -165,10 +166,10 @@ export class CoordinatorProcess {
     this.decide({ type: 'tick' });
   }
 
-  private greet(session: string, name: string, host: string): void {
+  private greet(session: string, { name, host, key }: Admitted): void {
     this.reducers.tellAll({ type: 'open', session });
     this.options.log.debug({ worker: name }, 'hello');
-    this.decide({ type: 'hello', session, name, host });
+    this.decide({ type: 'hello', session, name, host, key });
   }
 
   private hearWorker(session: string, message: SessionMessage): void {

@@ -2,10 +2,16 @@
 import { NOTHING_DONE, type WorkerPhase, type WorkerReport } from '../protocol/messages.js';
 import { afterComputing, afterCovering, afterLosing, UNKNOWN_PACE, type Pace } from './pace.js';
 
-export interface Session {
-  readonly id: string;
+/** Who a worker is. */
+export interface WorkerIdentity {
   readonly name: string;
   readonly host: string;
+  /** The public key that it has proved to own; null where keys are not used. */
+  readonly key: string | null;
+}
+
+export interface Session extends WorkerIdentity {
+  readonly id: string;
   /** Greeted, but not attached to the reducers yet; or computing. */
   state: 'joining' | 'ready';
   /** What it computes with; null before it is ready. */
@@ -35,11 +41,12 @@ export class Sessions {
   /** Kept as long as nothing changed: a decision asks for it often. */
   private summary: Summary | undefined;
 
-  add(id: string, name: string, host: string, now: number): void {
+  add(id: string, { name, host, key }: WorkerIdentity, now: number): void {
     this.sessions.set(id, {
       id,
       name,
       host,
+      key,
       state: 'joining',
       fingerprint: null,
       lastHeard: now,

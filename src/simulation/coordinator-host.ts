@@ -119,7 +119,7 @@ export class CoordinatorHost {
     this.sessionOf.set(peer, session);
     this.peerOf.set(session, peer);
     this.tellReducers({ type: 'open', session });
-    this.decide({ type: 'hello', session, name, host });
+    this.decide({ type: 'hello', session, name, host, key: null });
   }
 
   private hearWorker(

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Admission, type Decision, type Greeting } from '../../src/coordinator/admission.js';
-import { generateKeyPair, type KeyPair } from '../../src/transport/keys.js';
+import { generateKeyPair, publicKeyText, type KeyPair } from '../../src/transport/keys.js';
 import { prove } from '../../src/transport/proof.js';
 
 const RUN = 'run-1';
@@ -38,16 +38,18 @@ function refused(decision: Decision, pattern: RegExp): void {
 
 test('without keys a greeting is enough', () => {
   const admission = new Admission({ runId: RUN, keys: null });
-  assert.deepEqual(admission.greet('a', greeting(null), 0), { type: 'admit', name: 'w', host: 'h' });
+  const admitted = { type: 'admit', name: 'w', host: 'h', key: null };
+  assert.deepEqual(admission.greet('a', greeting(null), 0), admitted);
   refused(admission.greet('b', greeting(null, 'w', 'another'), 0), /another run/);
   refused(admission.prove('a', '00'.repeat(32), 0), /not asked/);
 });
 
-test('with keys, who proves its key is admitted under the key’s name', () => {
+test('with keys, who proves its key is admitted under the key’s name, whatever it calls itself', () => {
   const admission = keyed();
   const challenge = challengeOf(admission.greet('a', greeting(worker), 0));
   const admitted = admission.prove('a', prove(worker, coordinator.publicKey, RUN, challenge), 1);
-  assert.deepEqual(admitted, { type: 'admit', name: 'w (key gpu-1)', host: 'h' });
+  const key = publicKeyText(worker.publicKey);
+  assert.deepEqual(admitted, { type: 'admit', name: 'w (key gpu-1)', host: 'h', key });
 });
 
 test('an allowed worker that names another’s key is refused', () => {

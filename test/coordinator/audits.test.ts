@@ -75,12 +75,32 @@ test('who differs from two others is expelled, stays away, and the step is compu
   );
   assert.deepEqual(run.last('begin'), { type: 'begin', step: 1, round: 1, examine: false });
   assert.equal(run.every('commit').length, 1);
-  run.say({ type: 'hello', session: 'b2', name: 'b', host: 'here' });
+  run.say({ type: 'hello', session: 'b2', name: 'b', host: 'here', key: null });
   assert.match(run.last('dismiss')!.reason, /expelled from this run/);
   finishAll(run);
   run.roots([], 1);
   assert.equal(run.machine.state.progress.version, 2);
   assert.deepEqual(run.machine.state.progress.expelled, ['b on here']);
+});
+
+test('where workers have keys, who was expelled does not come back under another name, now or after a resume', () => {
+  const run = new Driver(ALL);
+  const join = (session: string, key: string): void => {
+    run.say({ type: 'hello', session, name: session, host: 'here', key });
+    run.say({ type: 'ready', session, fingerprint: 'same' });
+  };
+  for (const session of ['a', 'b', 'c']) join(session, `key of ${session}`);
+  second(run);
+  finishAll(run, 'b');
+  const { expelled } = run.machine.state.progress;
+  assert.deepEqual(expelled, ['key of b']);
+  join('renamed', 'key of b');
+  assert.match(run.last('dismiss')!.reason, /expelled from this run/);
+  join('b', 'another key');
+  assert.equal(run.last('welcome')!.session, 'b', 'the name is free to others');
+  const resumed = new Driver(ALL, { expelled });
+  resumed.say({ type: 'hello', session: 'd', name: 'd', host: 'there', key: 'key of b' });
+  assert.equal(resumed.last('dismiss')!.session, 'd');
 });
 
 test('two workers that differ end the run, which names both', () => {
@@ -113,7 +133,7 @@ test('losses that differ are found like gradients that do', () => {
 test('only workers of equal fingerprint are compared', () => {
   const run = new Driver({ ...ALL, hardware: 'relaxed' });
   run.join('a');
-  run.say({ type: 'hello', session: 'b', name: 'b', host: 'here' });
+  run.say({ type: 'hello', session: 'b', name: 'b', host: 'here', key: null });
   run.say({ type: 'ready', session: 'b', fingerprint: 'other' });
   second(run);
   assert.ok(run.every('lease').every(({ audited }) => !audited));
@@ -139,6 +159,20 @@ test('after so many skipped steps in a row the run ends, and none of them is sav
   assert.equal(run.every('snapshot').length, 0);
   assert.equal(run.last('fail')!.code, 'NOT_FINITE');
   assert.match(run.last('fail')!.message, /2 steps in a row, up to step 1/);
+});
+
+test('a skipped step tells when the parameters themselves are not finite', () => {
+  const run = new Driver();
+  run.join('a');
+  run.finishStep(STATS, [[NaN]]);
+  for (let lease = run.leases.shift(); lease; lease = run.leases.shift()) {
+    run.computed(lease);
+    run.covered(lease.node);
+  }
+  const root = { type: 'root', step: 0, round: 1, blockSums: Float64Array.of(NaN) } as const;
+  run.say({ ...root, reducer: 0, nonFinite: { where: 'gradient', microBatch: 0, element: 1 } });
+  run.say({ ...root, reducer: 1, nonFinite: { where: 'parameters', microBatch: 0, element: 900 } });
+  assert.match(run.every('log').at(-1)!.message, /the parameter parameter900 itself is not finite, twice/);
 });
 
 test('a skipped step names the first parameter and micro-batch that are not finite', () => {

@@ -85,7 +85,7 @@ export class Driver {
 
   join(...sessions: readonly string[]): void {
     for (const session of sessions) {
-      this.say({ type: 'hello', session, name: session, host: 'here' });
+      this.say({ type: 'hello', session, name: session, host: 'here', key: null });
       this.say({ type: 'ready', session, fingerprint: 'same' });
     }
   }

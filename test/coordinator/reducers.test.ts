@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { FromReducer, ReducerSetup } from '../../src/coordinator/reducer/port.js';
 import { Reducers } from '../../src/coordinator/reducers.js';
-import type { ReducerSetup } from '../../src/coordinator/reducer/port.js';
 
 const ELEMENTS = 8;
 
@@ -37,4 +37,18 @@ test('reducers that fail are told of, end without the process, and can be stoppe
   assert.match(failure.message, /asked to write version 3 without a snapshot/);
   await reducers!.stop();
   await reducers!.stop();
+});
+
+test('parameters that are not finite are never saved', async () => {
+  const broken = setup();
+  new Float32Array(broken.parameters)[5] = NaN;
+  let heard = (_message: FromReducer): void => undefined;
+  const answer = new Promise<FromReducer>((resolve) => (heard = resolve));
+  const failed = (error: Error): void => assert.fail(error);
+  const reducers = await Reducers.start([broken], { message: (_, message) => heard(message), failed });
+  const nowhere = { path: '/no/such/folder', dataOffset: 0, moment1Offset: 0, moment2Offset: 0 };
+  reducers.tellAll({ type: 'snapshot', version: 0 });
+  reducers.tellAll({ type: 'write', version: 0, files: { model: nowhere, optimizer: nowhere } });
+  assert.deepEqual(await answer, { type: 'written', version: 0, failure: 'parameters are not finite' });
+  await reducers.stop();
 });

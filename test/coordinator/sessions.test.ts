@@ -4,13 +4,13 @@ import { test } from 'node:test';
 import { Driver } from './driver.js';
 
 function arrive(run: Driver, session: string, fingerprint: string): void {
-  run.say({ type: 'hello', session, name: session, host: 'here' });
+  run.say({ type: 'hello', session, name: session, host: 'here', key: null });
   run.say({ type: 'ready', session, fingerprint });
 }
 
 test('a worker is leased nothing before it is ready', () => {
   const run = new Driver();
-  run.say({ type: 'hello', session: 'a', name: 'a', host: 'here' });
+  run.say({ type: 'hello', session: 'a', name: 'a', host: 'here', key: null });
   assert.deepEqual(
     run.every('welcome').map(({ session }) => session),
     ['a'],
@@ -66,7 +66,7 @@ test('a worker that is silent for the timeout is gone, one that is heard is not'
 
 test('a greeted worker that never gets ready is given up as well', () => {
   const run = new Driver();
-  run.say({ type: 'hello', session: 'a', name: 'a', host: 'here' });
+  run.say({ type: 'hello', session: 'a', name: 'a', host: 'here', key: null });
   run.wait(6000);
   assert.equal(run.machine.state.sessions.length, 0);
 });

@@ -116,7 +116,7 @@ function converseWithCoordinator(input: Uint8Array): void {
   const machine = new Coordinator({ ...OPTIONS, microBatches: 4 }, START, false);
   machine.start(0);
   let now = 1;
-  machine.handle({ type: 'hello', session: SESSION, name: 'w', host: 'h' }, now);
+  machine.handle({ type: 'hello', session: SESSION, name: 'w', host: 'h', key: null }, now);
   for (const message of heard(workerToCoordinator, input)) {
     now += 10;
     const stats = { loss: 1, tokens: 1, correct: 0, sourceTokens: 1 };

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { appendFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import type { TrainingEvent } from '../../src/metrics/events.js';
 import { MetricsLog, metricsRecords, type MetricsRecord } from '../../src/metrics/metrics-log.js';
 import { temporaryDirectory } from '../checkpoint/fixture.js';
@@ -111,3 +113,37 @@ test('a loss that is not finite is recorded as null', async (t) => {
   assert.ok(record?.kind === 'stepCommitted');
   assert.deepEqual([record.loss, record.gradientNorm], [null, null]);
 });
+
+const withoutRoot = process.getuid?.() === 0 ? false : 'mounting a small disk needs root';
+
+test(
+  'what a full disk refuses is kept, and written in order once there is room',
+  { skip: withoutRoot },
+  async (t) => {
+    const directory = await temporaryDirectory(t);
+    const disk = path.join(directory, 'disk');
+    await mkdir(disk);
+    await promisify(execFile)('mount', ['-t', 'tmpfs', '-o', 'size=16k', 'lockstep-test', disk]);
+    try {
+      const file = path.join(disk, 'metrics.jsonl');
+      const log = await MetricsLog.open(file, 0, () => 7);
+      log.on(committed(0));
+      await log.flush();
+      const room = path.join(disk, 'room');
+      await writeFile(room, new Uint8Array(12 * 1024)); // a page is left, of which a part is taken
+      const steps = 40;
+      for (let step = 1; step < steps; step++) log.on(committed(step));
+      await assert.rejects(log.flush(), { code: 'ENOSPC' });
+      log.on(committed(steps));
+      await assert.rejects(log.flush(), { code: 'ENOSPC' });
+      await rm(room);
+      await log.close();
+      assert.deepEqual(
+        await summary(file),
+        Array.from({ length: steps + 1 }, (_, step) => `stepCommitted ${step + 1}`),
+      );
+    } finally {
+      await promisify(execFile)('umount', [disk]);
+    }
+  },
+);

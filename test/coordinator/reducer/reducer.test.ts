@@ -205,6 +205,73 @@ function tree(microBatches: number, leaf: number): { level: number; index: numbe
   return new ReductionTree(microBatches).leaf(leaf);
 }
 
+// ---- audits
+
+function audited(reducer: Driver, session: string, id = ROOT): void {
+  reducer.do({ type: 'lease', session, node: id, audited: true });
+  reducer.say(session, { type: 'offer', ...id });
+}
+
+function hashes(reducer: Driver): Record<string, string> {
+  return Object.fromEntries(reducer.every('hashed').map(({ session, hash }) => [session, hash]));
+}
+
+function sendAll(reducer: Driver, session: string, value: (chunk: number) => number): void {
+  for (let sent = 0; sent < reducer.granted(session, ROOT).length; sent++) {
+    const chunk = reducer.granted(session, ROOT)[sent]!;
+    reducer.chunk(session, ROOT, chunk, new Float32Array(4).fill(value(chunk)));
+  }
+}
+
+test("of an audited node every worker's gradient is received and hashed, and only the first is summed", () => {
+  const reducer = summing(3);
+  audited(reducer, 'a');
+  sendAll(reducer, 'a', (chunk) => chunk);
+  audited(reducer, 'b');
+  assert.deepEqual(reducer.granted('b', ROOT), [2, 1, 0], 'though all of it is covered');
+  sendAll(reducer, 'b', (chunk) => chunk);
+  const { a, b } = hashes(reducer);
+  assert.match(a!, /^[0-9a-f]{64}$/);
+  assert.equal(b, a);
+  assert.deepEqual([...reducer.every('root')[0]!.blockSums], [0, 4, 16]);
+});
+
+test('one bit, or two chunks that changed places, make another hash; the order of arrival does not', () => {
+  const reducer = summing(3, 4, 'flips', 'exchanges', 'turns');
+  for (const session of ['a', 'flips', 'exchanges']) audited(reducer, session);
+  sendAll(reducer, 'a', (chunk) => chunk + 1);
+  sendAll(reducer, 'flips', (chunk) => (chunk === 1 ? 2.0000002 : chunk + 1));
+  sendAll(reducer, 'exchanges', (chunk) => 3 - chunk);
+  audited(reducer, 'turns');
+  for (const chunk of [0, 2, 1]) reducer.chunk('turns', ROOT, chunk, new Float32Array(4).fill(chunk + 1));
+  const { a, flips, exchanges, turns } = hashes(reducer);
+  assert.equal(turns, a);
+  assert.equal(new Set([a, flips, exchanges]).size, 3);
+});
+
+test('a gradient of an audited node that did not come whole has no hash', () => {
+  const reducer = summing(2);
+  audited(reducer, 'a');
+  reducer.chunk('a', ROOT, 1);
+  reducer.say('a', { type: 'withdraw', ...ROOT });
+  audited(reducer, 'b');
+  reducer.chunk('b', ROOT, 1);
+  reducer.do({ type: 'close', session: 'b' });
+  assert.deepEqual(hashes(reducer), {});
+});
+
+test('what is not audited is not hashed, and a reducer without gradients has the same hash for all', () => {
+  const plain = summing(2);
+  plain.push('a', ROOT);
+  assert.deepEqual(hashes(plain), {});
+  const reducer = new Driver({ trainable: 4, total: 12, firstChunk: 1, endChunk: 3 });
+  reducer.open('a', 'b');
+  reducer.do({ type: 'begin', step: 0, round: 0 });
+  for (const session of ['a', 'b']) audited(reducer, session);
+  const { a, b } = hashes(reducer);
+  assert.ok(a !== undefined && a === b);
+});
+
 // ---- the update
 
 test('a commit is AdamW with the summed gradient, with decay only where it applies', () => {
@@ -267,6 +334,15 @@ test('a reducer without trainable elements has everything from the start and is 
   reducer.do({ type: 'commit', step: 0, update: UPDATE });
   reducer.say('a', { type: 'pull', version: 1, chunk: 2, received: 0 });
   assert.deepEqual([...reducer.heard.at(-1)!.payload], [9, 10, 11, 12]);
+});
+
+test('parameters that are not finite are found, before gradients that are not finite because of them', () => {
+  const reducer = summing(2);
+  reducer.options.parameters[6] = NaN;
+  reducer.do({ type: 'begin', step: 0, round: 1, examine: true });
+  for (let index = 3; index >= 0; index--) reducer.push('a', node(0, index, 0, 1), NaN);
+  const { nonFinite } = reducer.every('root')[0]!;
+  assert.deepEqual(nonFinite, { where: 'parameters', microBatch: 0, element: 6 });
 });
 
 // ---- pulls
