@@ -9,12 +9,14 @@ import { after, before, test } from 'node:test';
 import { scrape } from '../../bench/support/prometheus.js';
 import { prepare } from '../../src/data/prepare.js';
 import { LightWorker } from '../support/light-worker.js';
+import { IS_FULL } from './cases.js';
 import { isCommit, Lockstep, says } from './processes.js';
 
 const CLIENTS = 64;
 /** Committed before the run is asked to stop. */
 const STEPS = 3;
-const MOST_LAG_SECONDS = 0.05;
+/** On a machine that does nothing else; beside other tests its threads wait for cores, too. */
+const MOST_LAG_SECONDS = IS_FULL ? 0.05 : 2;
 const CONFIG = `
 data: ./data
 tracking: { samples: 0 }
