@@ -1,6 +1,7 @@
 // The worker processes that `train` starts on this machine: started again with backoff when they crash.
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { EngineName } from '../engine/names.js';
 import { UserError } from '../util/errors.js';
@@ -19,6 +20,8 @@ export interface LocalWorkersOptions {
   readonly logLevel: string;
   /** Where the coordinator serves its metrics, if it does: worker i serves its own i ports further. */
   readonly http: { readonly host: string; readonly port: number } | null;
+  /** Told each line that a worker writes to stderr; null: it writes to this process's. */
+  readonly onLine: ((line: string) => void) | null;
   /** Told in one sentence of a crash. */
   readonly onCrash: (message: string) => void;
 }
@@ -64,7 +67,8 @@ export class LocalWorkers {
   }
 
   private start(index: number, crashes: number): void {
-    const { url, keyArguments, runId, engine, device, threads, logLevel, http, onCrash } = this.options;
+    const { url, keyArguments, runId, engine, device, threads, logLevel, http, onLine, onCrash } =
+      this.options;
     const main = fileURLToPath(new URL('./main.js', import.meta.url));
     const name = `worker-${index + 1}`;
     const startedAt = performance.now();
@@ -73,10 +77,11 @@ export class LocalWorkers {
     if (device === 'cuda') args.push('--device', cudaDeviceOf(index));
     if (http) args.push('--http', `${http.host}:${http.port + index + 1}`);
     const child = fork(main, [...args, '--log-level', logLevel], {
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      stdio: ['ignore', 'ignore', onLine ? 'pipe' : 'inherit', 'ipc'],
       execArgv: [...process.execArgv, SINGLE_THREADED_GC],
       env: { ...process.env, ...gpuOf(index) },
     });
+    if (onLine) createInterface({ input: child.stderr! }).on('line', onLine);
     this.children.set(index, child);
     child.once('exit', (code, signal) => {
       this.children.delete(index);

@@ -37,7 +37,7 @@ export async function inspectMachine(): Promise<Machine> {
   };
 }
 
-async function nvidiaGpus(): Promise<Gpu[]> {
+export async function nvidiaGpus(): Promise<Gpu[]> {
   const query = ['--query-gpu=name,driver_version,memory.total', '--format=csv,noheader,nounits'];
   try {
     const { stdout } = await promisify(execFile)('nvidia-smi', query, { timeout: GPU_QUERY_TIMEOUT_MS });

@@ -5,6 +5,8 @@ import { InvalidArgumentError } from 'commander';
 import type { RunConfig } from '../config/schema.js';
 import { parseHttpAddress } from './address.js';
 import { makeLocalKeys, type LocalKeys } from './local-keys.js';
+import { isLive } from './progress.js';
+import { chooseWorkers, visibleGpus, type WorkerCount } from './worker-count.js';
 import { LocalWorkers } from './local-workers.js';
 import { integerArgument } from './options.js';
 import { outputOf, type Output } from './output.js';
@@ -61,10 +63,13 @@ export async function trainLocally(
   localKeys: LocalKeys | null = null,
 ): Promise<void> {
   const { run, coordinator } = started;
-  const wanted = options.workers === 'auto' ? Math.max(1, availableParallelism()) : options.workers;
+  const chosen = options.workers === 'auto' ? await automaticWorkers(run.config) : null;
+  const wanted = chosen?.count ?? (options.workers as number);
   // A run that has all its steps, or was asked to stop, ends before a worker could connect.
   const count = isTrained(run) || started.stopSignals.isAsked ? 0 : wanted;
   display.start(run, coordinator);
+  if (chosen && count > 0)
+    display.log(`${count} ${count === 1 ? 'worker' : 'workers'}: ${chosen.reason} (--workers).`);
   if (wanted === 0) output.note(`Workers: lockstep worker ${coordinator.url}`);
   const workers = new LocalWorkers({
     count,
@@ -76,6 +81,7 @@ export async function trainLocally(
     threads: workerThreads(run.config, count),
     logLevel: options.logLevel,
     http: workersHttp(options.http),
+    onLine: await lineWriter(display),
     onCrash: (message) => display.log(message),
   });
   // It closes its sockets then: a process that ended with them open would abort.
@@ -88,6 +94,20 @@ export async function trainLocally(
     display.close();
     await workers.stop(WORKER_GRACE_MS);
   }
+}
+
+async function automaticWorkers({ worker }: RunConfig): Promise<WorkerCount> {
+  const { nvidiaGpus } = await import('./machine.js');
+  const gpus = visibleGpus((await nvidiaGpus()).length, process.env['CUDA_VISIBLE_DEVICES']);
+  return chooseWorkers(worker, { cores: Math.max(1, availableParallelism()), gpus });
+}
+
+/** Where a panel is drawn, what workers log goes above it; elsewhere they write to stderr themselves: null. */
+async function lineWriter(display: TrainingDisplay): Promise<((line: string) => void) | null> {
+  if (!isLive(process.stderr)) return null;
+  const { readableLog } = await import('../metrics/log.js');
+  const readable = readableLog();
+  return (line) => display.log(readable(line));
 }
 
 /** Workers serve their metrics only where the user knows their ports: after the coordinator's. */

@@ -25,14 +25,23 @@ export function createLogger(options: LogOptions): Logger {
   const settings = { level, name, timestamp: pino.stdTimeFunctions.isoTime };
   const destination = file ?? 2;
   if (!pretty) return pino(settings, pino.destination({ dest: destination, sync: true, mkdir: true }));
-  const style = {
+  if (onLine) {
+    const readable = readableLog();
+    return pino(settings, { write: (line) => onLine(readable(line)) });
+  }
+  return pino(settings, PinoPretty({ ...styleOf(file), destination, sync: true, mkdir: true }));
+}
+
+function styleOf(file: string | undefined): { colorize: boolean; ignore: string; translateTime: string } {
+  return {
     colorize: file === undefined && process.stderr.isTTY && !process.env['NO_COLOR'],
     ignore: 'pid,hostname',
     translateTime: 'SYS:HH:MM:ss.l',
   };
-  if (onLine) {
-    const readable = prettyFactory(style);
-    return pino(settings, { write: (line) => onLine(readable(line).trimEnd()) });
-  }
-  return pino(settings, PinoPretty({ ...style, destination, sync: true, mkdir: true }));
+}
+
+/** Makes a JSON line of a log readable, as on a terminal; what is no such line stays as it is. */
+export function readableLog(): (line: string) => string {
+  const readable = prettyFactory(styleOf(undefined));
+  return (line) => readable(line).trimEnd();
 }
