@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { reducersRate, socketsRate, type IncastOptions } from './support/incast-run.js';
 import { median } from './support/statistics.js';
-import { table } from './support/table.js';
+import { table } from '../src/util/table.js';
 
 const RECEIVERS = [1, 2, 4];
 /** GB/s of one reducer. */
