@@ -27,6 +27,8 @@ export class CheckpointWriter {
     private readonly reducers: Reducers,
     private readonly handlers: CheckpointHandlers,
     private readonly log: Logger,
+    /** In milliseconds since 1970. */
+    private readonly wallClock: () => number = Date.now,
   ) {
     this.newest = run.resumedFrom;
   }
@@ -75,7 +77,7 @@ export class CheckpointWriter {
       await this.handlers.flush(); // a checkpoint never knows of a step that metrics.jsonl does not
       const info = await this.run.store.finish(
         begun,
-        stateOf(this.run, progress, validationLoss, Date.now() / 1000),
+        stateOf(this.run, progress, validationLoss, this.wallClock() / 1000),
       );
       this.begun = undefined;
       this.newest = info.directory;

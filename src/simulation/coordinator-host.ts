@@ -57,6 +57,7 @@ export interface CoordinatorSurroundings {
   snapshot(version: number): void;
   publish(progress: Progress, validationLoss: number | null): void;
   finished(saved: boolean): void;
+  failed(message: string): void;
   /** A decision that is about to be carried out. */
   decided(action: CoordinatorAction): void;
   /** A reducer is about to be told something, and has been. */
@@ -232,7 +233,9 @@ export class CoordinatorHost {
         around.finished(action.saved);
         break;
       case 'fail':
-        throw new Error(`the run cannot go on: ${action.message}`);
+        this.ended = true;
+        around.failed(action.message);
+        break;
       case 'event':
       case 'log':
         break;

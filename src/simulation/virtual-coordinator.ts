@@ -86,6 +86,9 @@ export class VirtualCoordinator {
       snapshot: nothing,
       publish: nothing,
       finished: nothing,
+      failed: (message) => {
+        throw new Error(`the run cannot go on: ${message}`);
+      },
       decided: world.decided.bind(world),
       reducing: (reducer, event) => {
         if (event.type === 'commit') this.reducers[reducer]!.spend(this.updateMs(reducer));

@@ -1,4 +1,5 @@
 // The checkpoints of a simulated run: the real writer and the real store, on a simulated disk.
+import assert from 'node:assert/strict';
 import type { Logger } from 'pino';
 import type { TensorLayout } from '../../src/checkpoint/layout.js';
 import { CheckpointStore } from '../../src/checkpoint/store.js';
@@ -8,6 +9,7 @@ import type { SnapshotFiles, ToReducer } from '../../src/coordinator/reducer/por
 import type { Reducers } from '../../src/coordinator/reducers.js';
 import type { OpenRun } from '../../src/coordinator/run.js';
 import type { Slice } from '../../src/protocol/chunks.js';
+import { TermsFolder } from '../../src/checkpoint/terms-folder.js';
 import { messageOf } from '../../src/util/errors.js';
 import { Disk } from './disk.js';
 import type { Process } from './process.js';
@@ -33,7 +35,39 @@ export function furnish(disk: Disk): void {
     disk.files.set(`disk/${TOKENIZER}/${name}`, new Uint8Array(Buffer.from('{}')));
 }
 
-function storeOn(disk: Disk, scenario: Scenario, process: Process | null): CheckpointStore {
+/** By what a coordinator holds the run. */
+export interface Holding {
+  readonly term: number;
+  /** An earlier coordinator may still live. */
+  readonly contested: boolean;
+  /** It has found that a later term was taken. */
+  readonly superseded: () => void;
+}
+
+const OWNER = { host: 'here', machineId: '', bootId: '', pidNamespace: '', pid: 1, startTime: '' };
+const RENEWAL = { intervalMs: 1, timeoutMs: 1 };
+
+/** Takes the next term of the run. */
+export async function claimTerm(disk: Disk, term: number): Promise<void> {
+  const terms = new TermsFolder(disk.folder(null));
+  await terms.make();
+  assert.ok(await terms.claim(term, OWNER, RENEWAL), 'no two coordinators have one term');
+}
+
+/** As the owner of a term does it: when the next one was taken, the owner's end is begun, and this throws. */
+export async function checkTerm(
+  disk: Disk,
+  process: Process | null,
+  { term, superseded }: Holding,
+): Promise<void> {
+  if (!(await new TermsFolder(disk.folder(process)).isTaken(term + 1))) return;
+  superseded();
+  throw new Error(`term ${term + 1} was taken`);
+}
+
+function storeOn(disk: Disk, scenario: Scenario, process: Process | null, holding: Holding): CheckpointStore {
+  const check = (): Promise<void> =>
+    scenario.takeovers ? checkTerm(disk, process, holding) : Promise.resolve();
   return new CheckpointStore({
     checkpoints: disk.folder(process).at(CHECKPOINTS),
     layout: layoutOf(scenario),
@@ -41,20 +75,24 @@ function storeOn(disk: Disk, scenario: Scenario, process: Process | null): Check
     generationConfig: {},
     tokenizer: disk.folder(process).at(TOKENIZER),
     retention: { keepLast: scenario.keepLast, keepBest: true, keepEvery: null },
-    term: { contested: false, check: () => Promise.resolve() },
+    term: { contested: holding.contested, check },
     onWarning: () => undefined,
   });
 }
 
 /** What a coordinator that starts finds: the newest checkpoint that is whole, with everything torn removed. */
-export async function newestOn(disk: Disk, scenario: Scenario): Promise<TrainingState | undefined> {
+export async function newestOn(
+  disk: Disk,
+  scenario: Scenario,
+  holding: Holding,
+): Promise<TrainingState | undefined> {
   const { grid } = scenario;
   const vectors = {
     parameters: new Float32Array(grid.total),
     moment1: new Float32Array(grid.trainable),
     moment2: new Float32Array(grid.trainable),
   };
-  const store = storeOn(disk, scenario, null);
+  const store = storeOn(disk, scenario, null, holding);
   const loaded = await store.loadLatest(vectors, (_, error) => {
     throw error; // nothing here damages a checkpoint that was finished
   });
@@ -68,7 +106,7 @@ export interface CheckpointWorld {
   readonly scenario: Scenario;
   readonly disk: Disk;
   readonly process: Process;
-  readonly term: number;
+  readonly holding: Holding;
   readonly memory: Vectors;
   readonly slices: readonly Slice[];
   toReducer(reducer: number, body: () => void): void;
@@ -82,8 +120,8 @@ const SILENT = { info: () => undefined, warn: () => undefined, error: () => unde
 export function checkpointWriter(world: CheckpointWorld): CheckpointWriter {
   const copies = new Map<number, Vectors>();
   const run = {
-    store: storeOn(world.disk, world.scenario, world.process),
-    term: { term: world.term },
+    store: storeOn(world.disk, world.scenario, world.process, world.holding),
+    term: { term: world.holding.term },
     config: { seed: SEED },
     dataset: { sha256: 'd'.repeat(64) },
   } as unknown as OpenRun;
@@ -113,6 +151,7 @@ export function checkpointWriter(world: CheckpointWorld): CheckpointWriter {
     { tellAll } as unknown as Reducers,
     handlers,
     SILENT as unknown as Logger,
+    () => world.process.now(),
   );
   return writer;
 }
@@ -134,4 +173,16 @@ async function writeSlices(
   if (start >= grid.trainable) return;
   await disk.writeSlice(process, optimizer.path, optimizer.moment1Offset + at, moment1.subarray(start, end));
   await disk.writeSlice(process, optimizer.path, optimizer.moment2Offset + at, moment2.subarray(start, end));
+}
+
+/** The folder of the newest checkpoint that a reader accepts. */
+export function newestFolder(disk: Disk): string | undefined {
+  const manifest = /^(disk\/checkpoints\/step-(\d+)(?:-term-(\d+))?)\/manifest\.json$/;
+  let newest: { folder: string; step: number } | undefined;
+  for (const path of disk.files.keys()) {
+    const [, folder, step] = manifest.exec(path) ?? [];
+    if (folder === undefined || Number(step) < (newest?.step ?? 0)) continue;
+    newest = { folder, step: Number(step) };
+  }
+  return newest?.folder;
 }

@@ -1,20 +1,20 @@
-// A whole simulated cluster: one coordinator after another, workers, the connections between them, virtual time, and what
-// goes wrong. All of it is a pure function of the scenario's seed.
+// A whole simulated cluster: its coordinators, workers, the connections between them, virtual time, and what goes wrong. All
+// of it is a pure function of the scenario's seed.
 import assert from 'node:assert/strict';
-import type { CoordinatorAction, CoordinatorEvent } from '../../src/coordinator/events.js';
-import { furnish, newestOn } from './checkpoints.js';
-import { VirtualClock } from '../../src/simulation/clock.js';
 import { CONTROL } from '../../src/simulation/coordinator-host.js';
-import { CoordinatorProcess } from './coordinator-process.js';
+import { VirtualClock } from '../../src/simulation/clock.js';
+import { furnish } from './checkpoints.js';
+import type { CoordinatorProcess } from './coordinator-process.js';
+import { Coordinators } from './coordinators.js';
 import { allMicrotasks, Disk } from './disk.js';
 import { nextFault, type Victims } from './faults.js';
 import { Connection, type Tampering } from './network.js';
 import { Random } from './random.js';
 import { Reference } from './reference.js';
-import { HEARTBEAT, type Scenario } from './scenario.js';
+import type { Scenario } from './scenario.js';
 import { OldMessages } from './old-messages.js';
 import type { Wire } from './wire.js';
-import { brief, describe, nameOf } from './trace.js';
+import { brief, nameOf } from './trace.js';
 import { WorkerProcess, type Session } from './worker-process.js';
 
 const MOST_WORKERS = 8;
@@ -31,22 +31,12 @@ export class Cluster implements Victims {
   readonly clock = new VirtualClock();
   readonly reference: Reference;
   readonly disk: Disk;
-  /** The newest version that was reported to be saved. */
-  private savedVersion = -1;
-  /** A coordinator that is starting reads the disk. */
-  private starting: Promise<void> | undefined;
-  private coordinator!: CoordinatorProcess;
+  private readonly coordinators: Coordinators;
   private readonly workers: WorkerProcess[] = [];
-  private readonly wires = new Map<string, Wire>();
   private readonly oldMessages: OldMessages;
   private calm = false;
   private calmSince = Infinity;
-  private lastProgressAt = 0;
   private names = 0;
-  /** Of this term: tokens are random, but here an old one can come again. */
-  private sessions = 0;
-  private term = 0;
-  private isComplete = false;
   events = 0;
   /** How often what happened: what a run has gone through. */
   readonly counts: Record<string, number> = {};
@@ -60,152 +50,51 @@ export class Cluster implements Victims {
     this.disk = new Disk(this.random, this.random.chance(0.5), () => !this.calm);
     this.oldMessages = new OldMessages(this.random);
     furnish(this.disk);
+    this.coordinators = new Coordinators(this);
   }
 
   /** Runs to the end; throws where something does not hold. */
   async run(): Promise<void> {
-    const { scenario, clock, disk } = this;
-    await this.startCoordinator();
+    const { scenario, clock, disk, coordinators } = this;
+    await coordinators.start();
     if (scenario.troubledMs > 0) {
       this.planFault();
       clock.after(scenario.troubledMs, () => this.calmDown());
     } else this.calm = true;
-    while (!this.isComplete) {
+    while (!coordinators.hasEnded) {
       assert.ok(clock.next(), 'something is always planned');
-      if (this.starting) {
-        await this.starting;
-        this.starting = undefined;
-      }
+      await coordinators.started();
       if (disk.hasNews) {
         disk.hasNews = false;
         await allMicrotasks();
       }
       assert.ok(++this.events < MOST_EVENTS, 'the run comes to an end');
       if (!this.calm) continue;
-      const waited = clock.now - this.lastProgressAt;
-      assert.ok(waited < PATIENCE_MS, `term ${this.term} is stuck for ${waited / 1000} s`);
+      const waited = clock.now - coordinators.lastProgressAt;
+      assert.ok(waited < PATIENCE_MS, `term ${coordinators.term} is stuck for ${waited / 1000} s`);
     }
-    const newest = await newestOn(disk, scenario);
-    assert.equal(newest?.progress.version, scenario.options.steps, 'a run that is complete is saved');
-    this.reference.check(newest);
+    await coordinators.checkEnd();
+  }
+
+  /** How long nothing new has gone wrong. */
+  get calmMs(): number {
+    return this.calm ? this.clock.now - this.calmSince : 0;
+  }
+
+  private get coordinator(): CoordinatorProcess {
+    return this.coordinators.current;
+  }
+
+  private get wires(): Wire[] {
+    return this.coordinators.wires;
   }
 
   trace(line: () => string): void {
     this.onTrace?.(this.clock.now, line());
   }
 
-  private count(what: string): void {
+  count(what: string): void {
     this.counts[what] = (this.counts[what] ?? 0) + 1;
-  }
-
-  // ---- the coordinator
-
-  /** Begins where the newest checkpoint ends. */
-  private async startCoordinator(): Promise<void> {
-    this.term++;
-    this.sessions = 0;
-    this.lastProgressAt = this.clock.now;
-    const newest = await newestOn(this.disk, this.scenario);
-    const start = newest ?? this.reference.states[0]!;
-    const { version } = start.progress;
-    this.trace(() => `coordinator ${this.term} starts at version ${version}`);
-    assert.ok(version >= this.savedVersion, `version ${this.savedVersion} was saved`);
-    this.reference.check(start);
-    this.coordinator = new CoordinatorProcess(this.term, start, newest !== undefined, this.worldOf());
-    // Who was told that the run has ended does not come back; somebody starts others.
-    if (!this.workers.some(({ isAlive }) => isAlive))
-      for (let i = 0; i < this.scenario.workers; i++) this.joinWorker();
-  }
-
-  private worldOf(): ConstructorParameters<typeof CoordinatorProcess>[3] {
-    const { clock, random, scenario, reference, disk } = this;
-    return {
-      clock,
-      random,
-      scenario,
-      reference,
-      disk,
-      send: (_, peer, message, payload) => {
-        const wire = this.wires.get(peer);
-        if (wire?.isOpen) wire.down.send(message, payload);
-      },
-      newSession: () => `session-${this.sessions++}`,
-      heard: (event) => this.heard(event),
-      decided: (action) => this.decided(action),
-      faulted: (session, reason) => {
-        this.trace(() => `${session} ${reason}`);
-        this.count('worker expelled');
-        assert.ok(scenario.tampering, `${session} ${reason}`);
-      },
-      finished: (saved) => this.finished(saved),
-    };
-  }
-
-  private decided(action: CoordinatorAction): void {
-    switch (action.type) {
-      case 'commit':
-        this.lastProgressAt = this.clock.now;
-        this.count(action.update ? 'step committed' : 'step skipped');
-        break;
-      case 'begin':
-        if (action.round > 0) this.count('step computed again');
-        break;
-      case 'recall':
-        this.count('lease recalled');
-        break;
-      case 'event':
-        if (action.event.kind === 'leaseDuplicated') this.count('lease duplicated');
-        if (action.event.kind === 'nodeAudited') {
-          this.count(`audit: ${action.event.outcome}`);
-          assert.ok(['equal', 'abandoned'].includes(action.event.outcome), 'nobody computes wrongly');
-        }
-        if (action.event.kind === 'leaseEnded' && action.event.outcome === 'lost') {
-          this.count('lease lost');
-          assert.ok(this.scenario.troubledMs > 0, 'without faults no lease is lost');
-        }
-        return;
-      case 'heartbeat':
-        return;
-      default:
-    }
-    this.trace(() => describe(action));
-  }
-
-  private heard(event: CoordinatorEvent): void {
-    if (event.type !== 'checkpointEnded') return;
-    this.count(event.saved ? 'checkpoint written' : 'checkpoint failed');
-    if (event.saved) this.savedVersion = Math.max(this.savedVersion, event.version);
-  }
-
-  private finished(saved: boolean): void {
-    const { version } = this.coordinator.host.machine.state.progress;
-    this.trace(() => `coordinator ${this.term} finishes at version ${version}`);
-    const isDone = version === this.scenario.options.steps && saved;
-    const silentSince = this.coordinator.now() - 2 * HEARTBEAT.timeoutMs;
-    if (this.calm && this.clock.now - this.calmSince > 3 * HEARTBEAT.timeoutMs)
-      for (const { lastHeard } of this.coordinator.host.machine.state.sessions)
-        assert.ok(lastHeard > silentSince, 'who is silent does not stay a member');
-    const { coordinator } = this;
-    this.clock.after(100, () => {
-      if (isDone) this.isComplete = true;
-      else if (this.coordinator === coordinator) this.restartCoordinator(false);
-    });
-  }
-
-  /** Its end is seen by the workers at once, or not before they miss its answers. */
-  private restartCoordinator(silently: boolean): void {
-    this.coordinator.kill();
-    for (const wire of this.wires.values()) {
-      if (silently) wire.vanish();
-      else wire.cut();
-    }
-    this.wires.clear();
-    const down = this.random.pick([10, 500, 8000]);
-    const { term } = this;
-    if (silently) this.disk.losePower();
-    this.clock.after(down, () => {
-      if (this.term === term) this.starting = this.startCoordinator();
-    });
   }
 
   // ---- workers and their connections
@@ -227,7 +116,7 @@ export class Cluster implements Victims {
           coordinator.hear(endpoint, peer, message, payload);
         },
         lost: () => {
-          this.wires.delete(peer);
+          coordinator.wires.delete(peer);
           coordinator.host.disconnected(endpoint, peer);
         },
       },
@@ -246,7 +135,7 @@ export class Cluster implements Victims {
       wire.up.tamper = () => this.tamper();
       wire.down.tamper = wire.up.tamper;
     }
-    this.wires.set(peer, wire);
+    coordinator.wires.set(peer, wire);
     return wire;
   }
 
@@ -275,7 +164,7 @@ export class Cluster implements Victims {
     const pause = (-Math.log(1 - this.random.next()) * 1000) / faultsPerSecond;
     this.clock.after(pause, () => {
       if (this.calm) return;
-      const { name, happen } = nextFault(this.random);
+      const { name, happen } = nextFault(this.random, this.scenario);
       this.count(name);
       happen(this, this.random);
       this.planFault();
@@ -287,15 +176,13 @@ export class Cluster implements Victims {
     this.trace(() => 'faults cease');
     this.calm = true;
     this.calmSince = this.clock.now;
-    this.lastProgressAt = this.clock.now;
-    this.coordinator.dieAfter(Infinity);
-    this.coordinator.thaw(true);
+    this.coordinators.calmDown();
     for (const worker of this.workers) {
       worker.thaw(true);
       worker.route.up = worker.route.down = false;
       worker.slow(this.random.pick([1, 1, 5]));
     }
-    for (const wire of [...this.wires.values()]) {
+    for (const wire of this.wires) {
       wire.resume();
       if (wire.tampered) wire.cut();
     }
@@ -319,6 +206,37 @@ export class Cluster implements Victims {
     // A supervisor, or somebody, starts another.
     if (this.random.chance(0.8))
       this.clock.after(this.random.pick([100, 1000, 10_000]), () => this.joinWorker());
+  }
+
+  /** Somebody sees to it that there are workers. */
+  staffUp(): void {
+    if (this.workers.some(({ isAlive }) => isAlive)) return;
+    for (let i = 0; i < this.scenario.workers; i++) this.joinWorker();
+  }
+
+  refused(worker: WorkerProcess): void {
+    this.trace(() => `${worker.name} is not wanted`);
+    this.clock.after(1000, () => this.joinWorker());
+  }
+
+  /** While two others are there who are right, and work. */
+  corruptWorker(): void {
+    const worker = this.someWorker();
+    const { sessions } = this.coordinator.host.machine.state;
+    const right = sessions.filter(({ name, state }) => state === 'ready' && !this.isWrong(name));
+    if (!worker || right.length < 3) return;
+    this.trace(() => `${worker.name} computes wrongly from now on`);
+    worker.corrupt(1 + this.names++);
+  }
+
+  /** Somebody takes out the workers that cannot be trusted. */
+  removeWrongWorkers(): void {
+    for (const worker of this.workers) if (worker.isAlive && worker.isWrong) this.killProcess(worker, false);
+    this.clock.after(1000, () => this.joinWorker());
+  }
+
+  isWrong(name: string): boolean {
+    return this.workers.some((worker) => worker.name === name && worker.isWrong);
   }
 
   leaveWorker(): void {
@@ -370,7 +288,7 @@ export class Cluster implements Victims {
   }
 
   cutConnection(): void {
-    const wires = [...this.wires.values()].filter(({ isOpen }) => isOpen);
+    const wires = this.wires.filter(({ isOpen }) => isOpen);
     if (wires.length === 0) return;
     const wire = this.random.pick(wires);
     this.trace(() => `a connection to ${nameOf(wire.endpoint)} breaks`);
@@ -402,14 +320,14 @@ export class Cluster implements Victims {
       });
     this.clock.after(ms, () => {
       route.up = route.down = false;
-      for (const wire of this.wires.values()) wire.resume();
+      for (const wire of this.wires) wire.resume();
     });
   }
 
   killCoordinator(silently: boolean): void {
     if (!this.coordinator.isAlive) return;
     this.trace(() => 'the coordinator dies');
-    this.restartCoordinator(silently);
+    this.coordinators.restart(silently);
   }
 
   killCoordinatorAmidDecisions(decisions: number): void {
@@ -422,10 +340,16 @@ export class Cluster implements Victims {
         if (!this.calm) this.clock.after(20, watch);
       } else {
         this.trace(() => 'the coordinator has died amid its decisions');
-        this.restartCoordinator(false);
+        this.coordinators.restart(false);
       }
     };
     watch();
+  }
+
+  supersedeCoordinator(ms: number): void {
+    if (this.coordinator.isFrozen || !this.coordinator.isAlive) return;
+    this.coordinators.supersedeDuring(ms);
+    this.freeze(this.coordinator, ms);
   }
 
   stopCoordinator(): void {
@@ -438,7 +362,7 @@ export class Cluster implements Victims {
     const old = this.oldMessages.pick();
     if (!old || !this.coordinator.isAlive) return;
     const { peer, endpoint, message, payload } = old;
-    const wires = [...this.wires.values()].filter(
+    const wires = [...this.coordinator.wires.values()].filter(
       (wire) => wire.endpoint === endpoint && wire.isOpen && wire.peer !== peer,
     );
     const to = wires.length > 0 && this.random.chance(0.5) ? this.random.pick(wires).peer : 'stranger';

@@ -8,7 +8,7 @@ import { GradientSum } from '../../src/worker/compute/gradient-sum.js';
 import { GRADIENT_BUFFERS, PARAMETER_BUFFERS, type Task } from '../../src/worker/events.js';
 import { arithmetic, isPartOf, packBfloat16 } from './arithmetic.js';
 import type { Process } from './process.js';
-import type { Random } from './random.js';
+import { hashed, type Random } from './random.js';
 import type { Reference } from './reference.js';
 import { gradientOf, statsOf, type Scenario } from './scenario.js';
 
@@ -33,6 +33,8 @@ export class ComputeThread {
   slowness = 1;
   /** It computes for ever, while the rest of the process lives on. */
   hangs = false;
+  /** Not 0: some of its numbers are wrong, and no other's are wrong alike. */
+  error = 0;
   private readonly parameters: readonly Float32Array[];
   private readonly gradients: readonly Float32Array[];
   private readonly sum: GradientSum;
@@ -147,6 +149,10 @@ export class ComputeThread {
     for (let i = 0; i < size; i++) {
       const element = offset + i;
       this.scratch[i] = gradientOf(this.scenario, step, round, leaf, element, parameters[element]!);
+    }
+    if (this.error !== 0 && hashed(step, leaf, this.error) < 0.5) {
+      const element = Math.floor(hashed(leaf, this.error) * grid.trainable) - offset;
+      if (element >= 0 && element < size) this.scratch[element] = -this.scratch[element]! - this.error;
     }
     this.sum.write(offset, size, this.scratch.subarray(0, size));
   }

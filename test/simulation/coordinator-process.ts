@@ -4,7 +4,7 @@ import type { CheckpointWriter } from '../../src/coordinator/checkpoints.js';
 import type { CoordinatorAction, CoordinatorEvent } from '../../src/coordinator/events.js';
 import type { Slice } from '../../src/protocol/chunks.js';
 import { arithmetic } from './arithmetic.js';
-import { checkpointWriter } from './checkpoints.js';
+import { checkpointWriter, checkTerm, type Holding } from './checkpoints.js';
 import type { VirtualClock } from '../../src/simulation/clock.js';
 import type { Disk } from './disk.js';
 import { CONTROL, CoordinatorHost, NOTHING } from '../../src/simulation/coordinator-host.js';
@@ -14,7 +14,8 @@ import { Process } from './process.js';
 import type { Random } from './random.js';
 import type { Reference, TrainingState } from './reference.js';
 import { jobOf, type Scenario } from './scenario.js';
-import type { FromWorker, ToWorker } from '../../src/simulation/wire.js';
+import type { FromWorker } from '../../src/simulation/wire.js';
+import type { Wire } from './wire.js';
 
 export interface CoordinatorWorld {
   readonly clock: VirtualClock;
@@ -22,34 +23,40 @@ export interface CoordinatorWorld {
   readonly scenario: Scenario;
   readonly reference: Reference;
   readonly disk: Disk;
-  send(endpoint: number, peer: string, message: ToWorker, payload: Uint8Array): void;
   newSession(): string;
-  decided(action: CoordinatorAction): void;
+  decided(process: CoordinatorProcess, action: CoordinatorAction): void;
   /** What the disk tells it. */
   heard(event: CoordinatorEvent): void;
   faulted(session: string, reason: string): void;
-  finished(saved: boolean): void;
+  finished(process: CoordinatorProcess, saved: boolean): void;
+  isSuperseded(process: CoordinatorProcess): boolean;
+  /** It cannot go on; somebody has to do something. */
+  failed(process: CoordinatorProcess, message: string): void;
 }
 
 const TICK_MS = 250;
+export const RENEWAL_MS = 2000;
 const INSIDE = { base: 0.02, spike: 200, spikes: 0.002 };
 
 export class CoordinatorProcess extends Process {
   readonly slices: readonly Slice[];
   readonly host: CoordinatorHost;
+  /** The connections to it, by peer. */
+  readonly wires = new Map<string, Wire>();
   private readonly lanes = new Map<number, Pipe<() => void>>();
   private readonly openSessions: Set<string>[];
-  private readonly invariants: Invariants;
+  readonly invariants: Invariants;
   /** Decisions that it will still carry out before it dies in the middle of them. */
   private decisionsLeft = Infinity;
 
   constructor(
-    readonly term: number,
+    readonly holding: Holding,
     start: TrainingState,
     isSaved: boolean,
     private readonly world: CoordinatorWorld,
   ) {
-    super(`coordinator${term}`, world.clock);
+    super(`coordinator${holding.term}`, world.clock);
+    const { term } = holding;
     const { scenario, reference, disk } = world;
     const { grid, segments, wire } = scenario;
     const memory = {
@@ -73,8 +80,9 @@ export class CoordinatorProcess extends Process {
     const writer = this.createWriter(memory);
     this.host = new CoordinatorHost(setup, {
       now: () => this.now(),
-      send: (endpoint, peer, message, payload) => {
-        if (this.isAlive) world.send(endpoint, peer, message, payload);
+      send: (_, peer, message, payload) => {
+        const wire = this.wires.get(peer);
+        if (this.isAlive && wire?.isOpen) wire.down.send(message, payload);
       },
       pass: (from, to, deliver) => this.pass(from, to, deliver),
       newSession: () => world.newSession(),
@@ -86,7 +94,8 @@ export class CoordinatorProcess extends Process {
         disk.hasNews = true;
         writer.publish(progress, validationLoss);
       },
-      finished: (saved) => world.finished(saved),
+      finished: (saved) => world.finished(this, saved),
+      failed: (message) => world.failed(this, message),
       decided: (action) => this.decided(action),
       reducing: (reducer, event) => {
         const open = this.openSessions[reducer]!;
@@ -100,6 +109,7 @@ export class CoordinatorProcess extends Process {
     });
     this.host.start();
     this.every(TICK_MS, () => this.host.decide({ type: 'tick' }));
+    if (scenario.takeovers) this.renewTerm();
   }
 
   hear(endpoint: number, peer: string, message: FromWorker, payload: Uint8Array): void {
@@ -107,6 +117,15 @@ export class CoordinatorProcess extends Process {
     if (endpoint === CONTROL)
       this.host.hearControl(peer, received as Parameters<CoordinatorHost['hearControl']>[1]);
     else this.host.hearData(endpoint, peer, received as Parameters<CoordinatorHost['hearData']>[2]);
+  }
+
+  /** An owner that renews its term looks whether it still is the owner, and ends when it is not. */
+  private renewTerm(): void {
+    this.after(RENEWAL_MS, () => {
+      this.renewTerm();
+      if (!this.world.isSuperseded(this)) return; // it would find nothing, at length
+      checkTerm(this.world.disk, this, this.holding).catch(() => undefined);
+    });
   }
 
   /** SIGTERM: finish the step, save, end. */
@@ -122,7 +141,7 @@ export class CoordinatorProcess extends Process {
   private decided(action: CoordinatorAction): void {
     if (!this.isAlive) return;
     this.invariants.decided(action, this.host);
-    this.world.decided(action);
+    this.world.decided(this, action);
     if (--this.decisionsLeft < 0) this.kill();
   }
 
@@ -145,7 +164,7 @@ export class CoordinatorProcess extends Process {
       scenario,
       disk,
       process: this,
-      term: this.term,
+      holding: this.holding,
       memory,
       slices: this.slices,
       toReducer: (reducer, body) => this.pass(CONTROL, reducer, body),

@@ -15,6 +15,8 @@ export class Disk {
   readonly unsealed = new Set<string>();
   /** Something waits for what the disk has done since this was last taken back. */
   hasNews = false;
+  /** Told before a file or folder is changed, and by whom. */
+  changing: (process: Process | null, path: string) => void = () => undefined;
 
   constructor(
     private readonly random: Random,
@@ -56,7 +58,10 @@ export class Disk {
     const bytes = bytesOf(values);
     return this.operate(
       process,
-      () => this.contentOf(file).set(bytes, position),
+      () => {
+        this.changing(process, file);
+        this.contentOf(file).set(bytes, position);
+      },
       // It may be gone: another slice failed, and the checkpoint was given up.
       () => this.files.get(file)?.set(this.prefix(bytes), position),
     );
@@ -148,12 +153,14 @@ export class MemoryFolder implements Folder {
     return this.operate(
       () => {
         if (this.disk.files.has(path) && !isMine) return false;
+        this.disk.changing(this.process, path);
         this.disk.files.set(path, bytes);
         return true;
       },
       () => {
         if (this.disk.hasLinks || this.disk.files.has(path) || !this.disk.folders.has(this.url)) return;
         isMine = true;
+        this.disk.changing(this.process, path);
         this.disk.files.set(path, this.disk.prefix(bytes));
       },
     );
@@ -161,12 +168,16 @@ export class MemoryFolder implements Folder {
 
   async replace(file: string, data: string): Promise<void> {
     const path = this.pathOf(file);
-    await this.operate(() => this.disk.files.set(path, new Uint8Array(Buffer.from(data))));
+    await this.operate(() => {
+      this.disk.changing(this.process, path);
+      this.disk.files.set(path, new Uint8Array(Buffer.from(data)));
+    });
   }
 
   allocate(file: string, head: Uint8Array, bytes: number): Promise<string> {
     const path = this.pathOf(file);
     const set = (content: Uint8Array): void => {
+      this.disk.changing(this.process, path);
       this.disk.unsealed.add(path);
       this.disk.files.set(path, content);
     };
@@ -191,7 +202,11 @@ export class MemoryFolder implements Folder {
   }
 
   async remove(file: string): Promise<void> {
-    await this.operate(() => this.disk.files.delete(this.pathOf(file)));
+    const path = this.pathOf(file);
+    await this.operate(() => {
+      this.disk.changing(this.process, path);
+      this.disk.files.delete(path);
+    });
   }
 
   /** One file after another, so that a stop leaves some. */

@@ -1,5 +1,6 @@
 // What goes wrong in a simulated cluster: which fault comes next is the generator's choice, and so is whom it hits.
 import type { Random } from './random.js';
+import type { Scenario } from './scenario.js';
 
 /** What can be done to a cluster. */
 export interface Victims {
@@ -19,6 +20,8 @@ export interface Victims {
   leapCoordinator(ms: number): void;
   stopCoordinator(): void;
   replayOldMessage(): void;
+  corruptWorker(): void;
+  supersedeCoordinator(ms: number): void;
 }
 
 interface Fault {
@@ -60,17 +63,25 @@ const FAULTS: readonly Fault[] = [
   fault('old message repeated', 2, (victims) => victims.replayOldMessage()),
 ];
 
+/** Of scenarios that have them. */
+const WRONG_WORKER = fault('worker computes wrongly', 3, (victims) => victims.corruptWorker());
+const TAKEOVER = fault('coordinator is superseded', 2, (victims, random) =>
+  victims.supersedeCoordinator(random.pick([7000, 8000, 40_000])),
+);
+
 function fault(name: string, weight: number, happen: Fault['happen']): Fault {
   return { name, weight, happen };
 }
 
-const TOTAL_WEIGHT = FAULTS.reduce((sum, { weight }) => sum + weight, 0);
-
-export function nextFault(random: Random): Fault {
-  let at = random.next() * TOTAL_WEIGHT;
-  for (const one of FAULTS) {
+export function nextFault(
+  random: Random,
+  { wrongWorkers, takeovers }: Pick<Scenario, 'wrongWorkers' | 'takeovers'>,
+): Fault {
+  const faults = [...FAULTS, ...(wrongWorkers ? [WRONG_WORKER] : []), ...(takeovers ? [TAKEOVER] : [])];
+  let at = random.next() * faults.reduce((sum, { weight }) => sum + weight, 0);
+  for (const one of faults) {
     at -= one.weight;
     if (at < 0) return one;
   }
-  return FAULTS.at(-1)!;
+  return faults.at(-1)!;
 }

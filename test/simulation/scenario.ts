@@ -29,6 +29,10 @@ export interface Scenario {
   /** Also single messages are lost, doubled and exchanged. */
   readonly tampering: boolean;
   readonly keepLast: number;
+  /** Workers may compute wrongly. Every node is audited then. */
+  readonly wrongWorkers: boolean;
+  /** Coordinators may be superseded while they live. */
+  readonly takeovers: boolean;
 }
 
 export const HEARTBEAT = { intervalMs: 1000, timeoutMs: 5000 } as const;
@@ -50,7 +54,7 @@ export function randomScenario(seed: number): Scenario {
   const steps = random.between(2, 5);
   const leaves = random.chance(0.1) ? random.between(20, 40) : random.between(1, 12);
   const half = Math.floor(trainable / 2);
-  return {
+  const scenario = {
     seed,
     grid: new ChunkGrid(trainable, trainable + frozen, random.pick([2, 4, 4]), random.between(2, 5)),
     tree: new ReductionTree(leaves),
@@ -58,7 +62,7 @@ export function randomScenario(seed: number): Scenario {
       { start: 0, end: half, decay: true },
       { start: half, end: trainable, decay: false },
     ],
-    wire: random.pick(['float32', 'bfloat16']),
+    wire: random.pick(['float32', 'bfloat16'] as const),
     reducers: random.between(1, 3),
     workers: random.between(1, 6),
     options: {
@@ -67,10 +71,10 @@ export function randomScenario(seed: number): Scenario {
       optimizer: OPTIMIZER,
       evaluate: { every: random.between(1, 3), batches: random.below(4) },
       checkpointEvery: random.between(1, 3),
-      audit: { share: random.pick([0, 0, 0.2, 1]), key: 'secret', action: 'expel' },
+      audit: { share: random.pick([0, 0, 0.2, 1]), key: 'secret', action: 'expel' as const },
       maxSkips: 100,
       nameOfParameter: String,
-      hardware: 'strict',
+      hardware: 'strict' as const,
       heartbeat: HEARTBEAT,
     },
     emptyStep: random.below(3 * steps),
@@ -81,6 +85,16 @@ export function randomScenario(seed: number): Scenario {
     faultsPerSecond: random.pick([0.5, 2, 8]),
     tampering: random.chance(0.15),
     keepLast: random.between(1, 3),
+    wrongWorkers: false,
+    takeovers: random.chance(0.15),
+  };
+  if (scenario.tampering || !random.chance(0.15)) return scenario;
+  const { options } = scenario;
+  return {
+    ...scenario,
+    wrongWorkers: true,
+    workers: Math.max(3, scenario.workers),
+    options: { ...options, audit: { ...options.audit, share: 1 } },
   };
 }
 

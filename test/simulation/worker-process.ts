@@ -19,6 +19,8 @@ export interface WorkerWorld {
   readonly reference: Reference;
   /** Connects to the coordinator, if one is there. */
   connect(worker: WorkerProcess, endpoint: number, session: Session): Wire | undefined;
+  /** It is not wanted, and has ended. */
+  refused(worker: WorkerProcess): void;
   trace(line: () => string): void;
 }
 
@@ -35,6 +37,7 @@ export class WorkerProcess extends Process {
   private retryMs = FIRST_RETRY_MS;
   private slowness = 1;
   hasFinished = false;
+  private error = 0;
 
   constructor(
     name: string,
@@ -62,6 +65,16 @@ export class WorkerProcess extends Process {
     if (this.session) this.session.compute.slowness = slowness;
   }
 
+  /** From now on it computes wrongly, in a way of its own. */
+  corrupt(error: number): void {
+    this.error = error;
+    if (this.session) this.session.compute.error = error;
+  }
+
+  get isWrong(): boolean {
+    return this.error !== 0;
+  }
+
   leave(): void {
     this.run(() => this.session?.host.leave());
   }
@@ -69,6 +82,7 @@ export class WorkerProcess extends Process {
   private open(): void {
     const session = new Session(this, this.world, (outcome) => this.ended(outcome));
     session.compute.slowness = this.slowness;
+    session.compute.error = this.error;
     this.session = session;
     if (!session.open()) this.ended('lost');
   }
@@ -81,6 +95,11 @@ export class WorkerProcess extends Process {
     if (outcome === 'finished') {
       this.hasFinished = true;
       this.kill();
+      return;
+    }
+    if (outcome === 'refused') {
+      this.kill();
+      this.world.refused(this);
       return;
     }
     this.after(this.retryMs * (0.5 + this.world.random.next()), () => this.open());
