@@ -14,7 +14,7 @@ import { isCommit, Lockstep, says } from './processes.js';
 
 const CLIENTS = 64;
 /** Committed before the run is asked to stop. */
-const STEPS = 3;
+const STEPS = 6;
 /** On a machine that does nothing else; beside other tests its threads wait for cores, too. */
 const MOST_LAG_SECONDS = IS_FULL ? 0.05 : 2;
 const CONFIG = `
@@ -77,7 +77,6 @@ test('64 workers that push at once are all counted, in bounded memory, and are a
   const parameters = await run.line('its size', ({ msg }) => /[\d,]+ parameters/.test(msg));
   const count = Number(/([\d,]+) parameters/.exec(parameters.msg)![1]!.replaceAll(',', ''));
   const idle = memoryOf(Number(pid), 'VmRSS');
-  await eventLoopLag(metrics); // from here on
   const clients = Array.from({ length: CLIENTS }, (_, i) => new LightWorker(String(url), `light-${i}`));
   let most = idle;
   const watch = setInterval(() => {
@@ -87,6 +86,8 @@ test('64 workers that push at once are all counted, in bounded memory, and are a
       // It has ended.
     }
   }, 50);
+  await run.line('the first step', isCommit(0));
+  await eventLoopLag(metrics); // from here on: all have joined, and push
   await run.line('the last step', isCommit(STEPS - 1));
   const lag = await eventLoopLag(metrics);
   run.kill('SIGTERM');
