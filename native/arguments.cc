@@ -157,7 +157,7 @@ std::string Arguments::text(int index, const char* name) const {
 }
 
 Activation Arguments::activation(int index, const char* name) const {
-  return static_cast<Activation>(asInteger(number(index, name), name, 2));
+  return static_cast<Activation>(asInteger(number(index, name), name, static_cast<int>(Activation::swish)));
 }
 
 Precision Arguments::precision(int index, const char* name) const { return asPrecision(number(index, name), name); }

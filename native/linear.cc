@@ -21,7 +21,7 @@ void linearOf(const float* x, const float* w, const float* b, float* y, float* p
     multiply(Matrix<Element>{inputs, k, 1}, Matrix<Element>{weights, 1, k}, panel, n, rows, k, n, false);
     if (b || preActivation || activation != Activation::none) {
       kernels().biasActivation(panel, b, preActivation ? preActivation + first * n : nullptr, rows, n,
-                               static_cast<int>(activation));
+                               activation);
     }
   });
 }
@@ -29,7 +29,7 @@ void linearOf(const float* x, const float* w, const float* b, float* y, float* p
 // dz = dy * activation'(saved), or dy itself.
 const float* throughActivation(const float* dy, const float* saved, float* dz, int64_t count, Activation activation) {
   if (activation == Activation::none) return dy;
-  kernels().activationGradient(dy, saved, dz, count, static_cast<int>(activation));
+  kernels().activationGradient(dy, saved, dz, count, activation);
   return dz;
 }
 

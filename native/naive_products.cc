@@ -10,9 +10,12 @@ namespace {
 
 double normalCdf(double x) { return 0.5 * std::erfc(-x * std::sqrt(0.5)); }
 
+double logistic(double x) { return 1 / (1 + std::exp(-x)); }
+
 double activated(double z, Activation activation) {
   if (activation == Activation::relu) return z > 0 || std::isnan(z) ? z : 0;
   if (activation == Activation::gelu) return z * normalCdf(z);
+  if (activation == Activation::swish) return z * logistic(z);
   return z;
 }
 
@@ -43,6 +46,7 @@ void linear(const float* x, const float* w, const float* b, float* y, float* pre
 double slope(double z, Activation activation) {
   if (activation == Activation::relu) return z > 0 ? 1 : 0;
   if (activation == Activation::gelu) return normalCdf(z) + z * std::exp(-0.5 * z * z) / std::sqrt(2 * M_PI);
+  if (activation == Activation::swish) return logistic(z) * (1 + z * logistic(-z));
   return 1;
 }
 

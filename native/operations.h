@@ -9,8 +9,6 @@
 
 namespace lockstep {
 
-enum class Activation { none = 0, relu = 1, gelu = 2 };
-
 // Which random field decides what is dropped; see philox.h. `rate` 0 means no dropout.
 struct Dropout {
   double rate;

@@ -10,6 +10,8 @@ namespace {
 
 __device__ inline float normalCdf(float x) { return 0.5f * erfcf(-x * 0.70710678118654752f); }
 
+__device__ inline float logistic(float x) { return 1 / (1 + expf(-x)); }
+
 // y = activation(z)
 template <typename T, int V>
 __global__ void activate(const T* z, T* y, int64_t count, Activation activation) {
@@ -20,6 +22,7 @@ __global__ void activate(const T* z, T* y, int64_t count, Activation activation)
     float& value = lanes.at[v];
     if (activation == Activation::relu) value = value > 0 || value != value ? value : 0;
     if (activation == Activation::gelu) value *= normalCdf(value);
+    if (activation == Activation::swish) value *= logistic(value);
   }
   store(y + i, lanes);
 }
@@ -30,6 +33,7 @@ __device__ inline float slope(float saved) {
   if constexpr (activation == Activation::gelu) {
     return normalCdf(saved) + saved * expf(-0.5f * saved * saved) * 0.39894228040143268f;
   }
+  if constexpr (activation == Activation::swish) return logistic(saved) * (1 + saved * logistic(-saved));
   return 1;
 }
 
@@ -54,8 +58,9 @@ struct ThroughActivation {
 template <typename T, bool tf32>
 void linear(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m, int64_t k, int64_t n,
             Activation activation, Precision) {
-  // gelu is exact here, as everywhere: cuBLASLt's is an approximation. What is kept is the sum before the activation.
-  const bool inEpilogue = activation != Activation::gelu && !preActivation;
+  // gelu is exact here, as everywhere: cuBLASLt's is an approximation, and swish it has none. What is kept is the sum before the
+  // activation.
+  const bool inEpilogue = (activation == Activation::none || activation == Activation::relu) && !preActivation;
   float* const z = preActivation ? preActivation : y;
   Product product = {{x, kFormat<T>}, {operand<T>(Scratch::weights, w, n * k), kFormat<T>, true}, z, kFormat<T>, m, k, n};
   if (b) product.bias = operand<T>(Scratch::bias, b, n);
@@ -84,9 +89,8 @@ const T* throughActivation(const float* dy, const float* saved, float* db, int64
 template <typename T, bool tf32>
 void linearGradient(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw, float* db,
                     int64_t m, int64_t k, int64_t n, Activation activation, Precision) {
-  const T* const dz = activation == Activation::relu   ? throughActivation<T, Activation::relu>(dy, saved, db, m, n)
-                      : activation == Activation::gelu ? throughActivation<T, Activation::gelu>(dy, saved, db, m, n)
-                                                       : throughActivation<T, Activation::none>(dy, saved, db, m, n);
+  const T* const dz = withActivation(
+      activation, [=](auto known) { return throughActivation<T, decltype(known)::value>(dy, saved, db, m, n); });
   const Factor gradient = {dz, kFormat<T>}, transposed = {dz, kFormat<T>, true};
   multiply({gradient, {operand<T>(Scratch::weights, w, n * k), kFormat<T>}, dx, kFormat<T>, m, n, k}, tf32);
   multiply({transposed, {x, kFormat<T>}, dw, Format::float32, n, m, k}, tf32);

@@ -67,6 +67,31 @@ LANES_INLINE Floats geluSlope(Floats x) {
   return n.cdf + x * n.density;
 }
 
+// σ(x) = 1 / (1 + e^-x) and σ(-x) = 1 - σ(x), each within 3e-7 relative where it is normal: of the two exponentials the one
+// that is at most 1 is taken, and nothing cancels.
+struct Logistic {
+  Floats value, complement;
+};
+
+LANES_INLINE Logistic logistic(Floats x) {
+  const Floats magnitude = as<Floats>(as<Ints>(x) & 0x7fffffff);
+  const Floats e = exponential(magnitude * -1.0f);
+  const Floats larger = all(1.0f) / (e + 1.0f), smaller = e * larger;
+  const Ints negative = x < 0.0f;
+  return {select(negative, smaller, larger), select(negative, larger, smaller)};
+}
+
+// x σ(x). Below -104 e^x is 0, and the clamp keeps -Infinity from becoming NaN.
+LANES_INLINE Floats swish(Floats x) { return select(x < -104.0f, all(-104.0f), x) * logistic(x).value; }
+
+// σ(x) (1 + x σ(-x)), clamped for the same reason.
+LANES_INLINE Floats swishSlope(Floats x) {
+  x = select(x < -104.0f, all(-104.0f), x);
+  x = select(x > 104.0f, all(104.0f), x);
+  const Logistic l = logistic(x);
+  return l.value * (x * l.complement + 1.0f);
+}
+
 // ln x in float64 for x >= the smallest normal number: x = 2^e m with √½ <= m < √2, and ln m = 2 artanh(s),
 // s = (m - 1) / (m + 1), |s| < 0.172: twelve terms of its series reach float64's precision.
 LANES_INLINE double logarithm(float x) {

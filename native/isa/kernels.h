@@ -25,6 +25,26 @@ struct Matrix {
 // What matrix products take: float32, bfloat16 (summed in float32), or bfloat16 emulated where no instruction has it.
 enum class Precision { float32 = 0, bfloat16 = 1, emulated = 2 };
 
+// What a linear layer's result passes. `gelu` is the exact one, z Φ(z); `swish` is z σ(z).
+enum class Activation { none = 0, relu = 1, gelu = 2, swish = 3 };
+
+template <Activation ACTIVATION>
+struct KnownActivation {
+  static constexpr Activation value = ACTIVATION;
+};
+
+// Calls body(KnownActivation<...>{}), so that loops are compiled for each activation.
+template <typename Body>
+static inline auto withActivation(Activation activation, const Body& body) {
+  switch (activation) {
+    case Activation::relu: return body(KnownActivation<Activation::relu>{});
+    case Activation::gelu: return body(KnownActivation<Activation::gelu>{});
+    case Activation::swish: return body(KnownActivation<Activation::swish>{});
+    case Activation::none: break;
+  }
+  return body(KnownActivation<Activation::none>{});
+}
+
 // A random field that decides what is dropped. Element i is dropped iff its Philox word is <= lastDropped.
 struct DropoutField {
   bool active;
@@ -78,10 +98,10 @@ struct Kernels {
   void (*product)(Matrix<float> a, Matrix<float> b, float* c, int64_t cStride, int64_t m, int64_t k, int64_t n,
                   bool accumulate, float* scratch);
 
-  // ---- linear layers, activation: 0 none, 1 relu, 2 gelu
+  // ---- linear layers
   void (*biasActivation)(float* y, const float* bias, float* preActivation, int64_t rows, int64_t width,
-                         int activation);
-  void (*activationGradient)(const float* dy, const float* saved, float* dz, int64_t count, int activation);
+                         Activation activation);
+  void (*activationGradient)(const float* dy, const float* saved, float* dz, int64_t count, Activation activation);
   // out[c] = Σ a[r, c] over rows, in blocks of 64 rows whose sums are added in order.
   void (*columnSums)(const float* a, int64_t rowStride, int64_t rows, int64_t columns, float* out);
 

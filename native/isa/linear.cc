@@ -5,46 +5,50 @@ namespace lockstep {
 namespace LOCKSTEP_ISA {
 namespace {
 
-enum { kNone = 0, kRelu = 1, kGelu = 2 };
-
-template <int ACTIVATION>
+template <Activation ACTIVATION>
 LANES_INLINE Floats activate(Floats z) {
-  if (ACTIVATION == kRelu) return select(z <= 0.0f, all(0.0f), z);  // NaN stays NaN
-  if (ACTIVATION == kGelu) return gelu(z);
+  switch (ACTIVATION) {
+    case Activation::relu: return select(z <= 0.0f, all(0.0f), z);  // NaN stays NaN
+    case Activation::gelu: return gelu(z);
+    case Activation::swish: return swish(z);
+    case Activation::none: break;
+  }
   return z;
 }
 
-template <int ACTIVATION>
-void biasActivationOf(float* y, const float* bias, float* preActivation, int64_t rows, int64_t width) {
-  for (int64_t r = 0; r < rows; r++) {
-    float* row = y + r * width;
-    forLanes(width, [=](int64_t i, int64_t count) {
-      Floats z = loadSome(row + i, count);
-      if (bias) z += loadSome(bias + i, count);
-      if (preActivation) storeSome(preActivation + r * width + i, z, count);
-      storeSome(row + i, activate<ACTIVATION>(z), count);
-    });
+// dy * activation'(z)
+template <Activation ACTIVATION>
+LANES_INLINE Floats throughActivation(Floats dy, Floats z) {
+  switch (ACTIVATION) {
+    case Activation::relu: return select(z > 0.0f, dy, all(0.0f));
+    case Activation::gelu: return dy * geluSlope(z);
+    case Activation::swish: return dy * swishSlope(z);
+    case Activation::none: break;
   }
+  return dy;
 }
 
 void biasActivation(float* y, const float* bias, float* preActivation, int64_t rows, int64_t width,
-                    int activation) {
-  if (activation == kRelu) {
-    biasActivationOf<kRelu>(y, bias, preActivation, rows, width);
-  } else if (activation == kGelu) {
-    biasActivationOf<kGelu>(y, bias, preActivation, rows, width);
-  } else {
-    biasActivationOf<kNone>(y, bias, preActivation, rows, width);
-  }
+                    Activation activation) {
+  withActivation(activation, [=](auto known) {
+    for (int64_t r = 0; r < rows; r++) {
+      float* row = y + r * width;
+      forLanes(width, [=](int64_t i, int64_t count) {
+        Floats z = loadSome(row + i, count);
+        if (bias) z += loadSome(bias + i, count);
+        if (preActivation) storeSome(preActivation + r * width + i, z, count);
+        storeSome(row + i, activate<decltype(known)::value>(z), count);
+      });
+    }
+  });
 }
 
-void activationGradient(const float* dy, const float* saved, float* dz, int64_t count, int activation) {
-  forLanes(count, [=](int64_t i, int64_t n) {
-    const Floats gradient = loadSome(dy + i, n), z = loadSome(saved + i, n);
-    Floats result = gradient;
-    if (activation == kRelu) result = select(z > 0.0f, gradient, all(0.0f));
-    if (activation == kGelu) result = gradient * geluSlope(z);
-    storeSome(dz + i, result, n);
+void activationGradient(const float* dy, const float* saved, float* dz, int64_t count, Activation activation) {
+  withActivation(activation, [=](auto known) {
+    forLanes(count, [=](int64_t i, int64_t n) {
+      const Floats gradient = loadSome(dy + i, n), z = loadSome(saved + i, n);
+      storeSome(dz + i, throughActivation<decltype(known)::value>(gradient, z), n);
+    });
   });
 }
 

@@ -47,9 +47,9 @@ const model = z
       'Where layer norm stands: post, after the residual, as in the paper; pre, before each sub-layer, easier to train deep.',
     ),
     activation: choice(
-      ['relu', 'gelu'],
+      ['relu', 'gelu', 'swish'],
       'relu',
-      'Activation of the feed-forward layers; gelu is the exact one.',
+      'Activation of the feed-forward layers; gelu is the exact one, swish is x · sigmoid(x), also called silu.',
     ),
     maxLength: integer(
       { min: 4, max: 65_536 },

@@ -1,17 +1,18 @@
 // The weights that a run begins with: random ones, or those of another model that has the same shape and vocabulary.
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
 import type { Folder } from '../checkpoint/folder.js';
 import { openFolder } from '../checkpoint/open-folder.js';
 import { resolveModel } from '../checkpoint/run-directory.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Dataset } from '../data/dataset.js';
-import { parseTokenizer } from '../data/tokenizer.js';
+import { parseVocabulary } from '../data/tokenizer.js';
 import type { ModelConfig } from '../model/config.js';
 import { initialParameters } from '../model/initialise.js';
 import type { ParameterLayout } from '../model/parameters.js';
 import { StoredModel } from '../model/stored-model.js';
-import { readFile } from 'node:fs/promises';
 import { nameOf, readText } from '../checkpoint/folder.js';
-import { UserError } from '../util/errors.js';
+import { messageOf, UserError } from '../util/errors.js';
 
 /** What must be equal, by the key that sets it here. Dropout and the ids of special tokens are the run's own. */
 const SHAPE: readonly (readonly [key: string, field: keyof ModelConfig])[] = [
@@ -24,6 +25,8 @@ const SHAPE: readonly (readonly [key: string, field: keyof ModelConfig])[] = [
   ['model.activation', 'activation'],
   ['model.maxLength', 'maxLength'],
 ];
+
+const idsSchema = z.record(z.string(), z.int());
 
 /** What the weights of an embedding mean. */
 type Vocabulary = Pick<Dataset, 'directory' | 'vocabularySize' | 'tokenizerFile'>;
@@ -65,18 +68,30 @@ async function tokenDifferences(folder: Folder, theirs: ModelConfig, dataset: Vo
       `the vocabulary has ${theirs.vocabularySize} tokens there, ${vocabularySize} in ${dataset.directory}`,
     );
   }
-  const text = await readText(folder, 'tokenizer.json');
-  if (text === null || differences.length > 0) return differences;
-  const other = parseTokenizer(
-    text,
-    await readText(folder, 'tokenizer_config.json'),
-    nameOf(folder, 'tokenizer.json'),
-  );
-  const ours = parseTokenizer(await readFile(dataset.tokenizerFile, 'utf8'), null, dataset.tokenizerFile);
+  const tokenThere = await vocabularyOf(folder);
+  if (tokenThere === null || differences.length > 0) return differences;
+  const tokenHere = parseVocabulary(await readFile(dataset.tokenizerFile, 'utf8'), dataset.tokenizerFile);
   for (let id = 0; id < vocabularySize; id++) {
-    const [there, here] = [other.idToToken(id), ours.idToToken(id)];
+    const [there, here] = [tokenThere(id), tokenHere(id)];
     if (there === here) continue;
     return [`token ${id} is ${JSON.stringify(there)} there, ${JSON.stringify(here)} in ${dataset.directory}`];
   }
   return [];
+}
+
+/** The tokens of a model by their ids: from its tokenizer.json or, as Marian models have it, vocab.json; null without either. */
+async function vocabularyOf(folder: Folder): Promise<((id: number) => string | null) | null> {
+  const tokenizer = await readText(folder, 'tokenizer.json');
+  if (tokenizer !== null) return parseVocabulary(tokenizer, nameOf(folder, 'tokenizer.json'));
+  const text = await readText(folder, 'vocab.json');
+  if (text === null) return null;
+  try {
+    const tokens = new Map(
+      Object.entries(idsSchema.parse(JSON.parse(text))).map(([token, id]) => [id, token]),
+    );
+    return (id) => tokens.get(id) ?? null;
+  } catch (error) {
+    const message = `${nameOf(folder, 'vocab.json')}: expected an object of tokens to their ids, ${messageOf(error)}`;
+    throw new UserError('TOKENIZER_INVALID', message, { cause: error });
+  }
 }

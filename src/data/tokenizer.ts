@@ -93,6 +93,12 @@ export function parseTokenizer(
   };
 }
 
+/** The token of an id as the vocabulary of a `tokenizer.json` spells it, or null; its special tokens may be any. */
+export function parseVocabulary(text: string, file: string): (id: number) => string | null {
+  const { engine } = openEngine(text, file);
+  return (id) => engine.idToToken(id);
+}
+
 function invalid(file: string, cause: unknown): UserError {
   const message = `expected a Hugging Face tokenizer.json at ${file}: ${messageOf(cause)}`;
   return new UserError('TOKENIZER_INVALID', message, { cause });

@@ -90,7 +90,7 @@ function registerLinear(): void {
   const common = { inputsToSave: ['x', 'w', 'b'], gradFunc: linearGradient };
   tf.registerGradient({ ...common, kernelName: Kernel.linear });
   tf.registerGradient({ ...common, kernelName: Kernel.linearRelu, outputsToSave: [true] });
-  tf.registerGradient({ ...common, kernelName: Kernel.linearGelu, outputsToSave: [false, true] });
+  tf.registerGradient({ ...common, kernelName: Kernel.linearKeepingSum, outputsToSave: [false, true] });
 }
 
 function registerAttention(): void {

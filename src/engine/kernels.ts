@@ -11,9 +11,9 @@ export const Kernel = {
   linear: 'LockstepLinear',
   /** {x, w, b} -> y = relu(x·wᵀ + b); its gradient needs y. */
   linearRelu: 'LockstepLinearRelu',
-  /** {x, w, b} -> [y, z], y = gelu(z), z = x·wᵀ + b; its gradient needs z. */
-  linearGelu: 'LockstepLinearGelu',
-  /** {dy, x, w, b, saved?} -> [dx, dw, db]; `saved` is y for relu and z for gelu. */
+  /** {x, w, b} -> [y, z], y = gelu(z) or swish(z), z = x·wᵀ + b; its gradient needs z. */
+  linearKeepingSum: 'LockstepLinearKeepingSum',
+  /** {dy, x, w, b, saved?} -> [dx, dw, db]; `saved` is y for relu and z for gelu and swish. */
   linearGradient: 'LockstepLinearGradient',
   /** {qkv, lengths} -> [out, logSum]. */
   selfAttention: 'LockstepSelfAttention',

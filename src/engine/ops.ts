@@ -31,7 +31,7 @@ function dropoutAttrs(op: string, dropout: Dropout): DropoutAttrs {
   return { rate, seed: key.seed, step: key.step, microBatch: key.microBatch, site: key.site };
 }
 
-/** activation(x · wᵀ + b): x [..., K], w [N, K], b [N] -> [..., N]. `gelu` is the exact one, z Φ(z). */
+/** activation(x · wᵀ + b): x [..., K], w [N, K], b [N] -> [..., N]. `gelu` is the exact one, z Φ(z); `swish` is z σ(z). */
 export function linear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor, activation: 'none' | Activation): tf.Tensor {
   expectFloat('linear', { x, w, b });
   assert(x.rank >= 1, 'linear: expected x of rank 1 or more, got a scalar');
@@ -41,7 +41,7 @@ export function linear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor, activation: 'no
   // Nothing but the result is wanted when no gradient is recorded.
   if (activation === 'none' || !tf.engine().isTapeOn()) return run(Kernel.linear, inputs, { activation });
   if (activation === 'relu') return run(Kernel.linearRelu, inputs, { activation });
-  return run<tf.Tensor[]>(Kernel.linearGelu, inputs, { activation })[0]!;
+  return run<tf.Tensor[]>(Kernel.linearKeepingSum, inputs, { activation })[0]!;
 }
 
 /**

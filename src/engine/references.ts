@@ -17,6 +17,7 @@ export function linear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor, activation: 'no
 function activate(z: tf.Tensor, activation: 'none' | Activation): tf.Tensor {
   if (activation === 'none') return z;
   if (activation === 'relu') return z.relu();
+  if (activation === 'swish') return z.mul(z.sigmoid());
   return z.mul(0.5).mul(z.mul(Math.SQRT1_2).erf().add(1));
 }
 

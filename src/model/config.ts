@@ -1,7 +1,7 @@
 // The shape of a model and the ids of its special tokens: what a checkpoint's config.json says.
 
 export type NormPlacement = 'post' | 'pre';
-export type Activation = 'relu' | 'gelu';
+export type Activation = 'relu' | 'gelu' | 'swish';
 
 /** An encoder-decoder Transformer ("Attention Is All You Need"). */
 export interface ModelConfig {

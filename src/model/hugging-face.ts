@@ -118,8 +118,9 @@ function normOf(fields: Fields): NormPlacement {
 
 function activationOf(fields: Fields): Activation {
   const name = fields.get('activation_function');
-  if (name === 'relu' || name === 'gelu') return name;
-  return fields.unsupported('activation_function', name, '"relu" or "gelu"');
+  if (name === 'relu' || name === 'gelu' || name === 'swish') return name;
+  if (name === 'silu') return 'swish';
+  return fields.unsupported('activation_function', name, '"relu", "gelu", "swish" or "silu"');
 }
 
 /** Reads typed values from an unknown object; each method throws a UserError that names the file and the key. */

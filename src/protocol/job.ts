@@ -23,7 +23,7 @@ const model = z.object({
   maxLength: size,
   dropout: share,
   norm: z.enum(['post', 'pre']),
-  activation: z.enum(['relu', 'gelu']),
+  activation: z.enum(['relu', 'gelu', 'swish']),
   padId: id,
   endId: id,
   startId: id,

@@ -105,6 +105,131 @@ for (const { norm, activation, logits } of relu) {
   }
 }
 
+/** config.json of Helsinki-NLP's opus-mt models, with the golden weights' sizes and ids. */
+function opusConfig({
+  width,
+  heads,
+  feedForward,
+  maxLength,
+  vocabularySize,
+  padId,
+  endId,
+  ...c
+}: ModelConfig) {
+  return {
+    _num_labels: 3,
+    activation_dropout: 0.0,
+    activation_function: 'swish',
+    add_bias_logits: false,
+    add_final_layer_norm: false,
+    architectures: ['MarianMTModel'],
+    attention_dropout: 0.0,
+    bad_words_ids: [[padId]],
+    bos_token_id: 0,
+    classif_dropout: 0.0,
+    classifier_dropout: 0.0,
+    d_model: width,
+    decoder_attention_heads: heads,
+    decoder_ffn_dim: feedForward,
+    decoder_layerdrop: 0.0,
+    decoder_layers: c.decoderLayers,
+    decoder_start_token_id: padId,
+    decoder_vocab_size: vocabularySize,
+    dropout: 0.1,
+    encoder_attention_heads: heads,
+    encoder_ffn_dim: feedForward,
+    encoder_layerdrop: 0.0,
+    encoder_layers: c.encoderLayers,
+    eos_token_id: endId,
+    forced_eos_token_id: endId,
+    gradient_checkpointing: false,
+    id2label: { '0': 'LABEL_0', '1': 'LABEL_1', '2': 'LABEL_2' },
+    init_std: 0.02,
+    is_encoder_decoder: true,
+    max_length: maxLength,
+    max_position_embeddings: maxLength,
+    model_type: 'marian',
+    normalize_before: false,
+    normalize_embedding: false,
+    num_beams: 6,
+    num_hidden_layers: c.encoderLayers,
+    pad_token_id: padId,
+    scale_embedding: true,
+    share_encoder_decoder_embeddings: true,
+    static_position_embeddings: true,
+    use_cache: true,
+    vocab_size: vocabularySize,
+  };
+}
+
+test("a run begins with a model of opus-mt's shape, and adds the bias of its logits", async (t) => {
+  const config = goldenConfig({ norm: 'post', activation: 'swish' });
+  const from = await temporaryDirectory(t);
+  const bias = Float32Array.from({ length: config.vocabularySize }, (_, id) => Math.sin(id));
+  const tensors = tensorsOf(config).map((tensor) =>
+    tensor.name === 'final_logits_bias' ? { ...tensor, values: bias } : tensor,
+  );
+  const shared = tensors.find(({ name }) => name === 'model.shared.weight')!;
+  const positions = { shape: [config.maxLength, config.width], values: new Float32Array(24 * 32) };
+  const repeated = ['model.encoder.embed_tokens', 'model.decoder.embed_tokens', 'lm_head'].map((name) => ({
+    ...shared,
+    name: `${name}.weight`,
+  }));
+  const stored = ['encoder', 'decoder'].map((stack) => ({
+    ...positions,
+    name: `model.${stack}.embed_positions.weight`,
+  }));
+  await writeFile(path.join(from, 'model.safetensors'), safetensors([...tensors, ...repeated, ...stored]));
+  await writeFile(path.join(from, 'config.json'), JSON.stringify(opusConfig(config)));
+  const { model } = tinyModel(engine, config, await begin(from, config));
+  const { source, sourceLengths, input } = batchTensors(batch);
+  const memory = model.encode(source, sourceLengths, null);
+  const ours = model.logits(model.decode(input, memory, sourceLengths, null));
+  const { logits } = models.find(({ norm, activation }) => norm === 'post' && activation === 'swish')!;
+  const largest = difference(
+    ours.dataSync(),
+    logits.map((value, i) => value + bias[i % config.vocabularySize]!),
+  );
+  assert.ok(largest < 1e-4, `differs by ${largest}`);
+});
+
+test('the tokens of a vocab.json are held against those of the data, without naming a mask token', async (t) => {
+  const root = await temporaryDirectory(t);
+  const data = path.join(root, 'data');
+  await writeDataset(data, 64);
+  const dataset = await openDataset(data);
+  t.after(() => dataset.close());
+  const config: ModelConfig = { ...goldenConfig({ norm: 'post', activation: 'swish' }), vocabularySize: 259 };
+  await writeFile(path.join(root, 'config.json'), JSON.stringify(opusConfig(config)));
+  const layout = parameterLayout(config).tensors;
+  const zeros = layout.map(({ name, shape, size }) => ({ name, shape, values: new Float32Array(size) }));
+  await writeFile(path.join(root, 'model.safetensors'), safetensors(zeros));
+  const vocabulary = path.join(root, 'vocab.json');
+  const { model } = JSON.parse(await readFile(dataset.tokenizerFile, 'utf8')) as {
+    model: { vocab: Record<string, number> };
+  };
+  await writeFile(vocabulary, JSON.stringify(model.vocab));
+  assert.ok((await begin(root, config, dataset)).every((value) => value === 0));
+  await writeFile(vocabulary, JSON.stringify({ ...model.vocab, a: model.vocab.b, b: model.vocab.a }));
+  await assert.rejects(
+    begin(root, config, dataset),
+    userError('INITIALISE_MISMATCH', /token \d+ is "b" there, "a" in/),
+  );
+  await writeFile(vocabulary, '["a", "b"]');
+  await assert.rejects(
+    begin(root, config, dataset),
+    userError('TOKENIZER_INVALID', /vocab\.json: expected an object/),
+  );
+  await writeFile(path.join(root, 'tokenizer.json'), unmasked(await readFile(dataset.tokenizerFile, 'utf8')));
+  await assert.rejects(
+    begin(root, config, dataset),
+    userError('INITIALISE_MISMATCH', /token 2 is "<other>" there, "<mask>" in/),
+  );
+});
+
+/** A tokenizer.json whose third token is no mask. */
+const unmasked = (text: string): string => text.replaceAll('<mask>', '<other>');
+
 test('every difference in shape is named, by the key that sets it and with both values', async (t) => {
   const theirs = goldenConfig({ norm: 'post', activation: 'relu' });
   const from = await huggingFace(t, theirs, 1);

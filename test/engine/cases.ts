@@ -43,7 +43,7 @@ function linearCases(): Case[] {
     [[7, 33], 17],
     [[130, 64], 48],
   ];
-  return (['none', 'relu', 'gelu'] as const).flatMap((activation) =>
+  return (['none', 'relu', 'gelu', 'swish'] as const).flatMap((activation) =>
     shapes.map(([shape, n]): Case => {
       const k = shape.at(-1)!;
       return {

@@ -28,6 +28,7 @@ export function linear(
     let z = b[column]!;
     for (let j = 0; j < k; j++) z += x[row * k + j]! * w[column * k + j]!;
     if (activation === 'relu') z = Math.max(z, 0);
+    if (activation === 'swish') z /= 1 + Math.exp(-z);
     if (activation === 'gelu') z *= 0.5 * (1 + erf(z * Math.SQRT1_2));
     y[i] = z;
   }

@@ -29,7 +29,7 @@ function collect(forward: () => { loss: tf.Scalar; correct: tf.Scalar }, paramet
 }
 
 for (const norm of ['post', 'pre'] as const) {
-  for (const activation of ['relu', 'gelu'] as const) {
+  for (const activation of ['relu', 'gelu', 'swish'] as const) {
     test(`the walk equals tf.variableGrads on a ${norm}-norm, ${activation} network with a tied table`, () => {
       scoped(() => {
         const variables = networkParameters().map((parameter) => tf.variable(parameter));

@@ -8,7 +8,7 @@ that made them are printed and recorded in them.
 
 weights.json    one set of random weights under Hugging Face's names, for all models: small integers (int8, in
                 base64) over a denominator per tensor, so that every value is exact in float32.
-logits.json     for Marian and Pegasus, each with ReLU and GELU: ids with padding, and the logits of every position.
+logits.json     for Marian and Pegasus, each with ReLU, GELU and swish: ids with padding, and the logits of every position.
 training.json   20 steps of torch.optim.AdamW from these weights: per step the mean loss and the gradient's norm.
 """
 
@@ -26,6 +26,7 @@ from transformers import MarianConfig, MarianMTModel, PegasusConfig, PegasusForC
 HERE = Path(__file__).parent
 VOCABULARY, WIDTH, HEADS, FEED_FORWARD, LAYERS, MAX_LENGTH = 97, 32, 4, 64, 2, 24
 PAD, END = 0, 1
+ACTIVATIONS = ("relu", "gelu", "swish")
 STEPS, SMOOTHING = 20, 0.1
 OPTIMIZER = {
     "learningRate": 2e-3,
@@ -138,7 +139,7 @@ def make_logits(weights: dict[str, dict]) -> dict:
     batch = random_batch(numpy.random.default_rng(2), [(9, 7), (5, 2), (1, 4)], 1.0)
     models = []
     for norm in ("post", "pre"):
-        for activation in ("relu", "gelu"):
+        for activation in ACTIVATIONS:
             model = build(norm, activation)
             load(model, weights)
             with torch.no_grad():
@@ -183,7 +184,7 @@ def make_training(weights: dict[str, dict]) -> dict:
     batches = [random_batch(generator, lengths, part) for lengths, part in zip(shapes, (1.0, 0.6, 0.3))]
     runs = []
     for norm in ("post", "pre"):
-        for activation in ("relu", "gelu"):
+        for activation in ACTIVATIONS:
             model = build(norm, activation)
             load(model, weights)
             steps = train(model, batches)

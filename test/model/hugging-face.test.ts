@@ -24,7 +24,7 @@ for (const { norm, activation, logits } of models) {
 
 test('a config comes back from config.json as it was', () => {
   for (const norm of ['post', 'pre'] as const) {
-    for (const activation of ['relu', 'gelu'] as const) {
+    for (const activation of ['relu', 'gelu', 'swish'] as const) {
       const config = tinyConfig({ norm, activation, dropout: 0.25, padId: 2, startId: 3, decoderLayers: 5 });
       const json: unknown = JSON.parse(JSON.stringify(toHuggingFace(config)));
       assert.deepEqual(fromHuggingFace(json, 'config.json'), config);
@@ -73,7 +73,10 @@ test('what only the training of another writer drops is no reason to refuse its 
 test('a model that would be computed differently is refused, naming the setting', () => {
   const unsupported: [Record<string, unknown>, RegExp][] = [
     [{ model_type: 't5' }, /model_type is "t5"; supported here is "marian" or "pegasus"/],
-    [{ activation_function: 'swish' }, /activation_function is "swish"; supported here is "relu" or "gelu"/],
+    [
+      { activation_function: 'gelu_new' },
+      /activation_function is "gelu_new"; supported here is "relu", "gelu", "swish" or "silu"/,
+    ],
     [{ decoder_attention_heads: 4 }, /decoder_attention_heads is 4; supported here is 2/],
     [{ decoder_ffn_dim: 13 }, /decoder_ffn_dim is 13; supported here is 12/],
     [{ scale_embedding: undefined }, /scale_embedding is false/],
@@ -99,6 +102,13 @@ test('a malformed config is refused, naming the key and what was expected', () =
     refuse(changes, 'MODEL_CONFIG_INVALID', sentence, 'pre');
   }
   assert.throws(() => fromHuggingFace([], 'x'), /x: expected an object, got \[\]/);
+});
+
+test('silu is another name of swish, which is the one that is written', () => {
+  const config = tinyConfig({ activation: 'swish' });
+  const json = toHuggingFace(config);
+  assert.equal(json.activation_function, 'swish');
+  assert.deepEqual(fromHuggingFace({ ...json, activation_function: 'silu' }, 'config.json'), config);
 });
 
 test('what Hugging Face leaves out because it is its default is understood', () => {

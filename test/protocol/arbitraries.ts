@@ -54,7 +54,7 @@ const job: fc.Arbitrary<Job> = record<Job>({
     maxLength: size,
     dropout: share,
     norm: fc.constantFrom('post', 'pre'),
-    activation: fc.constantFrom('relu', 'gelu'),
+    activation: fc.constantFrom('relu', 'gelu', 'swish'),
     padId: id,
     endId: id,
     startId: id,

@@ -25,6 +25,8 @@ namespace {
 using cuda::Arithmetic;
 using Ints = std::vector<int32_t>;
 
+constexpr Activation kActivations[] = {Activation::none, Activation::relu, Activation::gelu, Activation::swish};
+
 class Check {
  public:
   Check(const Device& device, Arithmetic arithmetic, uint64_t seed, bool isSmall)
@@ -117,7 +119,6 @@ class Check {
     return values;
   }
   Dropout dropout() { return {turn_ == 1 ? 0 : 0.25, random_(), 3, 2, 9}; }
-  Activation activation() const { return static_cast<Activation>(turn_); }
 
   // ---- kernels
 
@@ -125,27 +126,32 @@ class Check {
     const int64_t m = size(300), k = size(260), n = size(520);
     const Vector x = activations(m * k), w = floats(n * k), b = floats(n);
     Vector z = product(x, w, m, k, n, false, true), y = zeros(m * n);
-    for (int64_t i = 0; i < m * n; i++) y[i] = activated(z[i] += b[i % n], activation());
-    for (const bool keeps : {false, true}) {
-      if (keeps && activation() == Activation::none) continue;
-      const Array out = activationRoom(m * n), pre = activationRoom(m * n);
-      operations_.linear(activationsThere(x), there(w), there(b), out, keeps ? static_cast<float*>(pre) : nullptr, m, k, n, activation(),
-                         Precision::float32);
-      compare(out.read(), y);
-      if (keeps) compare(pre.read(), z);
+    for (int64_t i = 0; i < m * n; i++) z[i] += b[i % n];
+    for (const Activation activation : kActivations) {
+      for (int64_t i = 0; i < m * n; i++) y[i] = activated(z[i], activation);
+      for (const bool keeps : {false, true}) {
+        if (keeps && activation == Activation::none) continue;
+        const Array out = activationRoom(m * n), pre = activationRoom(m * n);
+        operations_.linear(activationsThere(x), there(w), there(b), out, keeps ? static_cast<float*>(pre) : nullptr, m, k, n, activation,
+                           Precision::float32);
+        compare(out.read(), y);
+        if (keeps) compare(pre.read(), z);
+      }
     }
   }
 
   void linearBackward() {
     const int64_t m = size(300), k = size(260), n = size(520);
     const Vector dy = activations(m * n), x = activations(m * k), w = floats(n * k), saved = activations(m * n, 3);
-    const Array dx = activationRoom(m * k), dw = room(n * k), db = room(n);
-    operations_.linearGradient(activationsThere(dy), activationsThere(x), there(w), activationsThere(saved), dx, dw, db, m, k, n,
-                               activation(), Precision::float32);
-    const LinearGradient expected = linearGradient(dy, x, w, saved, m, k, n, activation());
-    compare(dx.read(), expected.dx);
-    compare(dw.read(), expected.dw);
-    compare(db.read(), expected.db);
+    for (const Activation activation : kActivations) {
+      const Array dx = activationRoom(m * k), dw = room(n * k), db = room(n);
+      operations_.linearGradient(activationsThere(dy), activationsThere(x), there(w), activationsThere(saved), dx, dw, db, m, k, n,
+                                 activation, Precision::float32);
+      const LinearGradient expected = linearGradient(dy, x, w, saved, m, k, n, activation);
+      compare(dx.read(), expected.dx);
+      compare(dw.read(), expected.dw);
+      compare(db.read(), expected.db);
+    }
   }
 
   void matmul() {

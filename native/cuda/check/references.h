@@ -36,16 +36,28 @@ inline Vector product(const Vector& a, const Vector& b, int64_t m, int64_t k, in
 
 inline double normalCdf(double x) { return 0.5 * std::erfc(-x * std::sqrt(0.5)); }
 
+inline double logistic(double x) { return 1 / (1 + std::exp(-x)); }
+
 inline double activated(double z, Activation activation) {
-  if (activation == Activation::relu) return z > 0 ? z : 0;
-  return activation == Activation::gelu ? z * normalCdf(z) : z;
+  switch (activation) {
+    case Activation::relu: return z > 0 ? z : 0;
+    case Activation::gelu: return z * normalCdf(z);
+    case Activation::swish: return z * logistic(z);
+    case Activation::none: break;
+  }
+  return z;
 }
 
-// By what is saved: z for gelu, z or relu(z) for relu.
+// By what is saved: z for gelu and swish, z or relu(z) for relu.
 inline double slope(double saved, Activation activation) {
-  if (activation == Activation::relu) return saved > 0 ? 1 : 0;
-  if (activation == Activation::none) return 1;
-  return normalCdf(saved) + saved * std::exp(-saved * saved / 2) / std::sqrt(2 * 3.14159265358979323846);
+  switch (activation) {
+    case Activation::relu: return saved > 0 ? 1 : 0;
+    case Activation::gelu:
+      return normalCdf(saved) + saved * std::exp(-saved * saved / 2) / std::sqrt(2 * 3.14159265358979323846);
+    case Activation::swish: return logistic(saved) * (1 + saved * logistic(-saved));
+    case Activation::none: break;
+  }
+  return 1;
 }
 
 struct LinearGradient {

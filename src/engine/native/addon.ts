@@ -4,8 +4,8 @@
 // names the argument). Results do not depend on the number of threads: work is cut into fixed panels and
 // reduced in a fixed order.
 
-/** Applied to a linear layer's result. `gelu` is the exact one, x Φ(x). */
-export const ActivationCode = { none: 0, relu: 1, gelu: 2 } as const;
+/** Applied to a linear layer's result. `gelu` is the exact one, x Φ(x); `swish` is x σ(x). */
+export const ActivationCode = { none: 0, relu: 1, gelu: 2, swish: 3 } as const;
 export type ActivationCode = (typeof ActivationCode)[keyof typeof ActivationCode];
 
 /** What matrix products take: float32, bfloat16 summed in float32, or the same emulated where no instruction has it. */
@@ -78,7 +78,7 @@ export type Halves = Uint16Array | DeviceArray;
 /** The operations: fast, naive, and those of a CUDA device. */
 export interface Kernels {
   // ---- linear layers: y[M,N] = activation(x[M,K] · w[N,K]ᵀ + b[N])
-  /** `b` may be null. `preActivation` [M,N] or null: where the sum before the activation is kept (gelu's gradient). */
+  /** `b` may be null. `preActivation` [M,N] or null: where the sum before the activation is kept (for the gradient of gelu and swish). */
   linear(
     x: Floats,
     w: Floats,
@@ -93,7 +93,7 @@ export interface Kernels {
   ): void;
   /**
    * With dz = dy * activation'(…): dx[M,K] = dz · w, dw[N,K] = dzᵀ · x, db[N] = column sums
-   * of dz (or null). `saved` is y for relu, the pre-activation for gelu, null without activation.
+   * of dz (or null). `saved` is y for relu, the pre-activation for gelu and swish, null without activation.
    */
   linearGradient(
     dy: Floats,

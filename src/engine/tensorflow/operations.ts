@@ -35,7 +35,7 @@ export class Operations {
 
   // ---- element by element
 
-  unary(name: 'Relu' | 'Erf' | 'Exp' | 'Square' | 'Rsqrt', x: Input): tf.Tensor {
+  unary(name: 'Relu' | 'Erf' | 'Exp' | 'Sigmoid' | 'Square' | 'Rsqrt', x: Input): tf.Tensor {
     return this.one(name, [this.type('T', x.dtype)], [x]);
   }
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { loadAddon } from '../../../src/engine/native/load.js';
-import { ActivationCode } from '../../../src/engine/native/addon.js';
+import { ActivationCode, PrecisionCode } from '../../../src/engine/native/addon.js';
 import { philox, RandomField } from '../../../src/util/philox.js';
 import { activationGradient, cases, difference, randoms } from './cases.js';
 
@@ -96,39 +96,68 @@ describe('elementary functions', () => {
     assert.deepEqual([...out], [NaN, 0, Infinity, 1]);
   });
 
-  test('gelu is within 2e-7 |x| of x Φ(x), and keeps NaN and the infinities', () => {
-    const z = Float32Array.from({ length: 4001 }, (_, i) => (i - 2000) / 250); // [-8, 8]
-    const y = new Float32Array(z.length);
-    addon.linear(z, Float32Array.of(1), null, y, null, z.length, 1, 1, ActivationCode.gelu, 0);
-    z.forEach((value, i) => {
-      assert.ok(Math.abs(y[i]! - value * normalCdf(value)) <= 2e-7 * Math.abs(value), `at ${value}`);
+  const smooth = [
+    { name: 'gelu', formula: 'x Φ(x)', at: (z: number) => z * normalCdf(z) },
+    { name: 'swish', formula: 'x σ(x)', at: (z: number) => z / (1 + Math.exp(-z)) },
+  ] as const;
+
+  for (const { name, formula, at } of smooth) {
+    const code = ActivationCode[name];
+    const activated = (z: Float32Array) => activation(z, code);
+    const slopes = (z: Float32Array) =>
+      activationGradient(addon, new Float32Array(z.length).fill(1), z, code);
+
+    test(`${name} is within 2e-7 |x| of ${formula}, and keeps NaN and the infinities`, () => {
+      const z = Float32Array.from({ length: 4001 }, (_, i) => (i - 2000) / 250); // [-8, 8]
+      const y = activated(z);
+      z.forEach((value, i) => {
+        assert.ok(Math.abs(y[i]! - at(value)) <= 2e-7 * Math.abs(value), `at ${value}`);
+      });
+      assert.deepEqual([...activated(Float32Array.of(NaN, -Infinity, Infinity))], [NaN, -0, Infinity]);
     });
-    const edges = new Float32Array(3);
-    addon.linear(
-      Float32Array.of(NaN, -Infinity, Infinity),
-      Float32Array.of(1),
-      null,
-      edges,
-      null,
-      3,
-      1,
-      1,
-      2,
-      0,
-    );
-    assert.deepEqual([...edges], [NaN, -0, Infinity]);
+
+    test(`${name}'s gradient is the slope of ${formula}, 0 and 1 at the infinities`, () => {
+      const z = Float32Array.from({ length: 401 }, (_, i) => (i - 200) / 25);
+      const dz = slopes(z);
+      z.forEach((value, i) => {
+        const h = 1e-4;
+        const slope = (at(value + h) - at(value - h)) / (2 * h);
+        assert.ok(Math.abs(dz[i]! - slope) < 1e-6, `at ${value}`);
+      });
+      const far = slopes(Float32Array.of(NaN, -Infinity, Infinity, 1e30));
+      assert.deepEqual([...far].map(Math.abs), [NaN, 0, 1, 1]);
+    });
+  }
+
+  test('swish is within 4e-7 of itself also where it is nearly 0', () => {
+    const z = Float32Array.from({ length: 801 }, (_, i) => -i / 10); // [-80, 0]
+    const y = activation(z, ActivationCode.swish);
+    z.forEach((value, i) => {
+      const expected = value / (1 + Math.exp(-value));
+      assert.ok(Math.abs(y[i]! - expected) <= 4e-7 * Math.abs(expected), `at ${value}`);
+    });
   });
 
-  test("gelu's gradient is the slope of x Φ(x)", () => {
-    const z = Float32Array.from({ length: 401 }, (_, i) => (i - 200) / 25);
-    const dz = activationGradient(addon, new Float32Array(z.length).fill(1), z, ActivationCode.gelu);
-    z.forEach((value, i) => {
-      const h = 1e-4;
-      const slope = ((value + h) * normalCdf(value + h) - (value - h) * normalCdf(value - h)) / (2 * h);
-      assert.ok(Math.abs(dz[i]! - slope) < 1e-6, `at ${value}`);
+  test('activations and their gradients have the same bits on every instruction set', () => {
+    const z = Float32Array.of(NaN, -Infinity, Infinity, ...randoms(5000, 3, 120), ...randoms(5000, 4, 4));
+    const dy = randoms(z.length, 5);
+    const results = (['avx512', 'avx2', 'sse2'] as const).map((isa) => {
+      addon.setIsa(isa);
+      return Object.values(ActivationCode)
+        .filter((code) => code !== ActivationCode.none)
+        .flatMap((code) => [activation(z, code), activationGradient(addon, dy, z, code)]);
     });
+    addon.setIsa('avx512');
+    for (const result of results) assert.ok(bitsOf(result).equals(bitsOf(results[0]!)));
   });
 });
+
+/** What a layer of one weight, 1, gives: activation(z). */
+function activation(z: Float32Array, code: ActivationCode): Float32Array {
+  const y = new Float32Array(z.length);
+  addon.linear(z, Float32Array.of(1), null, y, null, z.length, 1, 1, code, PrecisionCode.float32);
+  return y;
+}
 
 /** Φ(x) in float64, by the series Φ(x) = ½ + φ(x) Σ x^(2n+1) / (2n+1)!!; below zero by symmetry. */
 function normalCdf(x: number): number {

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import * as tf from '@tensorflow/tfjs';
 import { type Engine, loadEngine } from '../../../src/engine/engine.js';
 import { valueAndGradients } from '../../../src/engine/reverse.js';
+import type { Activation } from '../../../src/model/config.js';
 import { tinyBatch, tinyConfig, tinyModel } from '../../model/tiny.js';
 import { DROPOUT } from '../cases.js';
 import { network, networkParameters } from '../network.js';
@@ -15,7 +16,7 @@ import { skip } from './available.js';
 const runScript = promisify(execFile);
 
 /** The gradient of a small model, as the layout has it, and its loss. */
-function modelGradient(engine: Engine, norm: 'pre' | 'post', activation: 'relu' | 'gelu') {
+function modelGradient(engine: Engine, norm: 'pre' | 'post', activation: Activation) {
   const { model, parameters, layout } = tinyModel(engine, tinyConfig({ norm, activation }));
   const gradient = new Float32Array(layout.trainable);
   const { trainable } = parameters;
@@ -37,7 +38,7 @@ describe('the tensorflow engine', { skip }, () => {
   });
 
   for (const norm of ['pre', 'post'] as const) {
-    for (const activation of ['relu', 'gelu'] as const) {
+    for (const activation of ['relu', 'gelu', 'swish'] as const) {
       test(`${norm}, ${activation}: a model's loss and gradient are the native engine's within 1e-4`, async () => {
         const native = modelGradient(await loadEngine('native', { threads: 1 }), norm, activation);
         await loadEngine('tensorflow', { threads: 2 });

@@ -67,7 +67,7 @@ export function registerLinear(backendName: string): void {
     Kernel.linearRelu,
     (b, inputs, attrs) => forward(b, inputs, attrs, false)[0]!.info,
   );
-  register<LinearAttrs>(backendName, Kernel.linearGelu, (b, inputs, attrs) =>
+  register<LinearAttrs>(backendName, Kernel.linearKeepingSum, (b, inputs, attrs) =>
     forward(b, inputs, attrs, true).map(({ info }) => info),
   );
   register<LinearAttrs>(backendName, Kernel.linearGradient, gradient);

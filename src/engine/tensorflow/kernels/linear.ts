@@ -29,9 +29,46 @@ function geluGradient(ops: Operations, dy: tf.TensorInfo, z: tf.TensorInfo): tf.
   return ops.multiply(dy, slope);
 }
 
+function swish(ops: Operations, z: tf.Tensor): tf.Tensor {
+  return ops.multiply(z, ops.unary('Sigmoid', z));
+}
+
+/** dy σ(z) (1 + z σ(-z)) */
+function swishGradient(ops: Operations, dy: tf.TensorInfo, z: tf.TensorInfo): tf.Tensor {
+  const complement = ops.unary('Sigmoid', ops.scale(z, -1));
+  const slope = ops.multiply(ops.unary('Sigmoid', z), ops.add(ops.multiply(z, complement), ops.scalar(1)));
+  return ops.multiply(dy, slope);
+}
+
 function activate(ops: Operations, z: tf.Tensor, { activation }: LinearAttrs): tf.Tensor {
-  if (activation === 'none') return z;
-  return activation === 'relu' ? ops.unary('Relu', z) : gelu(ops, z);
+  switch (activation) {
+    case 'none':
+      return z;
+    case 'relu':
+      return ops.unary('Relu', z);
+    case 'gelu':
+      return gelu(ops, z);
+    case 'swish':
+      return swish(ops, z);
+  }
+}
+
+/** dy · activation'(z), of what the forward saved. */
+function throughActivation(
+  ops: Operations,
+  { dy, saved }: Inputs,
+  { activation }: LinearAttrs,
+): tf.TensorInfo {
+  switch (activation) {
+    case 'none':
+      return dy!;
+    case 'relu':
+      return ops.binary('ReluGrad', dy!, saved!);
+    case 'gelu':
+      return geluGradient(ops, dy!, saved!);
+    case 'swish':
+      return swishGradient(ops, dy!, saved!);
+  }
 }
 
 function shapeOf({ x, w }: Inputs): number[] {
@@ -47,11 +84,9 @@ function forwardKeepingSum(ops: Operations, inputs: Inputs, attrs: LinearAttrs):
   return [activate(ops, z, attrs), z].map((y) => ops.reshape(y, shapeOf(inputs)));
 }
 
-function gradient(ops: Operations, { dy, x, w, saved }: Inputs, { activation }: LinearAttrs): tf.Tensor[] {
-  let dz: tf.TensorInfo = dy!;
-  if (activation === 'relu') dz = ops.binary('ReluGrad', dz, saved!);
-  if (activation === 'gelu') dz = geluGradient(ops, dz, saved!);
-  const rows = ops.toMatrix(dz); // [M, N]
+function gradient(ops: Operations, inputs: Inputs, attrs: LinearAttrs): tf.Tensor[] {
+  const { x, w } = inputs;
+  const rows = ops.toMatrix(throughActivation(ops, inputs, attrs)); // [M, N]
   const dx = ops.matMul(rows, w!, false, false);
   const dw = ops.matMul(rows, ops.toMatrix(x!), true, false);
   return [ops.reshape(dx, x!.shape), dw, ops.sumRows(rows)];
@@ -60,6 +95,6 @@ function gradient(ops: Operations, { dy, x, w, saved }: Inputs, { activation }: 
 export function registerLinear(): void {
   register<LinearAttrs>(Kernel.linear, forward);
   register<LinearAttrs>(Kernel.linearRelu, forward);
-  register<LinearAttrs>(Kernel.linearGelu, forwardKeepingSum);
+  register<LinearAttrs>(Kernel.linearKeepingSum, forwardKeepingSum);
   register<LinearAttrs>(Kernel.linearGradient, gradient);
 }
