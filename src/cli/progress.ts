@@ -4,6 +4,7 @@
 import type { Writable } from 'node:stream';
 import { formatCount, formatDuration } from '../util/format.js';
 import { bar as drawBar } from './sparkline.js';
+import { columnsOf } from './spans.js';
 
 const REDRAW_MS = 100;
 const PLAIN_MS = 5000;
@@ -54,7 +55,7 @@ export function createProgress(stream: ProgressStream, options: ProgressOptions)
     stale = false;
     const seconds = (drawnAt - first.at) / 1000;
     const line = progressLine(options, { ...latest, since: first.done, seconds, bar: live });
-    stream.write(live ? `\r${clip(line, stream.columns ?? 80)}\x1b[K` : `${line}\n`);
+    stream.write(live ? `\r${clip(line, columnsOf(stream))}\x1b[K` : `${line}\n`);
   };
 
   return {

@@ -25,7 +25,7 @@ export interface RunStatus {
   readonly url: string | null;
   readonly directory: string | null;
   /** Where the newest checkpoint lies; null when there is none, or where that cannot be seen from here. */
-  readonly checkpoint: string | null;
+  readonly newestCheckpoint: string | null;
   readonly view: RunView;
 }
 
@@ -57,8 +57,14 @@ export async function parseTarget(given: string): Promise<Target> {
 export async function statusOf(target: Target): Promise<RunStatus> {
   if ('url' in target) {
     const view = await fetchView(target.url);
-    const checkpoint = view.checkpoint?.directory ?? null;
-    return { state: view.ended?.reason ?? 'running', url: target.url, directory: null, checkpoint, view };
+    const newestCheckpoint = view.checkpoint?.directory ?? null;
+    return {
+      state: view.ended?.reason ?? 'running',
+      url: target.url,
+      directory: null,
+      newestCheckpoint,
+      view,
+    };
   }
   const { run } = target;
   const notice = await readNotice(run.notice);
@@ -69,7 +75,7 @@ export async function statusOf(target: Target): Promise<RunStatus> {
     state: await stateOf(notice),
     url: null,
     directory: run.path,
-    checkpoint: await newestCheckpoint(run),
+    newestCheckpoint: await newestCheckpoint(run),
     view: { ...view, run: view.run ?? notice?.run ?? null, ended: view.ended ?? notice?.ended ?? null },
   };
 }

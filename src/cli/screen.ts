@@ -2,7 +2,7 @@
 // drawing is one write, in the terminal's synchronised mode, and hides the cursor only while it lasts: nothing
 // flickers, and however the process ends there is nothing to restore.
 import type { Writable } from 'node:stream';
-import { renderLine, widthOf, type Line } from './spans.js';
+import { columnsOf, renderLine, rowsOf, widthOf, type Line } from './spans.js';
 
 /** A terminal, or whatever else the lines go to. */
 export type TextStream = Writable & {
@@ -29,12 +29,8 @@ export class Screen {
     stream.on('resize', this.onResize);
   }
 
-  get columns(): number {
-    return this.stream.columns ?? 80;
-  }
-
   get rows(): number {
-    return this.stream.rows ?? 24;
+    return rowsOf(this.stream);
   }
 
   /** Replaces the frame. */
@@ -59,7 +55,7 @@ export class Screen {
   }
 
   private draw(above: string): void {
-    const columns = Math.max(1, this.columns - 1); // the last column would wrap
+    const columns = Math.max(1, columnsOf(this.stream) - 1); // the last column would wrap
     const lines = this.lines.slice(0, Math.max(1, this.rows - 1));
     const frame = lines.map((line) => `${renderLine(line, columns, this.colour)}${CLEAR_LINE}\n`).join('');
     this.stream.write(`${BEGIN}${this.toTop()}${above}${frame}${CLEAR_BELOW}${END}`);
@@ -68,7 +64,8 @@ export class Screen {
 
   /** To where the last frame begins: a terminal that became narrower has wrapped its lines. */
   private toTop(): string {
-    const rows = this.drawn.reduce((sum, width) => sum + Math.max(1, Math.ceil(width / this.columns)), 0);
+    const columns = columnsOf(this.stream);
+    const rows = this.drawn.reduce((sum, width) => sum + Math.max(1, Math.ceil(width / columns)), 0);
     return rows === 0 ? '\r' : `\r\x1b[${rows}A`;
   }
 }

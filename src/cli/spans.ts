@@ -53,3 +53,12 @@ export function hasColour(
 ): boolean {
   return stream.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb';
 }
+
+/** Of a terminal; some report 0 columns, which is to say that they do not know. */
+export function columnsOf({ columns = 0 }: { readonly columns?: number }): number {
+  return columns > 0 ? columns : 80;
+}
+
+export function rowsOf({ rows = 0 }: { readonly rows?: number }): number {
+  return rows > 0 ? rows : 24;
+}

@@ -21,7 +21,7 @@ export function register(program: Command): void {
 }
 
 /** For a terminal as it is for a pipe. */
-export async function statusText({ state, url, checkpoint, view }: RunStatus): Promise<string> {
+export async function statusText({ state, url, newestCheckpoint, view }: RunStatus): Promise<string> {
   const [{ panelLines }, { hasColour, renderLine, span }] = await Promise.all([
     import('./run-panel.js'),
     import('./spans.js'),
@@ -29,7 +29,7 @@ export async function statusText({ state, url, checkpoint, view }: RunStatus): P
   const options = { now: Date.now() / 1000, mostWorkers: SHOWN_WORKERS, url };
   const lines: Line[] = [
     ...panelLines(view, options),
-    [span(explanation(state, checkpoint), 'dim')],
+    [span(explanation(state, newestCheckpoint), 'dim')],
     ...view.events.slice(-SHOWN_EVENTS).map(({ time, level, text }): Line => {
       const style = level === 'info' ? 'plain' : level === 'warn' ? 'yellow' : 'red';
       return [span(`  ${formatTime(time)}  `, 'dim'), span(text, style)];
@@ -39,7 +39,7 @@ export async function statusText({ state, url, checkpoint, view }: RunStatus): P
   return lines.map((line) => renderLine(line, Infinity, colour)).join('\n');
 }
 
-function explanation(state: RunState, checkpoint: RunStatus['checkpoint']): string {
+function explanation(state: RunState, checkpoint: string | null): string {
   const saved = checkpoint === null ? '' : ` Newest checkpoint: ${checkpoint}`;
   return `${meaningOf(state)}${saved}`;
 }

@@ -62,7 +62,7 @@ export class Telemetry {
     const { directory, progress } = options.run;
     const metricsLog = await MetricsLog.open(directory.metricsLog, progress.version);
     const started = runStarted(options.run, metricsLog.stepsCut);
-    const eventsLog = new EventsLog(directory.eventsLog, (message) => options.log.warn(message));
+    const eventsLog = await EventsLog.open(directory.eventsLog, (message) => options.log.warn(message));
     const history = await viewFromFiles(directory);
     const telemetry = new Telemetry(options, metricsLog, eventsLog, started, history);
     try {

@@ -8,12 +8,15 @@ import type { RunEvent } from './run-view.js';
 const TAIL_BYTES = 64 * 1024;
 
 export class EventsLog {
-  private readonly stream: WriteStream;
+  private constructor(private readonly stream: WriteStream) {}
 
   /** @param onFailure told once when it cannot be written; nothing else stops for that */
-  constructor(file: string, onFailure: (message: string) => void) {
-    this.stream = createWriteStream(file, { flags: 'a' });
-    this.stream.on('error', (error) => onFailure(`${file} cannot be written: ${error.message}`));
+  static async open(file: string, onFailure: (message: string) => void): Promise<EventsLog> {
+    const cutOff = (await lastLines(file, TAIL_BYTES)).at(-1);
+    const stream = createWriteStream(file, { flags: 'a' });
+    stream.on('error', (error) => onFailure(`${file} cannot be written: ${error.message}`));
+    if (cutOff) stream.write('\n'); // what follows a line that a crash cut off is lines again
+    return new EventsLog(stream);
   }
 
   on(event: RunEvent): void {

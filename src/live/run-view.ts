@@ -83,6 +83,7 @@ export const viewedKinds = [
   'evaluated',
   'checkpointWritten',
   'checkpointFailed',
+  'lastPredictionsAwaited',
   'predicted',
   'workerJoined',
   'workerLeft',

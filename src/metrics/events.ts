@@ -207,6 +207,8 @@ export type TrainingEvent =
   | { readonly kind: 'checkpointStarted'; readonly step: number }
   | CheckpointWritten
   | { readonly kind: 'checkpointFailed'; readonly step: number; readonly reason: string }
+  /** All steps are done, and the model of the last checkpoint is asked, for at most so long. */
+  | { readonly kind: 'lastPredictionsAwaited'; readonly mostSeconds: number }
   /** Always of the same samples. */
   | { readonly kind: 'predicted'; readonly version: number; readonly predictions: readonly Prediction[] }
   /** An answer to a heartbeat arrived, `seconds` after it was sent. */

@@ -12,11 +12,13 @@ after(() => stage.remove());
 const formats: readonly Format[] = ['float32', 'bfloat16'];
 
 for (const format of formats) {
-  test(`other numbers of workers, threads and reducers train the same bits in ${format}`, async () => {
-    const settings = ['worker.threads=2', 'reducers=3'];
+  test(`other numbers of workers, threads and reducers, and sample predictions, train the same bits in ${format}`, async () => {
+    const settings = ['worker.threads=2', 'reducers=3', 'tracking.samples=3'];
     const scene = await stage.scene({ model: 'chunked', format, settings });
     const run = await scene.start('train', { args: ['--workers', '3'] });
     assert.equal(await run.exit(), 0, run.text());
+    assert.match(run.text(), /Asking the last model about held-out samples, for at most 10 s/);
+    assert.doesNotMatch(run.text(), /There are no sample predictions/);
     await scene.assertSameBits();
   });
 }

@@ -37,21 +37,41 @@ test('workers for which there is no room are counted, and a run without any says
   assert.match(textOf(running(0)).at(-1)!, /no worker is here/);
 });
 
-test('what is logged stands above the panel, which is drawn again below it', () => {
-  let written = '';
+/** A terminal of that size, and what is written to it. */
+function terminal(size: { columns: number; rows: number }): { screen: Screen; written: () => string } {
+  let text = '';
   const stream = new Writable({
     write(chunk: Buffer, _encoding, done) {
-      written += chunk.toString();
+      text += chunk.toString();
       done();
     },
   });
-  const screen = new Screen(Object.assign(stream, { columns: 40, rows: 10 }), false);
+  return { screen: new Screen(Object.assign(stream, size), false), written: () => text };
+}
+
+test('what is logged stands above the panel, which is drawn again below it', () => {
+  const { screen, written } = terminal({ columns: 40, rows: 10 });
   screen.show([[span('one')], [span('two')]]);
-  written = '';
+  const before = written().length;
   screen.log('a worker speaks');
   screen.close();
-  assert.ok(written.includes('\x1b[2A'), 'it begins where the panel began');
-  const shown = written.slice(written.indexOf('\x1b[2A'));
+  const drawn = written().slice(before);
+  assert.ok(drawn.includes('\x1b[2A'), 'it begins where the panel began');
+  const shown = drawn.slice(drawn.indexOf('\x1b[2A'));
   assert.ok(shown.indexOf('a worker speaks') < shown.indexOf('one'));
   assert.ok(shown.indexOf('one') < shown.indexOf('two'));
+});
+
+test('a terminal that tells no size, or is very small, is drawn on in whole lines', () => {
+  for (const size of [0, 1, 2]) {
+    const { screen, written } = terminal({ columns: size, rows: size });
+    screen.show([[span('one')], [span('two')]]);
+    screen.show([[span('one')], [span('two')]]);
+    screen.close();
+    const ups = written()
+      .split('\x1b[')
+      .flatMap((code) => /^(Infinity|\d+)A/.exec(code)?.[0] ?? []);
+    assert.deepEqual(ups, [size === 0 ? '2A' : '1A'], `of ${size} columns and rows`);
+    assert.equal(written().includes('one\x1b[K\n'), size === 0);
+  }
 });

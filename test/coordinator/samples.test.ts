@@ -1,6 +1,6 @@
 // Sample predictions: what is asked, and what the model of a checkpoint answers in its thread.
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { questionOf } from '../../src/coordinator/samples/question.js';
@@ -43,13 +43,21 @@ test('a text is written on from its middle, a pair is translated, and long ones 
 
 const checkpoint: TrainingEvent = { kind: 'checkpointWritten', step: 3, directory: '', seconds: 1, bytes: 1 };
 
-async function answers(task: SamplesTask): Promise<{ predictions: readonly Prediction[]; told: string[] }> {
+interface Told {
+  readonly predictions: readonly Prediction[];
+  readonly awaitedSeconds: readonly number[];
+  readonly failures: readonly string[];
+}
+
+/** What is told of two checkpoints of a run that then is complete. */
+async function answers(task: SamplesTask, mostSeconds?: number): Promise<Told> {
   const events: TrainingEvent[] = [];
-  const told: string[] = [];
+  const failures: string[] = [];
   const sampler = new Sampler(
     task,
     (event) => void events.push(event),
-    (message) => void told.push(message),
+    (message) => void failures.push(message),
+    mostSeconds,
   );
   sampler.on(checkpoint);
   sampler.on(checkpoint);
@@ -57,22 +65,40 @@ async function answers(task: SamplesTask): Promise<{ predictions: readonly Predi
   await sampler.close();
   const predicted = events.flatMap((event) => (event.kind === 'predicted' ? event : []));
   assert.ok(predicted.every(({ version }) => version === 3));
-  return { predictions: predicted.at(-1)?.predictions ?? [], told };
+  const awaitedSeconds = events.flatMap((event) =>
+    event.kind === 'lastPredictionsAwaited' ? event.mostSeconds : [],
+  );
+  return { predictions: predicted.at(-1)?.predictions ?? [], awaitedSeconds, failures };
 }
 
-test('the model of a checkpoint fills masks or writes on; where it cannot, that is told once', async (t) => {
-  const folder = await temporaryDirectory(t);
+/** Of every thread of this process, by its id. */
+async function priorities(): Promise<Map<string, number>> {
+  const threads = await readdir('/proc/self/task');
+  const stats = threads.map(async (id) => {
+    const stat = await readFile(`/proc/self/task/${id}/stat`, 'utf8').catch(() => null); // it may have ended
+    return stat === null ? [] : [[id, Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])] as const];
+  });
+  return new Map((await Promise.all(stats)).flat());
+}
+
+/** A run of an untrained model, with one checkpoint. */
+async function untrained(folder: string, objective: ObjectiveConfig): Promise<SamplesTask> {
   const data = path.join(folder, 'data');
   await writeDataset(data, 100);
   const layout = parameterLayout(modelConfig);
   const flat = new Float32Array(layout.total);
   initialParameters(layout, modelConfig, 1, flat);
-  const task = { data, window: 8, precision: 'float32', samples: 2 } as const;
+  const storage = path.join(folder, objective.kind);
+  await writeRun(storage, data, objective, flat);
+  return { storage, data, objective, window: 8, precision: 'float32', samples: 2 };
+}
+
+test('the model of a checkpoint fills masks or writes on; where it cannot, that is told once', async (t) => {
+  const folder = await temporaryDirectory(t);
   for (const objective of [tokens, { kind: 'causal' }] as const) {
-    const storage = path.join(folder, objective.kind);
-    await writeRun(storage, data, objective, flat);
-    const { predictions, told } = await answers({ ...task, storage, objective });
-    assert.deepEqual([told, predictions.length], [[], 2]);
+    const task = await untrained(folder, objective);
+    const { predictions, awaitedSeconds, failures } = await answers(task);
+    assert.deepEqual([failures, predictions.length, awaitedSeconds], [[], 2, [10]]);
     const [{ source, prediction, target } = { source: '', prediction: '', target: '' }] = predictions;
     if (objective.kind === 'causal') {
       assert.deepEqual([source, target], ['defg', 'hijk']);
@@ -81,12 +107,40 @@ test('the model of a checkpoint fills masks or writes on; where it cannot, that 
       assert.deepEqual([source, target], ['de<mask>ghij<mask>', 'defghijk']);
       assert.match(prediction, /^de.*ghij/);
     }
-    assert.deepEqual((await answers({ ...task, storage, objective, samples: 0 })).predictions, []);
+    const none = await answers({ ...task, samples: 0 });
+    assert.deepEqual([none.predictions, none.awaitedSeconds], [[], []]);
   }
-  const storage = path.join(folder, 'causal');
-  await rm(path.join(storage, 'checkpoints'), { recursive: true });
-  const { predictions, told } = await answers({ ...task, storage, objective: { kind: 'causal' } });
-  assert.deepEqual(predictions, []);
-  assert.equal(told.length, 1);
-  assert.match(told[0]!, /^There are no sample predictions: .*expected a run with a finished checkpoint/);
+  const storage = path.join(folder, 'nothing');
+  await mkdir(storage);
+  const { predictions, failures } = await answers({ ...(await untrained(folder, tokens)), storage });
+  assert.deepEqual([predictions, failures.length], [[], 1]);
+  assert.match(failures[0]!, /^There are no sample predictions: /);
 });
+
+test('a complete run waits for its last predictions as long as it said and no longer', async (t) => {
+  const task = await untrained(await temporaryDirectory(t), tokens);
+  const told = await answers(task, 0.001); // in which no thread starts
+  assert.deepEqual(told, { predictions: [], awaitedSeconds: [0.001], failures: [] });
+});
+
+const skip = process.platform === 'linux' ? false : 'Linux alone has priorities of threads';
+test(
+  'the thread that asks has the lowest priority, and no other thread loses its own',
+  { skip },
+  async (t) => {
+    const task = await untrained(await temporaryDirectory(t), tokens);
+    const before = await priorities();
+    const low = new Set<string>();
+    let isOver = false;
+    const answered = answers(task).finally(() => (isOver = true));
+    while (!isOver) for (const [id, priority] of await priorities()) if (priority === 19) low.add(id);
+    assert.equal((await answered).predictions.length, 2);
+    assert.ok(low.size > 0);
+    assert.deepEqual(
+      [...low].filter((id) => before.has(id)),
+      [],
+    );
+    const after = await priorities();
+    for (const [id, priority] of before) assert.ok([priority, undefined].includes(after.get(id)));
+  },
+);

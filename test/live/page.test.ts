@@ -1,14 +1,12 @@
-// The live page in a browser (Debian's package `chromium`), on a run of two workers one of which is killed.
+// The live page in a browser (Debian's package `chromium`), on a run of two workers one of which is killed, and the
+// coordinator after it.
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { chromium, type Page } from 'playwright-core';
-import { Lockstep } from '../chaos/processes.js';
-import { writeDataset } from '../cli/model-run.js';
+import type { RunView } from '../../src/live/run-view.js';
+import { startLiveRun } from './live-run.js';
 
 const CHROMIUM = '/usr/bin/chromium';
 /** What it would ask of other hosts by itself is off. */
@@ -23,51 +21,6 @@ const QUIET = [
 ];
 const DEADLINE_MS = 60_000;
 const PHONE = { width: 375, height: 812 };
-
-/** Ends when it is told to. */
-const CONFIG = `
-name: shown
-data: data
-model: { width: 8, heads: 2, feedForward: 16, encoderLayers: 1, decoderLayers: 1, dropout: 0, maxLength: 12 }
-objective: { kind: masked }
-window: 8
-batch: { microBatches: 4, samples: 8 }
-steps: 1000000
-evaluate: { every: 500, batches: 1 }
-checkpoint: { every: 500, keepLast: 1, keepBest: false }
-worker: { threads: 1 }
-heartbeat: { intervalMs: 200, timeoutMs: 30000 }
-`;
-
-interface Run {
-  readonly coordinator: Lockstep;
-  readonly workers: readonly Lockstep[];
-  /** Of the live page. */
-  readonly url: string;
-}
-
-async function startRun(t: TestContext): Promise<Run> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'lockstep-page-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  await writeDataset(path.join(folder, 'data'), 2000);
-  await writeFile(path.join(folder, 'run.yaml'), CONFIG);
-  const start = (...args: string[]): Lockstep => {
-    const child = new Lockstep(args, { cwd: folder });
-    t.after(async () => {
-      child.kill('SIGKILL');
-      await child.exit();
-    });
-    return child;
-  };
-  const coordinator = start('coordinator', 'run.yaml', '--bind', 'tcp://127.0.0.1:*');
-  const told = async (what: string, pattern: RegExp): Promise<string> => {
-    const { msg } = await coordinator.line(what, ({ msg }) => pattern.test(msg));
-    return pattern.exec(msg)![1]!;
-  };
-  const address = await told('it told where workers connect', /^Workers: lockstep worker (\S+)/);
-  const workers = ['worker-1', 'worker-2'].map((name) => start('worker', address, '--name', name));
-  return { coordinator, workers, url: await told('it told where its live page is', /^Live page: (\S+)/) };
-}
 
 /** A page that writes down what it should not do. */
 async function openPage(t: TestContext, url: string): Promise<{ page: Page; faults: string[] }> {
@@ -94,35 +47,86 @@ async function openPage(t: TestContext, url: string): Promise<{ page: Page; faul
   return { page, faults };
 }
 
+/** Has the page's own module follow the feed once more; resolves with what it folded once a later coordinator made a step. */
+async function followInPage(page: Page): Promise<() => Promise<RunView>> {
+  const followed = await page.evaluateHandle<{ view: RunView | null }>(
+    `import('/page/connection.js').then(({ follow }) => {
+      const followed = { view: null };
+      follow((view) => (followed.view = view), () => {});
+      return followed;
+    })`,
+  );
+  return async () => {
+    const found = await page.waitForFunction(
+      ({ view }) => view?.run && view.run.term > 1 && view.version > view.run.version && view,
+      followed,
+    );
+    return (await found.jsonValue()) as RunView;
+  };
+}
+
+function assertRising(steps: readonly number[], upTo: number): void {
+  assert.ok(steps.length > 2);
+  assert.deepEqual(
+    steps.filter((step, i) => i > 0 && step <= steps[i - 1]!),
+    [],
+    'each step is on the curve once',
+  );
+  assert.ok(steps.at(-1)! <= upTo, `${steps.at(-1)} of ${upTo}`);
+}
+
 test(
-  'the live page shows a run, the death of a worker and the end, and asks no other host',
+  'the live page shows a run, the death of a worker and of the coordinator, goes on with the next one, shows the end, and asks no other host',
   {
     skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is missing: apt-get install chromium`,
     timeout: 180_000,
   },
   async (t) => {
-    const { coordinator, workers, url } = await startRun(t);
+    const names = ['worker-1', 'worker-2'];
+    const { coordinator, workers, url, restart } = await startLiveRun(t, names);
     const { page, faults } = await openPage(t, url);
+    const state = page.locator('#state');
+    const events = page.locator('#events li');
 
-    for (const name of ['worker-1', 'worker-2'])
-      await page.locator('#workers li', { hasText: name }).waitFor();
+    for (const name of names) await page.locator('#workers li', { hasText: name }).waitFor();
     const loss = page.locator('#figures div', { hasText: 'Loss' }).first().locator('dd');
     await loss.filter({ hasText: /^\d\.\d{3}/ }).waitFor();
     await page.locator('#loss-legend', { hasText: /train \d\.\d\d/ }).waitFor();
-    assert.equal(await page.locator('#state').textContent(), 'running');
+    assert.equal(await state.textContent(), 'running');
     assert.match(await page.title(), /^\d+ % shown/);
 
     workers[1]!.kill('SIGKILL');
     await page.locator('#events [data-level=warn]', { hasText: /^.*worker-2 on .* was lost: / }).waitFor();
+    await page.locator('#samples li').nth(2).waitFor();
+    assert.match(
+      await page.locator('#samples li').first().innerText(),
+      /source.*<mask>.*prediction.*target/s,
+    );
 
     await page.setViewportSize(PHONE);
     await page.locator('#loss-chart canvas').waitFor();
     assert.equal(await page.evaluate('document.documentElement.scrollWidth'), PHONE.width);
     assert.deepEqual(faults, []);
 
-    coordinator.kill('SIGINT');
-    assert.equal(await coordinator.exit(), 130, coordinator.text());
-    await page.locator('#state', { hasText: /^stopped$/ }).waitFor();
-    await page.locator('#events li', { hasText: 'Training was stopped' }).waitFor();
+    const resumed = await followInPage(page);
+    coordinator.kill('SIGKILL');
+    await state.filter({ hasText: 'connection lost, trying again' }).waitFor();
+    await page.locator('body.is-stale').waitFor();
+    const next = restart();
+    await state.filter({ hasText: /^running$/ }).waitFor();
+    await events.filter({ hasText: 'The coordinator started again at step' }).waitFor();
+    assert.equal(await events.filter({ hasText: 'Training began' }).count(), 1);
+    const view = await resumed();
+    for (const { steps } of [view.loss, view.throughput]) assertRising(steps, view.version);
+
+    next.kill('SIGINT');
+    assert.equal(await next.exit(), 130, next.text());
+    await state.filter({ hasText: /^stopped$/ }).waitFor();
+    await events.filter({ hasText: 'Training was stopped' }).waitFor();
+    const broken = /says: .*net::ERR_(CONNECTION_REFUSED|CONNECTION_RESET|INCOMPLETE_CHUNKED_ENCODING)/;
+    assert.deepEqual(
+      faults.filter((fault) => !broken.test(fault)),
+      [],
+    );
   },
 );

@@ -106,6 +106,7 @@ export const everyKind: readonly TrainingEvent[] = [
   { kind: 'checkpointStarted', step: 3 },
   { kind: 'checkpointFailed', step: 3, reason: 'no space left' },
   { kind: 'checkpointStarted', step: 4 },
+  { kind: 'lastPredictionsAwaited', mostSeconds: 10 },
   {
     kind: 'predicted',
     version: 4,

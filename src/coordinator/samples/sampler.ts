@@ -10,7 +10,7 @@ import type { SamplesDone, SamplesTask } from './thread.js';
 /** At most this share of the time is spent on it. */
 const SHARE = 0.05;
 /** A run that is complete waits this long for the predictions of its last checkpoint. */
-const LAST_WORDS_MS = 10_000;
+const LAST_WORDS_SECONDS = 10;
 
 /** @param run whose checkpoints are asked */
 export function samplesTask({ config, directory, dataset }: OpenRun): SamplesTask {
@@ -35,6 +35,7 @@ export class Sampler {
     private readonly publish: Publish,
     /** Told in one sentence, once. */
     private readonly onFailure: (message: string) => void,
+    private readonly lastWordsSeconds = LAST_WORDS_SECONDS,
   ) {}
 
   readonly on = (event: TrainingEvent): void => {
@@ -48,13 +49,12 @@ export class Sampler {
   async close(): Promise<void> {
     this.closing = true;
     clearTimeout(this.resting);
-    const giveUp = setTimeout(
-      () => {
-        this.isGivenUp = true;
-        void this.thread?.terminate();
-      },
-      this.completed ? LAST_WORDS_MS : 0,
-    );
+    const mostSeconds = this.completed && (this.running || this.isDue) ? this.lastWordsSeconds : 0;
+    if (mostSeconds > 0) this.publish({ kind: 'lastPredictionsAwaited', mostSeconds });
+    const giveUp = setTimeout(() => {
+      this.isGivenUp = true;
+      void this.thread?.terminate();
+    }, 1000 * mostSeconds);
     await this.running;
     if (this.completed && this.isDue && !this.isGivenUp) this.start();
     await this.running;

@@ -82,5 +82,6 @@ function answer(
   }
 }
 
-setPriority(LOWEST_PRIORITY); // of this thread alone: Linux has one for each
+// Of this thread alone on Linux, which has one for each; elsewhere it would be the whole coordinator's.
+if (process.platform === 'linux') setPriority(LOWEST_PRIORITY);
 parentPort!.postMessage(await answerAll(workerData as SamplesTask));
