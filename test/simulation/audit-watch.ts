@@ -10,16 +10,20 @@ import type { CoordinatorHost } from '../../src/simulation/coordinator-host.js';
 import type { Reference } from './reference.js';
 import type { Scenario } from './scenario.js';
 
-interface Wrong {
+interface Lease {
   readonly session: string;
   readonly node: NodeId;
 }
 
 export class AuditWatch {
   /** Leases of this computation that are audited and were not taken back. */
-  private readonly watched = new Set<string>();
+  private readonly watched = new Map<string, Lease>();
+  /** Leases of this computation that were taken back: whoever had one is not asked for the node again. */
+  private readonly recalled = new Set<string>();
   /** What came that is wrong, of this computation. */
-  private readonly wrong = new Map<string, Wrong>();
+  private readonly wrong = new Map<string, Lease>();
+  /** An audit of this computation found that somebody is wrong. */
+  private hasFound = false;
   isTainted = false;
 
   constructor(
@@ -27,13 +31,34 @@ export class AuditWatch {
     private readonly reference: Reference,
   ) {}
 
-  decided(action: CoordinatorAction): void {
+  decided(action: CoordinatorAction, host: CoordinatorHost): void {
     if (!this.scenario.wrongWorkers) return;
     if (action.type === 'begin') {
       this.watched.clear();
+      this.recalled.clear();
       this.wrong.clear();
-    } else if (action.type === 'lease' && action.audited) this.watched.add(keyOf(action));
-    else if (action.type === 'recall') this.watched.delete(keyOf(action));
+      this.hasFound = false;
+    } else if (action.type === 'lease' && action.audited) {
+      this.watched.set(keyOf(action), { session: action.session, node: action.node });
+    } else if (action.type === 'recall') {
+      this.watched.delete(keyOf(action));
+      this.recalled.add(keyOf(action));
+    } else if (action.type === 'event' && action.event.kind === 'nodeAudited') {
+      const { outcome } = action.event;
+      this.hasFound ||= outcome === 'different' || outcome === 'undecided';
+      if (outcome === 'abandoned') this.excuse(host);
+    }
+  }
+
+  /** An audit was given up: that is right for nodes that nobody else can be asked for. */
+  private excuse(host: CoordinatorHost): void {
+    const ready = host.machine.state.sessions.filter(({ state }) => state === 'ready');
+    for (const [key, { session, node }] of this.watched) {
+      const canAsk = ready.some(
+        ({ id }) => id !== session && !this.recalled.has(keyOf({ session: id, node })),
+      );
+      if (!canAsk) this.watched.delete(key);
+    }
   }
 
   /** A chunk is about to be added, or dropped. */
@@ -62,6 +87,7 @@ export class AuditWatch {
 
   committed(host: CoordinatorHost): void {
     if (this.isTainted || !this.scenario.wrongWorkers) return;
+    assert.ok(!this.hasFound, 'what an audit found wrong is computed again before it is committed');
     const members = new Set(host.machine.state.sessions.map(({ id }) => id));
     for (const [key, { session, node }] of this.wrong) {
       const wasAudited = this.watched.has(key) && members.has(session);
@@ -86,6 +112,6 @@ export class AuditWatch {
   }
 }
 
-function keyOf({ session, node }: Wrong): string {
+function keyOf({ session, node }: Lease): string {
   return `${session}/${nodeIdKey(node)}`;
 }

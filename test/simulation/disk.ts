@@ -62,8 +62,12 @@ export class Disk {
         this.changing(process, file);
         this.contentOf(file).set(bytes, position);
       },
-      // It may be gone: another slice failed, and the checkpoint was given up.
-      () => this.files.get(file)?.set(this.prefix(bytes), position),
+      () => {
+        const content = this.files.get(file);
+        if (!content) return; // another slice failed, and the checkpoint was given up
+        this.changing(process, file);
+        content.set(this.prefix(bytes), position);
+      },
     );
   }
 

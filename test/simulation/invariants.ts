@@ -44,7 +44,7 @@ export class Invariants {
 
   decided(action: CoordinatorAction, host: CoordinatorHost): void {
     assert.ok(!this.hasEnded, 'nothing is decided after the end');
-    this.audits.decided(action);
+    this.audits.decided(action, host);
     switch (action.type) {
       case 'begin':
         assert.equal(action.step, this.nextStep, 'a step begins after the one before it');
