@@ -3,9 +3,10 @@
 import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
+import { counted } from '../src/util/format.js';
+import { table } from '../src/util/table.js';
 import { reducersRate, socketsRate, type IncastOptions } from './support/incast-run.js';
 import { median } from './support/statistics.js';
-import { table } from '../src/util/table.js';
 
 const RECEIVERS = [1, 2, 4];
 /** GB/s of one reducer. */
@@ -86,7 +87,7 @@ function describe({ clients, processes }: Options, { cores, memoryCopy, measurem
     const goal = receivers === 1 ? (encrypted ? GOALS.encrypted : GOALS.plain) : undefined;
     const verdict =
       goal === undefined ? [] : [goal.toFixed(1), median(reducers) / 1e9 >= goal ? 'met' : 'missed'];
-    const name = `${receivers} reducer${receivers === 1 ? '' : 's'}${encrypted ? ', CURVE' : ''}`;
+    const name = `${counted(receivers, 'reducer')}${encrypted ? ', CURVE' : ''}`;
     return [name, gigabytes(reducers), range(reducers), gigabytes(sockets), range(sockets), ...verdict];
   });
   return [

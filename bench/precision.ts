@@ -6,8 +6,8 @@ import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { precisions, type Precision } from '../src/engine/names.js';
 import { packageRoot } from '../src/util/package.js';
-import { Lockstep } from './support/lockstep.js';
 import { table } from '../src/util/table.js';
+import { Lockstep } from './support/lockstep.js';
 import { withTemporaryFolder } from './support/temporary-folder.js';
 import { BOOK } from './support/training.js';
 

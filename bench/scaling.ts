@@ -5,10 +5,11 @@
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError, type Command } from 'commander';
 import { integerArgument, numberArgument, repeatable } from '../src/cli/options.js';
+import { counted } from '../src/util/format.js';
+import { table } from '../src/util/table.js';
 import { Deadline } from './support/deadline.js';
 import { IndependentProcesses } from './support/independent-processes.js';
 import { median } from './support/statistics.js';
-import { table } from '../src/util/table.js';
 import { withTemporaryFolder } from './support/temporary-folder.js';
 import {
   profileTraining,
@@ -124,7 +125,7 @@ async function measure(options: Options, signal: AbortSignal): Promise<Result> {
 
 async function timed(plan: TrainingPlan, round: string): Promise<TimedRun> {
   const run = await timeTraining(plan);
-  note(`${round}, ${workersText(plan.workers)}: ${two(median(run.stepSeconds))} s a step`);
+  note(`${round}, ${counted(plan.workers, 'worker')}: ${two(median(run.stepSeconds))} s a step`);
   return run;
 }
 
@@ -180,7 +181,7 @@ function summarise(
 function describe(result: Result): string {
   const { workers, cores, singleSteps, severalSteps, singleSeconds, severalSeconds } = result;
   const row = (count: number, median: number, steps: readonly number[]): string[] => [
-    workersText(count),
+    counted(count, 'worker'),
     two(median),
     `${two(Math.min(...steps))}-${two(Math.max(...steps))}`,
     String(Math.round(result.tokensPerStep / median)),
@@ -218,7 +219,7 @@ function describeProfiles(workers: number, { single, several }: Profiles): strin
   return [
     'Where the time goes (runs of their own; seconds a step; workers: mean)',
     table([
-      ['', '1 worker', workersText(workers), 'beyond the ideal'],
+      ['', '1 worker', counted(workers, 'worker'), 'beyond the ideal'],
       ...workerPhases.map((phase) => row(`worker ${phase}`, (profile) => profile.worker[phase])),
       row('step', (profile) => profile.step),
       plain('reducer: sums', (profile) => profile.coordinator.reduce),
@@ -230,10 +231,6 @@ function describeProfiles(workers: number, { single, several }: Profiles): strin
       plain('MB of parameters', ({ bytes }) => bytes.parameters_out / 1e6),
     ]),
   ].join('\n');
-}
-
-function workersText(count: number): string {
-  return count === 1 ? '1 worker' : `${count} workers`;
 }
 
 function two(value: number): string {

@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
-import { mean } from './support/statistics.js';
 import { table } from '../src/util/table.js';
+import { mean } from './support/statistics.js';
 import { withTemporaryFolder } from './support/temporary-folder.js';
 import { prepareTinyData, TinyRun } from './support/tiny-run.js';
 

@@ -1,5 +1,6 @@
 // What `bench engine` prints.
 import type { Comparison, Measurement } from './step-comparison.js';
+import { counted } from '../../src/util/format.js';
 import { table } from '../../src/util/table.js';
 
 /** `profile`: where the time of this engine's step goes, kernel by kernel. */
@@ -69,7 +70,7 @@ function speedUps(measurements: readonly Measurement[]): string[] {
   const others = [...new Set(measurements.map(({ threads }) => threads))].filter((n) => n !== fewest);
   return others.map((threads) => {
     const ratios = measurements.filter((measurement) => measurement.threads === threads).map(of);
-    return `speed-up from ${threadsText(fewest)} to ${threads}: ${ratios.join('; ')}`;
+    return `speed-up from ${counted(fewest, 'thread')} to ${threads}: ${ratios.join('; ')}`;
   });
 }
 
@@ -77,7 +78,7 @@ function hostTime({ arm, threads, hostSeconds, kernels }: Measurement): string {
   const host = hostSeconds ?? NaN;
   const step = host + sum(kernels.map((kernel) => kernel.seconds));
   const ms = milliseconds(host);
-  return `${arm}, ${threadsText(threads)}: ${ms} ms of a step outside kernels (${percent(host / step)})`;
+  return `${arm}, ${counted(threads, 'thread')}: ${ms} ms of a step outside kernels (${percent(host / step)})`;
 }
 
 function waitTime({ arm, waitShare }: Measurement): string[] {
@@ -95,17 +96,13 @@ function kernelTable({ arm, threads, kernels, hostSeconds }: Measurement): strin
   ];
   return [
     '',
-    `${arm}, ${threadsText(threads)}: means of a step`,
+    `${arm}, ${counted(threads, 'thread')}: means of a step`,
     table([
       ['', 'calls', 'ms', 'share'],
       ...kernels.map(({ name, calls, seconds: spent }) => line(name, String(Math.round(calls)), spent)),
       line('outside kernels', '', hostSeconds ?? NaN),
     ]),
   ];
-}
-
-function threadsText(threads: number): string {
-  return threads === 1 ? '1 thread' : `${threads} threads`;
 }
 
 function sum(values: readonly number[]): number {

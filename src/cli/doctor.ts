@@ -5,6 +5,7 @@ import type { AddonInfo } from '../engine/native/addon.js';
 import type { CudaState } from '../engine/native/cuda/inspect.js';
 import type { Diagnosis, NativeState, PackageState, TensorFlowState } from './diagnosis.js';
 import type { Machine } from './machine.js';
+import { counted } from '../util/format.js';
 import { ExitCode, outputOf } from './output.js';
 
 /** oneDNN's dnnl_cpu_isa_t, by value; those that mean different sets in its versions 2 and 3 are left out. */
@@ -46,7 +47,7 @@ function describe(diagnosis: Diagnosis): string {
       'chosen',
       chosen === null
         ? 'nothing: no run can start here'
-        : `${chosen.engine}, ${threadsText(chosen.threads)}: ${chosen.reason}`,
+        : `${chosen.engine}, ${counted(chosen.threads, 'thread')}: ${chosen.reason}`,
     ],
   ];
   const width = Math.max(...rows.map(([title]) => title.length));
@@ -82,7 +83,7 @@ function nativeRows({ name, info, fault, productRates, cuda }: NativeState): [st
   if (info === null) return [[`engine ${name}`, `not usable: ${fault ?? ''}`]];
   const rates = productRates.map(
     ({ precision, threads, flopsPerSecond }) =>
-      `${Math.round(flopsPerSecond / 1e9)} GFLOP/s in ${precision} on ${threadsText(threads)}`,
+      `${Math.round(flopsPerSecond / 1e9)} GFLOP/s in ${precision} on ${counted(threads, 'thread')}`,
   );
   return [
     [`engine ${name}`, `usable: ${info.isa} kernels, built by ${info.compiler}`],
@@ -104,10 +105,6 @@ function productInWords({ matmul, oneDnnVersion, matmulIsa }: AddonInfo): string
 
 function packageRow({ name, version, fault }: PackageState): [string, string] {
   return [name, fault === null ? (version ?? 'loads') : `does not load: ${fault}`];
-}
-
-function threadsText(threads: number): string {
-  return threads === 1 ? '1 thread' : `${threads} threads`;
 }
 
 function gibibytes(bytes: number): string {

@@ -2,6 +2,7 @@
 // ever and deliver nothing, so it is found out at the start.
 import { readFileSync } from 'node:fs';
 import { UserError } from '../util/errors.js';
+import { counted } from '../util/format.js';
 
 /** What a process of Node with sockets, threads and a checkpoint under way has open, generously. */
 const BASE = 128;
@@ -30,7 +31,7 @@ function check(limit: number, needed: number, who: string): void {
 export function workersWithinFileLimit(reducers: number, limit = openFileLimit()): number {
   const own = BASE + PER_REDUCER * reducers;
   const perWorker = 1 + reducers;
-  check(limit, own + perWorker, `a coordinator with ${reducers} reducer${reducers === 1 ? '' : 's'}`);
+  check(limit, own + perWorker, `a coordinator with ${counted(reducers, 'reducer')}`);
   return Math.floor((limit - own) / perWorker);
 }
 

@@ -5,7 +5,7 @@ import { PREPARE_DEFAULTS, type PrepareOptions } from '../data/prepare-options.j
 import type { PrepareProgress, PrepareSummary } from '../data/prepare.js';
 import { integerArgument, numberArgument, repeatable } from './options.js';
 import { Interrupted, outputOf, type Output } from './output.js';
-import { formatBytes, formatCount } from '../util/format.js';
+import { counted, formatBytes, formatCount } from '../util/format.js';
 import { createProgress, type Progress } from './progress.js';
 
 interface Flags {
@@ -142,9 +142,8 @@ export function reportDataset(output: Output, summary: PrepareSummary): void {
   const { train, validation, unigramNats, input, kind } = summary;
   const part = (name: string, { tokens, documents }: PrepareSummary['train']): string =>
     `${name}  ${formatCount(tokens)} tokens${kind === 'pairs' ? ` in ${formatCount(documents)} pairs` : ''}`;
-  const files = input.files === 1 ? '1 file' : `${formatCount(input.files)} files`;
   const lines = [
-    `${summary.directory}: ${formatBytes(input.bytes)} of ${files}, ${formatCount(summary.vocabularySize)} different tokens`,
+    `${summary.directory}: ${formatBytes(input.bytes)} of ${counted(input.files, 'file')}, ${formatCount(summary.vocabularySize)} different tokens`,
     part('training  ', train),
     part('validation', validation),
   ];

@@ -1,7 +1,7 @@
 // What a person sees of a run that goes on, here or elsewhere: a panel on a terminal with what happens above it;
 // otherwise plain lines, and the progress among them now and then.
 import type { RunView } from '../live/run-view.js';
-import { formatCount } from '../util/format.js';
+import { counted, formatCount } from '../util/format.js';
 import { createProgress, isLive, type Progress } from './progress.js';
 import { panelLines } from './run-panel.js';
 import { Screen, type TextStream } from './screen.js';
@@ -101,7 +101,7 @@ class PlainLines implements RunDisplay {
     this.progress.update(version, [
       ...(lastLoss === null ? [] : [`loss ${lastLoss.toFixed(3)}`]),
       ...(tokensPerSecond === null ? [] : [`${formatCount(Math.round(tokensPerSecond))} tokens/s`]),
-      `${ready} ${ready === 1 ? 'worker' : 'workers'}`,
+      counted(ready, 'worker'),
     ]);
   }
 

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { RunConfig } from '../config/schema.js';
+import { counted } from '../util/format.js';
 import { parseHttpAddress } from './address.js';
 import { makeLocalKeys, type LocalKeys } from './local-keys.js';
 import { isLive } from './progress.js';
@@ -68,8 +69,7 @@ export async function trainLocally(
   // A run that has all its steps, or was asked to stop, ends before a worker could connect.
   const count = isTrained(run) || started.stopSignals.isAsked ? 0 : wanted;
   display.start(run, coordinator);
-  if (chosen && count > 0)
-    display.log(`${count} ${count === 1 ? 'worker' : 'workers'}: ${chosen.reason} (--workers).`);
+  if (chosen && count > 0) display.log(`${counted(count, 'worker')}: ${chosen.reason} (--workers).`);
   if (wanted === 0) output.note(`Workers: lockstep worker ${coordinator.url}`);
   const workers = new LocalWorkers({
     count,

@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import type { Verdict } from '../checkpoint/verify.js';
 import { UserError } from '../util/errors.js';
+import { formatBytes } from '../util/format.js';
 import { ExitCode, outputOf } from './output.js';
 
 /** The verdicts, and whether what was named as a whole is sound. */
@@ -35,7 +36,7 @@ async function verify(given: string): Promise<Report> {
 }
 
 function line({ directory, status, bytes, problems }: Verdict): string {
-  const detail = status === 'valid' ? `${(bytes / 1e6).toFixed(1)} MB` : problems.join('; ');
+  const detail = status === 'valid' ? formatBytes(bytes) : problems.join('; ');
   return `${status.padEnd(5)}  ${directory}  ${detail}`;
 }
 

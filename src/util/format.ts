@@ -9,6 +9,11 @@ export function formatCount(value: number): string {
   return (Number.isInteger(value) ? whole : oneDecimal).format(value);
 }
 
+/** "1 worker", "12,345 workers". */
+export function counted(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 /** Seconds as "0:07", "1:02:03", "12 days". */
 export function formatDuration(seconds: number): string {
   const total = Math.max(0, Math.round(seconds));

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatBytes, formatCount, formatDuration } from '../../src/util/format.js';
+import { counted, formatBytes, formatCount, formatDuration } from '../../src/util/format.js';
 
 test('numbers and durations are short', () => {
   assert.deepEqual([12345, 3.14159, 0].map(formatCount), ['12,345', '3.1', '0']);
+  assert.deepEqual(
+    [0, 1, 12345].map((count) => counted(count, 'worker')),
+    ['0 workers', '1 worker', '12,345 workers'],
+  );
   assert.deepEqual([7, 72.4, 3723, 1e6].map(formatDuration), ['0:07', '1:12', '1:02:03', '12 days']);
 });
 
