@@ -5,6 +5,7 @@ import type { Ownership } from '../checkpoint/ownership.js';
 import type { RunSummary } from '../live/run-summary.js';
 import { UserError } from '../util/errors.js';
 import { formatBytes, formatCount, formatDuration, printable } from '../util/format.js';
+import { table } from '../util/table.js';
 import { ExitCode, outputOf } from './output.js';
 
 export function register(program: Command): void {
@@ -19,7 +20,7 @@ export function register(program: Command): void {
       const output = outputOf(command);
       const summaries = await summarise(place, options.verify === true);
       if (output.json) for (const summary of summaries) output.result(summary, '');
-      else output.result(null, table(summaries.map((summary) => rowOf(summary, options.verify === true))));
+      else output.result(null, textOf(summaries.map((summary) => rowOf(summary, options.verify === true))));
       if (options.verify && summaries.some(isDamaged)) process.exitCode = ExitCode.user;
     });
 }
@@ -105,18 +106,8 @@ function ownerText(ownership: Ownership | null): string {
   }
 }
 
-function table(rows: readonly Row[]): string {
-  const widths = HEAD.map((head, i) => Math.max(head.length, ...rows.map(({ cells }) => cells[i]!.length)));
-  const lineOf = (cells: readonly string[]): string =>
-    cells
-      .map((cell, i) => cell.padEnd(widths[i]!))
-      .join('  ')
-      .trimEnd();
-  return [
-    lineOf(HEAD),
-    ...rows.flatMap(({ cells, problems }) => [
-      lineOf(cells),
-      ...problems.map((problem) => `  ! ${printable(problem)}`),
-    ]),
-  ].join('\n');
+function textOf(rows: readonly Row[]): string {
+  const [head, ...lines] = table([HEAD, ...rows.map(({ cells }) => cells)], 'words').split('\n');
+  const below = rows.map(({ problems }) => problems.map((problem) => `  ! ${printable(problem)}`));
+  return [head, ...lines.flatMap((line, i) => [line, ...below[i]!])].join('\n');
 }

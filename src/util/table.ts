@@ -1,14 +1,16 @@
-// Plain text tables: a column of names, the others flush right.
+// Plain text tables: a column of names, and others of numbers, which are flush right, or of words.
 
-/** Lines of `rows`, whose first is the heading; columns are as wide as their widest cell. */
-export function table(rows: readonly (readonly string[])[]): string {
+/** Lines of `rows`, whose first is the heading; columns are as wide as their widest cell. `of`: what is in all but the first. */
+export function table(rows: readonly (readonly string[])[], of: 'numbers' | 'words' = 'numbers'): string {
   const columns = Math.max(...rows.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>
     Math.max(...rows.map((row) => row[column]?.length ?? 0)),
   );
   const line = (row: readonly string[]): string =>
     row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
+      .map((cell, column) =>
+        of === 'words' || column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!),
+      )
       .join('  ')
       .trimEnd();
   return rows.map(line).join('\n');
