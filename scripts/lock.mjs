@@ -2,7 +2,7 @@
 // Node built-ins only.
 
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** The process's id, and where the system tells it its start, which no later process of that id shares. */
 function identity(pid) {
@@ -70,12 +70,12 @@ export async function acquireLock(file, onWait) {
       if (owner === null) continue;
       if (!isAlive(owner)) {
         removeStale(file, owner, own);
-        await sleep(5);
+        await delay(5);
         continue;
       }
       if (!waited) onWait(owner.split(' ')[0]);
       waited = true;
-      await sleep(200);
+      await delay(200);
     }
   } finally {
     rmSync(own, { force: true });

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   AbortMultipartUploadCommand,
   DeleteObjectCommand,
@@ -101,7 +101,7 @@ export class S3Folder implements Folder {
         return true;
       } catch (error) {
         // Somebody else's creation of it has not ended: that one decides.
-        if (isUndecided(error)) await sleep(100);
+        if (isUndecided(error)) await delay(100);
         else if (isTaken(error)) {
           // A request that was sent again meets what it did itself the first time.
           const there = await this.read(file);
@@ -222,7 +222,7 @@ export class S3Folder implements Folder {
         throw new Error(`${found.byteLength} bytes came, expected ${bytes}`);
       } catch (error) {
         if (attempt === 5 || isMissing(error)) throw this.failure('read', file, error);
-        await sleep(100 * 2 ** attempt);
+        await delay(100 * 2 ** attempt);
       }
     }
   }

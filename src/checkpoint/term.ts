@@ -1,7 +1,7 @@
 // Terms: every incarnation of a run's coordinator takes the next number by creating its file exclusively, so no two share
 // one. An owner that renews its term keeps others out; one that does not is superseded, and finds out when it looks.
 
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { UserError, messageOf } from '../util/errors.js';
 import type { Folder } from './folder.js';
 import { liveness, thisOwner, type Liveness, type Owner } from './owner.js';
@@ -86,7 +86,7 @@ async function awaitEnd(
   );
   let watchedMs = 0;
   for (let before = performance.now(); watchedMs < timeoutMs;) {
-    await sleep(pollMs);
+    await delay(pollMs);
     if ((await terms.renewalOf(term)) !== renewal) throw inUse(run, term, owner);
     if (await isOver()) return;
     const now = performance.now();
@@ -150,7 +150,7 @@ class HeldTerm implements Term {
         this.warn(error);
       }
       const { intervalMs } = this.options.renewal;
-      await sleep(intervalMs, undefined, { signal, ref: false }).catch(() => {});
+      await delay(intervalMs, undefined, { signal, ref: false }).catch(() => {});
     }
   }
 
