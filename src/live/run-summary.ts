@@ -63,13 +63,13 @@ async function isRun(folder: Folder): Promise<boolean> {
 
 /** Never throws: what cannot be read is a problem of the run. `verify`: hash every file of its checkpoints. */
 export async function summariseRun(folder: Folder, verify: boolean): Promise<RunSummary> {
-  const progress = await progressOf(folder);
   const problems: string[] = [];
   const attempt = <T>(reading: Promise<T>): Promise<T | null> =>
     reading.catch((error: unknown) => {
       problems.push(messageOf(error));
       return null;
     });
+  const progress = (await attempt(progressOf(folder))) ?? UNKNOWN;
   const storage = await attempt(storageOf(folder));
   const [owner, stored] = storage
     ? [await attempt(ownerOf(storage)), await attempt(storedIn(storage, verify))]
@@ -106,13 +106,15 @@ async function ownerOf(storage: Folder): Promise<Ownership | null> {
 
 type RunProgress = Pick<RunSummary, 'step' | 'steps' | 'loss' | 'validation'>;
 
+const UNKNOWN: RunProgress = { step: null, steps: null, loss: null, validation: null };
+
 /** What its metrics say, where they are on this machine. */
 async function progressOf(folder: Folder): Promise<RunProgress> {
-  if (isUrl(folder.url)) return { step: null, steps: null, loss: null, validation: null };
+  if (isUrl(folder.url)) return UNKNOWN;
   const run = new RunDirectory(folder.url);
   const [notice, records] = await Promise.all([
     readNotice(run.notice),
-    lastRecords(run.metricsLog, TAIL_BYTES).catch(() => []),
+    lastRecords(run.metricsLog, TAIL_BYTES),
   ]);
   const { version, lastLoss, validationLoss } = records.reduce(fold, emptyView);
   const known = records.length > 0 || notice !== null;

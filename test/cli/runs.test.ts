@@ -142,11 +142,12 @@ test('a row for each run: its step, losses, newest checkpoint, size and owner, f
 
 test('a run that is broken is listed with the reason, and does not keep the others from being listed', async () => {
   const place = diskRun('broken');
-  for (const name of ['damaged', 'identity', 'pointer', 'unfinished', 'whole']) {
+  for (const name of ['damaged', 'identity', 'metrics', 'pointer', 'unfinished', 'whole']) {
     await save(new DiskFolder(path.join(place, name)), [1, 2], 0);
   }
   await rm(path.join(place, 'damaged', 'checkpoints', 'step-2', 'optimizer.safetensors'));
   await writeFile(path.join(place, 'identity', 'run.json'), '{');
+  await mkdir(path.join(place, 'metrics', 'metrics.jsonl')); // which can be opened and not be read
   await writeFile(path.join(place, 'pointer', 'storage.json'), '{}');
   await rm(path.join(place, 'unfinished', 'checkpoints', 'step-2', 'manifest.json'));
   const found = await summaries(place);
@@ -155,6 +156,7 @@ test('a run that is broken is listed with the reason, and does not keep the othe
     [
       ['damaged', 1, 1, 0, 1],
       ['identity', 2, 2, 0, 0],
+      ['metrics', 2, 2, 0, 0],
       ['pointer', null, 0, 0, 0],
       ['unfinished', 1, 1, 1, 0],
       ['whole', 2, 2, 0, 0],
@@ -162,11 +164,12 @@ test('a run that is broken is listed with the reason, and does not keep the othe
   );
   assert.deepEqual(
     found.map(({ problems }) => problems.length),
-    [1, 1, 1, 0, 0],
+    [1, 1, 1, 1, 0, 0],
   );
   assert.equal(found[0]!.problems[0], 'step-2: optimizer.safetensors is missing');
   assert.match(found[1]!.problems[0]!, /identity\/run\.json does not hold a run's id/);
-  assert.match(found[2]!.problems[0]!, /pointer\/storage\.json does not say where the run is stored/);
+  assert.match(found[2]!.problems[0]!, /EISDIR/);
+  assert.match(found[3]!.problems[0]!, /pointer\/storage\.json does not say where the run is stored/);
   const { out } = await runs(place);
   assert.match(out, /1 whole, 1 damaged .*\n {2}! step-2: optimizer\.safetensors is missing\n/);
   assert.match(out, /\nunfinished .* 1 whole, 1 unfinished /);
