@@ -94,7 +94,7 @@ function fingerprint(build, version) {
 }
 
 /** The version that nvcc tells, such as "13.0"; null where there is none. */
-export async function findToolkit() {
+async function findToolkit() {
   const { ok, output } = await run(nvcc, ['--version']).catch(() => ({ ok: false, output: '' }));
   return ok ? (/release ([\d.]+)/.exec(output)?.[1] ?? 'unknown') : null;
 }

@@ -1,13 +1,10 @@
 // The log of a process: JSON lines by pino, coloured text where a person reads along. Never on stdout, which is for results.
 
-import { pino, type Logger } from 'pino';
+import { pino, type LevelWithSilent, type Logger } from 'pino';
 import { PinoPretty, prettyFactory } from 'pino-pretty';
 
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof logLevels)[number];
-
 export interface LogOptions {
-  readonly level: LogLevel;
+  readonly level: LevelWithSilent;
   /** Which part speaks, for example `coordinator` or `worker`. */
   readonly name: string;
   /** A file to append to; default: stderr. */

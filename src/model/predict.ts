@@ -17,7 +17,7 @@ export interface TrainedModel {
 /** Known tokens after a span's mask by which its length is chosen. */
 const LOOKAHEAD = 8;
 /** "Attention Is All You Need" allows outputs that are this much longer than their inputs. */
-export const EXTRA_TOKENS = 50;
+const EXTRA_TOKENS = 50;
 
 /** Most tokens for one mask, by how the model was trained. */
 export function defaultMaxSpan(objective: ObjectiveConfig | undefined): number {

@@ -11,7 +11,7 @@ export type ScoreRequest =
 const EXPECTED = 'expected {"source": TEXT, "target": TEXT} or {"sourceIds": [ID, …], "targetIds": [ID, …]}';
 
 /** Fault of line `line` (from 1) of `where`. Throws UserError SCORE_LINE_INVALID. */
-export function lineFault(where: string, line: number, what: string): UserError {
+function lineFault(where: string, line: number, what: string): UserError {
   return new UserError('SCORE_LINE_INVALID', `${where}, line ${line}: ${what}`);
 }
 

@@ -16,7 +16,7 @@ export interface Line {
   readonly loss: number;
 }
 
-export const CLEAR: Line = { delayMs: 0, bytesPerSecond: Infinity, loss: 0 };
+const CLEAR: Line = { delayMs: 0, bytesPerSecond: Infinity, loss: 0 };
 
 export type Direction = 'toCoordinator' | 'toWorker';
 

@@ -37,7 +37,7 @@ export const modelConfig: ModelConfig = {
 };
 
 /** The id of "a"; the letters follow each other. The alphabet of bytes begins with "!". */
-export const FIRST_LETTER = 3 + 'a'.charCodeAt(0) - '!'.charCodeAt(0);
+const FIRST_LETTER = 3 + 'a'.charCodeAt(0) - '!'.charCodeAt(0);
 
 /** `count` letters of the endless alphabet from letter number `first` on. */
 export function letters(first: number, count: number): Int32Array {

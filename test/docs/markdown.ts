@@ -13,7 +13,7 @@ interface Block {
 }
 
 /** Languages of fenced blocks whose every line is a command. */
-export const SHELLS: readonly (string | null)[] = ['sh', 'bash'];
+const SHELLS: readonly (string | null)[] = ['sh', 'bash'];
 
 function blocksOf(text: string): Block[] {
   const blocks: { language: string | null; lines: { text: string; line: number }[] }[] = [];

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs';
 import { RandomField } from '../../src/util/philox.js';
 
 /** Repeatable values of about a normal distribution: the sum of four uniform ones, mean 0 and variance 1. */
-export function randomValues(seed: number, length: number): Float32Array {
+function randomValues(seed: number, length: number): Float32Array {
   const field = new RandomField({ seed, step: 0, microBatch: 0, site: 0 });
   const uniform = (i: number) => field.uniform(i) - 0.5;
   return Float32Array.from(

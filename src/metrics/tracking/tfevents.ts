@@ -24,7 +24,7 @@ function maskedCrc(data: Uint8Array): Buffer {
 }
 
 /** One record of the file. */
-export function encodeRecord(data: Uint8Array): Buffer {
+function encodeRecord(data: Uint8Array): Buffer {
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(data.length));
   return Buffer.concat([length, maskedCrc(length), data, maskedCrc(data)]);

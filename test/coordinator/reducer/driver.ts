@@ -9,7 +9,7 @@ import { ChunkGrid } from '../../../src/protocol/chunks.js';
 import type { NodeId, ReducerToWorker, WorkerToReducer } from '../../../src/protocol/messages.js';
 import { arithmetic } from '../../simulation/arithmetic.js';
 
-export const CHUNK = 4;
+const CHUNK = 4;
 
 /** Without the envelope that every message carries. */
 type Body<M> = M extends { type: string } ? Omit<M, 'session' | 'term'> : never;

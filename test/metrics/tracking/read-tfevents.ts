@@ -13,7 +13,7 @@ function unmask(masked: number): number {
 }
 
 /** The data of each record. */
-export function readRecords(file: Buffer): Buffer[] {
+function readRecords(file: Buffer): Buffer[] {
   const records: Buffer[] = [];
   for (let at = 0; at < file.length;) {
     const length = Number(file.readBigUInt64LE(at));
@@ -30,7 +30,7 @@ export function readRecords(file: Buffer): Buffer[] {
   return records;
 }
 
-export function decodeMessage(data: Buffer): Message {
+function decodeMessage(data: Buffer): Message {
   const fields = new Map<number, (number | Buffer)[]>();
   let at = 0;
   const varint = (): number => {
