@@ -1,14 +1,12 @@
 // Workers that compute wrongly, and gradients that are not finite: real processes and sockets. What was trained is
 // compared by the SHA-256 of the last checkpoint's tensors.
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { folderWithData, hashOfTrained, removeFolder } from '../support/small-data.js';
 import { IS_FULL } from './cases.js';
 import { failpointEnvironment } from './failpoints.js';
 import { Lockstep } from './processes.js';
-import { folderWithData, removeFolder } from './small-data.js';
 
 const STEPS = 6;
 
@@ -74,12 +72,7 @@ async function run(settings: readonly string[], faults: readonly (string | null)
 
 async function hash({ directory, code, coordinator }: Ended): Promise<string> {
   assert.equal(code, 0, coordinator.text());
-  const sha = createHash('sha256');
-  for (const name of ['model', 'optimizer']) {
-    const file = path.join(directory, 'checkpoints', `step-${STEPS}`, `${name}.safetensors`);
-    sha.update(await readFile(file));
-  }
-  return sha.digest('hex');
+  return hashOfTrained(directory, STEPS);
 }
 
 function says({ coordinator }: Ended, pattern: RegExp): boolean {

@@ -14,7 +14,7 @@ export interface CaseOptions {
   readonly bothFormats?: boolean;
   readonly settings?: readonly string[];
   /** A sentence when this machine cannot run it. */
-  readonly skip?: string | undefined;
+  readonly skip?: string | false;
 }
 
 export type Case = (name: string, options: CaseOptions, disturb: (scene: Scene) => Promise<void>) => void;
@@ -23,11 +23,11 @@ export type Case = (name: string, options: CaseOptions, disturb: (scene: Scene) 
 export function chaosCases(): Case {
   const stage = new Stage();
   after(() => stage.remove());
-  return (name, { model = 'small', full, bothFormats, settings = [], skip }, disturb) => {
+  return (name, { model = 'small', full, bothFormats, settings = [], skip = false }, disturb) => {
     if (full && !IS_FULL) return;
     const formats: Format[] = bothFormats && IS_FULL ? ['float32', 'bfloat16'] : ['float32'];
     for (const format of formats) {
-      test(format === 'float32' ? name : `${name} (${format})`, { skip: skip ?? false }, async () => {
+      test(format === 'float32' ? name : `${name} (${format})`, { skip }, async () => {
         const scene = await stage.scene({ model, format, settings });
         try {
           await disturb(scene);

@@ -4,13 +4,14 @@ import { execFile } from 'node:child_process';
 import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { withoutRoot } from '../support/root.js';
 import { chaosCases } from './cases.js';
 import { isLease, says } from './processes.js';
 import type { Scene } from './scene.js';
 
 const chaos = chaosCases();
 const run = promisify(execFile);
-const withoutRoot = process.getuid?.() === 0 ? undefined : 'mounting a small disk needs root';
+const skip = withoutRoot('to mount a small disk');
 
 /** Gives the scene a disk of its own at `directory`. */
 async function mountDisk(scene: Scene, directory: string, megabytes: number): Promise<void> {
@@ -42,7 +43,7 @@ async function goOn(scene: Scene): Promise<void> {
 const FAILED = 'the checkpoint could not be written: …';
 const WRITTEN = 'checkpoint written';
 
-chaos('the disk is full when a checkpoint is due', { skip: withoutRoot }, async (scene) => {
+chaos('the disk is full when a checkpoint is due', { skip }, async (scene) => {
   await mountDisk(scene, scene.directory, 16);
   const filler = path.join(scene.directory, 'filler');
   await scene.startCoordinator({ args: ['--http', '0'] });
@@ -56,7 +57,7 @@ chaos('the disk is full when a checkpoint is due', { skip: withoutRoot }, async 
   assert.equal(steps.length, scene.steps, 'every step is recorded, also those of the full disk');
 });
 
-chaos('the disk is read-only when a checkpoint is due', { skip: withoutRoot }, async (scene) => {
+chaos('the disk is read-only when a checkpoint is due', { skip }, async (scene) => {
   const directory = path.join(scene.directory, 'checkpoints');
   await mountDisk(scene, directory, 16);
   await scene.startCoordinator({ args: ['--http', '0'] });

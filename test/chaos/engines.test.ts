@@ -1,12 +1,11 @@
 // Runs whose workers compute with TensorFlow, alone and beside the native engine. Real processes and sockets.
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { prepare } from '../../src/data/prepare.js';
 import { skip } from '../engine/tensorflow/available.js';
+import { hashOfTrained, prepareWords } from '../support/small-data.js';
 import { Lockstep } from './processes.js';
 
 const STEPS = 8;
@@ -32,17 +31,8 @@ describe('with the tensorflow engine', { skip }, () => {
 
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'lockstep-engines-'));
-    const words = Array.from(
-      { length: 9000 },
-      (_, i) => `w${(i * i + 7 * i) % 301}${i % 11 === 0 ? '.' : ''}`,
-    );
-    await writeFile(path.join(folder, 'text.txt'), words.join(' '));
-    await prepare({
-      inputs: [path.join(folder, 'text.txt')],
-      out: path.join(folder, 'data'),
-      vocabularySize: 800,
-      validationShare: 0.2,
-    });
+    const data = { words: 9000, distinctWords: 301, vocabularySize: 800, validationShare: 0.2 };
+    await prepareWords(folder, data);
   });
 
   after(() => rm(folder, { recursive: true, force: true }));
@@ -53,13 +43,6 @@ describe('with the tensorflow engine', { skip }, () => {
     await writeFile(config, CONFIG);
     const common = [command, config, '--run', directory, '--log-level', 'debug'];
     return { name, directory, process: new Lockstep([...common, ...args], { cwd: folder }) };
-  }
-
-  async function hash(directory: string): Promise<string> {
-    const file = path.join(directory, 'checkpoints', `step-${STEPS}`, 'model.safetensors');
-    return createHash('sha256')
-      .update(await readFile(file))
-      .digest('hex');
   }
 
   /** The loss of the first and of the last step. */
@@ -78,7 +61,7 @@ describe('with the tensorflow engine', { skip }, () => {
   test('one worker and two train the same bits', async () => {
     const started = await Promise.all([1, 2].map((count) => start('train', ['--workers', `${count}`])));
     for (const { process } of started) assert.equal(await process.exit(), 0, process.text());
-    const [one, two] = await Promise.all(started.map(({ directory }) => hash(directory)));
+    const [one, two] = await Promise.all(started.map(({ directory }) => hashOfTrained(directory, STEPS)));
     assert.equal(one, two);
     const [first, last] = await losses(started[0]!.directory);
     assert.ok(last < first - 0.5, `the loss went from ${first} to ${last}`);

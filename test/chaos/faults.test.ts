@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Lockstep } from './processes.js';
-import { folderWithData, removeFolder } from './small-data.js';
+import { folderWithData, removeFolder } from '../support/small-data.js';
 
 const CONFIG = `
 data: ./data

@@ -1,11 +1,10 @@
 // Keys from the command line to the last checkpoint: real processes, encrypted connections.
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { chmod, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { prepare } from '../../src/data/prepare.js';
+import { folderWithData, hashOfTrained, removeFolder } from '../support/small-data.js';
 import { Lockstep } from './processes.js';
 
 const CONFIG = `
@@ -22,20 +21,12 @@ worker: { threads: 1 }
 let folder = '';
 
 before(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'lockstep-keyed-'));
-  const words = Array.from({ length: 3000 }, (_, i) => `w${(i * i + 7 * i) % 701}`);
-  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
-  await writeFile(path.join(folder, 'run.yaml'), CONFIG);
-  await prepare({
-    inputs: [path.join(folder, 'text.txt')],
-    out: path.join(folder, 'data'),
-    vocabularySize: 400,
-  });
+  folder = await folderWithData(CONFIG);
   const made = lockstep('keygen', 'coordinator', 'worker', 'stranger');
   assert.equal(await made.exit(), 0, made.text());
 });
 
-after(() => rm(folder, { recursive: true, force: true }));
+after(() => removeFolder(folder));
 
 function lockstep(...args: string[]): Lockstep {
   return new Lockstep(args, { cwd: folder });
@@ -43,12 +34,7 @@ function lockstep(...args: string[]): Lockstep {
 
 const COORDINATOR_KEYS = ['--key', 'keys/coordinator.key', '--workers-allowed', 'keys/worker.pub'];
 
-async function weights(run: string): Promise<string> {
-  const file = path.join(folder, run, 'checkpoints', 'step-4', 'model.safetensors');
-  return createHash('sha256')
-    .update(await readFile(file))
-    .digest('hex');
-}
+const trained = (run: string): Promise<string> => hashOfTrained(path.join(folder, run), 4);
 
 test('an allowed worker trains the same bits over encrypted connections, beside a stranger who is kept out', async () => {
   const plain = lockstep('train', 'run.yaml', '--workers', '1', '--run', 'plain');
@@ -67,7 +53,7 @@ test('an allowed worker trains the same bits over encrypted connections, beside 
   assert.equal(await worker.exit(), 0, worker.text());
   assert.equal(await run.exit(), 0, run.text());
   assert.match(run.text(), /\(key worker\) on .* joined/);
-  assert.equal(await weights('keyed'), await weights('plain'));
+  assert.equal(await trained('keyed'), await trained('plain'));
 });
 
 test('train gives the workers that it starts keys of their own, which go with it', async () => {

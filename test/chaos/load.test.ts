@@ -2,13 +2,10 @@
 // is lost.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { scrape } from '../../bench/support/prometheus.js';
-import { prepare } from '../../src/data/prepare.js';
 import { LightWorker } from '../support/light-worker.js';
+import { folderWithData, removeFolder } from '../support/small-data.js';
 import { IS_FULL } from './cases.js';
 import { isCommit, Lockstep, says } from './processes.js';
 
@@ -31,19 +28,10 @@ heartbeat: { intervalMs: 1000, timeoutMs: 60000 }
 let folder = '';
 
 before(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'lockstep-load-'));
-  const words = Array.from({ length: 3000 }, (_, i) => `w${(i * i + 7 * i) % 701}`);
-  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
-  await writeFile(path.join(folder, 'run.yaml'), CONFIG);
-  await prepare({
-    inputs: [path.join(folder, 'text.txt')],
-    out: path.join(folder, 'data'),
-    vocabularySize: 400,
-    validationShare: 0,
-  });
+  folder = await folderWithData(CONFIG, { validationShare: 0 });
 });
 
-after(() => rm(folder, { recursive: true, force: true }));
+after(() => removeFolder(folder));
 
 function memoryOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');

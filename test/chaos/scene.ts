@@ -1,11 +1,10 @@
 // A run that something happens to, in processes of its own, and the run that it is compared with: the same config,
 // undisturbed. The oracle is the SHA-256 of the last checkpoint's tensors.
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { prepare } from '../../src/data/prepare.js';
+import { hashOfTrained, prepareWords } from '../support/small-data.js';
 import { failpointEnvironment, type Failpoint } from './failpoints.js';
 import { Lockstep, says, type LogLine } from './processes.js';
 
@@ -81,7 +80,7 @@ export class Stage {
     const scene = await this.scene(options);
     const run = await scene.start('train', { args: ['--workers', '1'] });
     assert.equal(await run.exit(), 0, run.text());
-    return scene.hashes();
+    return scene.hash();
   }
 }
 
@@ -155,16 +154,12 @@ export class Scene {
   }
 
   async assertSameBits(): Promise<void> {
-    assert.equal(await this.hashes(), await this.stage.reference(this.options));
+    assert.equal(await this.hash(), await this.stage.reference(this.options));
   }
 
   /** SHA-256 of the trained weights and of the optimiser's state. */
-  async hashes(): Promise<string> {
-    const sums = ['model', 'optimizer'].map(async (name) => {
-      const bytes = await readFile(this.checkpoint(this.steps, `${name}.safetensors`));
-      return createHash('sha256').update(bytes).digest('hex');
-    });
-    return (await Promise.all(sums)).join(' ');
+  hash(): Promise<string> {
+    return hashOfTrained(this.directory, this.steps);
   }
 
   checkpoint(step: number, file?: string): string {
@@ -186,14 +181,7 @@ export class Scene {
 
 async function prepareData(): Promise<string> {
   const folder = await mkdtemp(path.join(tmpdir(), 'lockstep-chaos-'));
-  const word = (i: number): string => `w${(i * i + 7 * i) % 701}${i % 11 === 0 ? '.' : ''}`;
-  await writeFile(path.join(folder, 'text.txt'), Array.from({ length: 12_000 }, (_, i) => word(i)).join(' '));
-  await prepare({
-    inputs: [path.join(folder, 'text.txt')],
-    out: path.join(folder, 'data'),
-    vocabularySize: VOCABULARY,
-    validationShare: 0.2,
-  });
+  await prepareWords(folder, { words: 12_000, vocabularySize: VOCABULARY, validationShare: 0.2 });
   return folder;
 }
 

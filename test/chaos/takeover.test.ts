@@ -1,17 +1,15 @@
 // Two coordinators on one run: the first stands still for longer than its timeout, the second takes the run over, the first
 // goes on and finds out. Real processes; the oracle is the SHA-256 of the last checkpoint's files.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import type { Folder } from '../../src/checkpoint/folder.js';
 import { hashBytes } from '../../src/checkpoint/hash.js';
 import { listCheckpoints, type CheckpointInfo } from '../../src/checkpoint/list.js';
-import { prepare } from '../../src/data/prepare.js';
 import { openS3 } from '../../src/checkpoint/s3-open.js';
 import { S3Store } from '../support/s3-store.js';
+import { folderWithData, removeFolder } from '../support/small-data.js';
 import { Lockstep, says } from './processes.js';
 
 const STEPS = 24;
@@ -35,22 +33,14 @@ let folder = '';
 let s3: S3Store;
 
 before(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'lockstep-takeover-'));
+  folder = await folderWithData(CONFIG);
   s3 = await S3Store.start(path.join(folder, 'objects'));
   Object.assign(process.env, s3.environment);
-  const words = Array.from({ length: 3000 }, (_, i) => `w${(i * i + 7 * i) % 701}`);
-  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
-  await writeFile(path.join(folder, 'run.yaml'), CONFIG);
-  await prepare({
-    inputs: [path.join(folder, 'text.txt')],
-    out: path.join(folder, 'data'),
-    vocabularySize: 400,
-  });
 });
 
 after(async () => {
   await s3.close();
-  await rm(folder, { recursive: true, force: true });
+  await removeFolder(folder);
 });
 
 function train(run: string, ...args: string[]): Lockstep {

@@ -13,7 +13,7 @@ import { inspectManifest } from '../../src/checkpoint/manifest.js';
 import { openS3 } from '../../src/checkpoint/s3-open.js';
 import { S3Store } from '../support/s3-store.js';
 import { Lockstep } from './processes.js';
-import { folderWithData, removeFolder } from './small-data.js';
+import { folderWithData, removeFolder } from '../support/small-data.js';
 
 const STEPS = 6;
 

@@ -4,17 +4,8 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { loadCheckpoint } from '../../src/checkpoint/load.js';
 import { verifyCheckpoint } from '../../src/checkpoint/verify.js';
-import {
-  fails,
-  filled,
-  flipBit,
-  layout,
-  stepsOf,
-  storeIn,
-  temporaryDirectory,
-  vectors,
-  writeCheckpoint,
-} from './fixture.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { fails, filled, flipBit, layout, stepsOf, storeIn, vectors, writeCheckpoint } from './fixture.js';
 
 const damages: [what: string, damage: (directory: string) => Promise<void>, named: RegExp][] = [
   [

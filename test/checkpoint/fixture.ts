@@ -1,22 +1,13 @@
-// A small layout, a temporary directory and a store, for the checkpoint tests.
+// A small layout and a store, for the checkpoint tests.
 
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { TestContext } from 'node:test';
 import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import type { TensorLayout } from '../../src/checkpoint/layout.js';
 import type { TrainingVectors } from '../../src/checkpoint/load.js';
 import type { CheckpointState } from '../../src/checkpoint/state.js';
 import { CheckpointStore, type BegunCheckpoint, type StoreOptions } from '../../src/checkpoint/store.js';
 import { writeSlice } from '../../src/checkpoint/files.js';
-
-/** A directory that is deleted when the test ends. */
-export async function temporaryDirectory(t: TestContext): Promise<string> {
-  const directory = await mkdtemp(path.join(tmpdir(), 'lockstep-test-'));
-  t.after(() => rm(directory, { recursive: true, force: true }));
-  return directory;
-}
 
 /** Two trained tensors and a constant one: 12 + 5 trained elements of 19. */
 export const layout: TensorLayout = {

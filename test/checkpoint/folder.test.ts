@@ -12,7 +12,7 @@ import { hashBytes } from '../../src/checkpoint/hash.js';
 import { openS3, probeExclusiveCreation } from '../../src/checkpoint/s3-open.js';
 import { MemoryFolder } from '../support/memory-folder.js';
 import { S3Store, type Fault } from '../support/s3-store.js';
-import { temporaryDirectory } from './fixture.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 
 interface Kind {
   readonly name: string;

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import { roomIn } from '../../src/checkpoint/room.js';
 import { openS3 } from '../../src/checkpoint/s3-open.js';
-import { temporaryDirectory } from './fixture.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 
 test('room is that of the file system a folder lies on, and is not known in a store or where nothing is', async (t) => {
   const directory = await temporaryDirectory(t);

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import { resolveModel, runIdentity } from '../../src/checkpoint/run-directory.js';
-import { storeIn, temporaryDirectory, writeCheckpoint } from './fixture.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { storeIn, writeCheckpoint } from './fixture.js';
 
 /** Where the model lies that a path stands for. */
 async function modelOf(given: string): Promise<string> {

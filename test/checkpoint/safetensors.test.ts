@@ -7,7 +7,8 @@ import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import { writeSlice } from '../../src/checkpoint/files.js';
 import { fromFloat16 } from '../../src/checkpoint/half.js';
 import { SafetensorsFile, createSafetensors } from '../../src/checkpoint/safetensors.js';
-import { layout, temporaryDirectory } from './fixture.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { layout } from './fixture.js';
 
 /** A file with one tensor `x` of the given dtype and bytes; returns its name. */
 async function foreignFile(

@@ -9,6 +9,7 @@ import { Worker } from 'node:worker_threads';
 import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
 import { verifyCheckpoint } from '../../src/checkpoint/verify.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 import {
   fails,
   filled,
@@ -16,7 +17,6 @@ import {
   layout,
   stateOf,
   storeIn,
-  temporaryDirectory,
   vectors,
   writeCheckpoint,
   writeSlices,

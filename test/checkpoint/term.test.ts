@@ -12,7 +12,7 @@ import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import type { Folder } from '../../src/checkpoint/folder.js';
 import { acquireTerm, type Term } from '../../src/checkpoint/term.js';
 import { MemoryFiles, MemoryFolder } from '../support/memory-folder.js';
-import { temporaryDirectory } from './fixture.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 
 const script = fileURLToPath(new URL('./term-owner.js', import.meta.url));
 const TIMEOUT_MS = 5000;

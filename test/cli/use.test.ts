@@ -8,7 +8,7 @@ import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { buildBatch, type ObjectiveConfig, type TokenIds } from '../../src/model/objectives.js';
 import { packageRoot } from '../../src/util/package.js';
-import { tinyModel, train } from '../model/tiny-model.js';
+import { trainableModel, train } from '../model/trainable.js';
 import { letters, modelConfig, VOCABULARY, WINDOW, writeDataset, writeRun } from './model-run.js';
 
 const masked: ObjectiveConfig = { kind: 'masked', rate: 0.3, corruption: 'token', meanSpan: 3, loss: 'all' };
@@ -28,7 +28,7 @@ const at = (name: string): string => path.join(root, name);
 before(async () => {
   root = await mkdtemp(path.join(tmpdir(), 'lockstep-use-'));
   await writeDataset(at('data'), 26 * WINDOW);
-  const model = await tinyModel(modelConfig);
+  const model = await trainableModel(modelConfig);
   for (const kind of ['causal', 'seq2seq'] as const)
     await writeRun(at(kind), at('data'), { kind }, model.flat);
   const loss = train(model, 150, 1e-2, (step) => {
@@ -66,7 +66,7 @@ const jsonLines = (out: string): Record<string, unknown>[] =>
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
-void test('fill restores hidden letters, from arguments and from lines', async () => {
+test('fill restores hidden letters, from arguments and from lines', async () => {
   const plain = await lockstep(['fill', at('masked'), 'abc<mask>efgh']);
   assert.equal(plain.code, 0, plain.err);
   assert.match(plain.out, /^abcdefgh\n {2}mask 1: d \d+ %/);
@@ -88,7 +88,7 @@ void test('fill restores hidden letters, from arguments and from lines', async (
   assert.ok(masks[0]!.alternatives[0]!.probability > 0.5);
 });
 
-void test('fill says which line has no mask, and a model of another objective is refused', async () => {
+test('fill says which line has no mask, and a model of another objective is refused', async () => {
   const bare = await lockstep(['fill', at('masked')], 'a<mask>c\nabc\n');
   assert.equal(bare.code, 2);
   assert.match(bare.err, /^error: line 2: expected at least one <mask>, got "abc"\n$/);
@@ -98,7 +98,7 @@ void test('fill says which line has no mask, and a model of another objective is
   assert.match(causal.err, /objective causal, expected masked: use `lockstep generate`/);
 });
 
-void test('eval is far below the unigram baseline, and on part of the data says so', async () => {
+test('eval is far below the unigram baseline, and on part of the data says so', async () => {
   const [whole, part] = await Promise.all([
     lockstep(['eval', at('masked'), '--json']),
     lockstep(['eval', at('masked'), '--batches', '2', '--split', 'train']),
@@ -113,7 +113,7 @@ void test('eval is far below the unigram baseline, and on part of the data says 
   assert.match(part.out, /^tokens {6}16 in 8 samples$/m);
 });
 
-void test('generate continues a prompt, and a seed gives the same texts in any batches', async () => {
+test('generate continues a prompt, and a seed gives the same texts in any batches', async () => {
   const args = ['generate', at('causal'), '--json', '--max-new-tokens', '5', '--samples', '3', '--seed', '7'];
   const [one, other] = await Promise.all([
     lockstep([...args, 'ab', 'xyz']),
@@ -129,7 +129,7 @@ void test('generate continues a prompt, and a seed gives the same texts in any b
   assert.match(prompt.err, /text 1: expected at most 12 tokens with the end token .*, got 17/);
 });
 
-void test('translate answers each line with one, and the n best are ordered', async () => {
+test('translate answers each line with one, and the n best are ordered', async () => {
   const { code, out, err } = await lockstep(
     ['translate', at('seq2seq'), '--n-best', '3', '--json'],
     'abc\n\nxy\n',
@@ -149,7 +149,7 @@ void test('translate answers each line with one, and the n best are ordered', as
   );
 });
 
-void test('score reads texts and ids, from a file and from standard input, and keeps their order', async () => {
+test('score reads texts and ids, from a file and from standard input, and keeps their order', async () => {
   const [source, target] = [
     [...letters(0, 3), 1],
     [...letters(3, 2), 1],
@@ -173,7 +173,7 @@ void test('score reads texts and ids, from a file and from standard input, and k
   assert.deepEqual(empty, { line: 4, targetIds: [], logProbabilities: [], logProbability: 0 });
 });
 
-void test('score ends at a faulty line with its number, after the results before it', async () => {
+test('score ends at a faulty line with its number, after the results before it', async () => {
   const good = JSON.stringify({ sourceIds: [4, 1], targetIds: [5] });
   const faulty = JSON.stringify({ source: 'a', target: 'a'.repeat(12) });
   const [fault, missing] = await Promise.all([
@@ -193,7 +193,7 @@ void test('score ends at a faulty line with its number, after the results before
   assert.match(missing.err, /cannot read .*none\.jsonl: ENOENT/);
 });
 
-void test('a damaged or unfinished checkpoint is refused, a plain Hugging Face directory is taken', async () => {
+test('a damaged or unfinished checkpoint is refused, a plain Hugging Face directory is taken', async () => {
   const plain = at('plain');
   await mkdir(plain);
   for (const file of ['config.json', 'model.safetensors', 'tokenizer.json']) {

@@ -4,7 +4,8 @@ import { mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { flipBit, storeIn, temporaryDirectory, writeCheckpoint } from '../checkpoint/fixture.js';
+import { flipBit, storeIn, writeCheckpoint } from '../checkpoint/fixture.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 
 interface JsonReport {
   sound: boolean;

@@ -11,11 +11,11 @@ import { loadEngine } from '../../src/engine/engine.js';
 import type { ModelConfig } from '../../src/model/config.js';
 import { toHuggingFace } from '../../src/model/hugging-face.js';
 import { parameterLayout } from '../../src/model/parameters.js';
-import { userError } from '../data/support.js';
-import { temporaryDirectory } from '../checkpoint/fixture.js';
 import { modelConfig, writeDataset, writeRun } from '../cli/model-run.js';
 import { goldenConfig, goldenLogits, goldenParameters } from '../golden/golden.js';
 import { batchTensors, difference, tinyModel } from '../model/tiny.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { userError } from '../support/user-error.js';
 
 interface Tensor {
   readonly name: string;

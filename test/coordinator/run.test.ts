@@ -7,9 +7,9 @@ import { pino } from 'pino';
 import { writeSlice } from '../../src/checkpoint/files.js';
 import { parseRunConfig } from '../../src/config/load.js';
 import { openRun, stateOf, type OpenRun } from '../../src/coordinator/run.js';
-import { temporaryDirectory } from '../checkpoint/fixture.js';
-import { userError } from '../data/support.js';
 import { writeDataset } from '../cli/model-run.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { userError } from '../support/user-error.js';
 
 const log = pino({ level: 'silent' });
 const STEP = 2;

@@ -10,8 +10,8 @@ import type { Prediction, TrainingEvent } from '../../src/metrics/events.js';
 import { initialParameters } from '../../src/model/initialise.js';
 import type { ObjectiveConfig } from '../../src/model/objectives.js';
 import { parameterLayout } from '../../src/model/parameters.js';
-import { temporaryDirectory } from '../checkpoint/fixture.js';
 import { modelConfig, writeDataset, writeRun } from '../cli/model-run.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 
 const MASK = 99;
 const TEXT = Int32Array.from({ length: 20 }, (_, i) => i);

@@ -6,7 +6,9 @@ import fc from 'fast-check';
 import { openDataset, verifyDataset } from '../../src/data/dataset.js';
 import type { Manifest } from '../../src/data/manifest.js';
 import { ShardWriter, writeHashed } from '../../src/data/shard-writer.js';
-import { temporaryFolder, userError, writeInput } from './support.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { userError } from '../support/user-error.js';
+import { writeInput } from './support.js';
 
 const VOCABULARY = 70_000;
 
@@ -64,7 +66,7 @@ async function readAll(directory: string, window: number): Promise<number[][][]>
 }
 
 test('windows of a text are its tokens in order, across shards, with a last one of at least two', async (t) => {
-  const root = await temporaryFolder(t);
+  const root = await temporaryDirectory(t);
   const ids = fc.array(fc.integer({ min: 0, max: VOCABULARY - 1 }), { minLength: 1, maxLength: 60 });
   const small = fc.integer({ min: 1, max: 20 });
   let run = 0;
@@ -85,7 +87,7 @@ test('windows of a text are its tokens in order, across shards, with a last one 
 });
 
 test('pairs come back as they were written, whatever the size of the shards', async (t) => {
-  const root = await temporaryFolder(t);
+  const root = await temporaryDirectory(t);
   const side = fc.array(fc.integer({ min: 0, max: 65_535 }), { minLength: 1, maxLength: 12 });
   const pairs = fc.array(fc.tuple(side, side), { minLength: 1, maxLength: 20 });
   let run = 0;
@@ -105,20 +107,20 @@ test('pairs come back as they were written, whatever the size of the shards', as
 });
 
 test('many shards are read with few files open', async (t) => {
-  const directory = await temporaryFolder(t);
+  const directory = await temporaryDirectory(t);
   const tokens = Array.from({ length: 400 }, (_, i) => i);
   await write(directory, { train: tokens, shardTokens: 2 });
   assert.deepEqual((await readAll(directory, 3)).flat(2), tokens.slice(0, 399));
 });
 
 test('a folder without a manifest is no data set', async (t) => {
-  const directory = await temporaryFolder(t);
+  const directory = await temporaryDirectory(t);
   await assert.rejects(openDataset(directory), userError('DATASET_NOT_FOUND', /lockstep prepare/));
 });
 
 /** Opens a data set whose manifest was changed by hand. */
 async function openChanged(t: TestContext, change: (manifest: Manifest) => unknown): Promise<void> {
-  const directory = await temporaryFolder(t);
+  const directory = await temporaryDirectory(t);
   const manifest = structuredClone(await write(directory, { train: [1, 2, 3, 4, 5] }));
   const changed = change(manifest) ?? manifest;
   await writeFile(
@@ -160,7 +162,7 @@ for (const [what, [change, message]] of Object.entries(wrongManifests)) {
 }
 
 test('a file that is missing or has another size is found when opening', async (t) => {
-  const directory = await temporaryFolder(t);
+  const directory = await temporaryDirectory(t);
   await write(directory, { train: [1, 2, 3, 4, 5] });
   await truncate(join(directory, 'train-00000.bin'), 19);
   await assert.rejects(
@@ -170,10 +172,10 @@ test('a file that is missing or has another size is found when opening', async (
 });
 
 test('a listed file that is a link out of the folder, or no file, is refused', async (t) => {
-  const directory = await temporaryFolder(t);
+  const directory = await temporaryDirectory(t);
   await write(directory, { train: [1, 2, 3, 4, 5] });
   const shard = join(directory, 'train-00000.bin');
-  const outside = await writeInput(await temporaryFolder(t), 'other.bin', await readFile(shard));
+  const outside = await writeInput(await temporaryDirectory(t), 'other.bin', await readFile(shard));
   await rm(shard);
   await symlink(outside, shard);
   await assert.rejects(openDataset(directory), userError('DATASET_DAMAGED', /is a link to .*outside/));
@@ -183,7 +185,7 @@ test('a listed file that is a link out of the folder, or no file, is refused', a
 });
 
 test('verification finds a changed bit and names the file', async (t) => {
-  const directory = await temporaryFolder(t);
+  const directory = await temporaryDirectory(t);
   await write(directory, { train: [[[5], [6, 7]]], tokenBytes: 2 });
   assert.deepEqual(await verifyDataset(directory), { files: 3, bytes: 2 + 6 + 16 });
   const path = join(directory, 'train-00000.idx');
@@ -198,7 +200,7 @@ test('verification finds a changed bit and names the file', async (t) => {
 });
 
 test('a token outside of the vocabulary is an error, not an index out of bounds in the model', async (t) => {
-  const directory = await temporaryFolder(t);
+  const directory = await temporaryDirectory(t);
   await write(directory, { train: [1, VOCABULARY] });
   await assert.rejects(readAll(directory, 2), userError('DATASET_DAMAGED', /token 70000/));
 });

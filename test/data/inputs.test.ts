@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { findInputs } from '../../src/data/inputs.js';
-import { temporaryFolder, userError, writeInput } from './support.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { userError } from '../support/user-error.js';
+import { writeInput } from './support.js';
 
 const NAMES = ['b/10.txt', 'b/9.txt', 'a.jsonl', 'a.txt.gz', 'c.tsv', 'd.md', 'b/E.TXT', '.hidden.txt'];
 
@@ -15,7 +17,7 @@ async function names(folder: string, args: readonly string[], pairs: boolean): P
 }
 
 test('a folder gives its text files sorted by path, with those of the folders in it', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   for (const name of NAMES) await writeInput(folder, name, 'x');
   assert.deepEqual(await names(folder, ['.'], false), [
     'a.jsonl',
@@ -28,7 +30,7 @@ test('a folder gives its text files sorted by path, with those of the folders in
 });
 
 test('arguments keep their order, a pattern is sorted, and no file is read twice', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   for (const name of NAMES) await writeInput(folder, name, 'x');
   assert.deepEqual(await names(folder, ['b/9.txt', 'b/*.txt', 'a.*'], false), [
     'b/9.txt',
@@ -39,13 +41,13 @@ test('arguments keep their order, a pattern is sorted, and no file is read twice
 });
 
 test('what is found carries its format, compression and size', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   const path = await writeInput(folder, 'A.JSONL.GZ', 'abc');
   assert.deepEqual(await findInputs([path], false), [{ path, format: 'jsonl', gzip: true, bytes: 3 }]);
 });
 
 test('what cannot be read as asked for is refused by name', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   const markdown = await writeInput(folder, 'd.md', 'x');
   const table = await writeInput(folder, 'c.tsv', 'x');
   const text = await writeInput(folder, 'e.txt', 'x');

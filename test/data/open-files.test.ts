@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OpenFiles } from '../../src/data/open-files.js';
-import { temporaryFolder, userError, writeInput } from './support.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { userError } from '../support/user-error.js';
+import { writeInput } from './support.js';
 
 test('no more files stay open than allowed, and a closed one is opened again', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   const names = ['a', 'b', 'c', 'd'];
   for (const name of names) await writeInput(folder, name, `0123${name}`);
   const files = new OpenFiles(folder, 2);
@@ -17,7 +19,7 @@ test('no more files stay open than allowed, and a closed one is opened again', a
 });
 
 test('reads at the same time of more files than allowed all succeed', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   const names = Array.from({ length: 30 }, (_, i) => `file-${i}`);
   for (const name of names) await writeInput(folder, name, name);
   const files = new OpenFiles(folder, 1);
@@ -27,7 +29,7 @@ test('reads at the same time of more files than allowed all succeed', async (t) 
 });
 
 test('a read beyond the end, or of no file, says which and where', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   await writeInput(folder, 'a', '0123');
   const files = new OpenFiles(folder);
   await assert.rejects(

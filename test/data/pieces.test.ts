@@ -6,7 +6,9 @@ import { splitWords } from '../../src/data/byte-level.js';
 import { bytesToChange, HELD_OUT_BLOCK_BYTES, isHeldOut } from '../../src/data/held-out.js';
 import { findInputs } from '../../src/data/inputs.js';
 import { MAX_LINE_BYTES, readPieces, type Piece } from '../../src/data/pieces.js';
-import { story, temporaryFolder, userError, writeInput } from './support.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { userError } from '../support/user-error.js';
+import { story, writeInput } from './support.js';
 
 async function piecesOf(paths: readonly string[], pieceBytes: number, heldOutShare = 0): Promise<Piece[]> {
   const pieces: Piece[] = [];
@@ -20,7 +22,7 @@ function textOf(piece: Piece): string {
 }
 
 test('text comes whole, in pieces whose words are the words of the text', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   // What is hard to cut: white space beyond ASCII, long runs of it, long words, characters of many bytes.
   const unit = fc.constantFrom(
     'sea',
@@ -55,7 +57,7 @@ test('text comes whole, in pieces whose words are the words of the text', async 
 
 test('text without any space is cut between characters, in bounded pieces', async (t) => {
   const text = '海'.repeat(20_000);
-  const path = await writeInput(await temporaryFolder(t), 'a.txt', text);
+  const path = await writeInput(await temporaryDirectory(t), 'a.txt', text);
   for (const heldOutShare of [0, 0.3]) {
     const pieces = await piecesOf([path], 1000, heldOutShare);
     assert.equal(pieces.map(textOf).join(''), text);
@@ -66,7 +68,7 @@ test('text without any space is cut between characters, in bounded pieces', asyn
 });
 
 test('a compressed file gives the pieces of the plain one, also when it has several members', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   const text = story(5000);
   const plain = await piecesOf([await writeInput(folder, 'a.txt', text)], 1000, 0.1);
   const members = [gzipSync(text.slice(0, 7777)), gzipSync(text.slice(7777))];
@@ -76,7 +78,7 @@ test('a compressed file gives the pieces of the plain one, also when it has seve
 });
 
 test('a damaged compressed file is an error that names it', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   const cut = await writeInput(folder, 'cut.txt.gz', gzipSync(story(5000)).subarray(0, 2000));
   await assert.rejects(piecesOf([cut], 1000), userError('INPUT_DAMAGED', /cut\.txt\.gz/));
   const garbage = await writeInput(folder, 'garbage.jsonl.gz', 'not compressed');
@@ -84,7 +86,7 @@ test('a damaged compressed file is an error that names it', async (t) => {
 });
 
 test('text is held out in contiguous stretches, offsets count through all files', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   const paths = [
     await writeInput(folder, 'a.txt.gz', gzipSync(story(30_000))),
     await writeInput(folder, 'b.txt', story(30_000, 2)),
@@ -105,7 +107,7 @@ test('text is held out in contiguous stretches, offsets count through all files'
 });
 
 test('lines stay whole, whatever the size of the pieces', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   const line = fc.string({ unit: fc.constantFrom('a', '"', 'é', '\r'), maxLength: 150 });
   await fc.assert(
     fc.asyncProperty(fc.array(line, { minLength: 1, maxLength: 30 }), fc.boolean(), async (lines, last) => {
@@ -121,7 +123,7 @@ test('lines stay whole, whatever the size of the pieces', async (t) => {
 
 test('a line beyond the limit is passed over, and the next one is read', async (t) => {
   const path = await writeInput(
-    await temporaryFolder(t),
+    await temporaryDirectory(t),
     'a.jsonl',
     `{}\n${'x'.repeat(MAX_LINE_BYTES + 5)}\n{"b":1}\n`,
   );
@@ -137,7 +139,7 @@ test('a line beyond the limit is passed over, and the next one is read', async (
 });
 
 test('a byte order mark is no text, and an empty file no piece', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   const marked = await writeInput(folder, 'a.txt', '\ufeffsea');
   const empty = await writeInput(folder, 'b.txt', '');
   assert.deepEqual((await piecesOf([marked, empty], 100)).map(textOf), ['sea']);

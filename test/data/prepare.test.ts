@@ -9,13 +9,15 @@ import { isHeldOut } from '../../src/data/held-out.js';
 import { prepare } from '../../src/data/prepare.js';
 import type { PrepareOptions } from '../../src/data/prepare-options.js';
 import { loadTokenizer } from '../../src/data/tokenizer.js';
-import { story, temporaryFolder, userError, writeInput } from './support.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { userError } from '../support/user-error.js';
+import { story, writeInput } from './support.js';
 
 const SMALL = { vocabularySize: 300, threads: 2, pieceBytes: 4000, validationShare: 0.1 } as const;
 
 /** Text, JSON lines and their compressed forms, enough for several held-out stretches. */
 async function corpus(t: TestContext): Promise<{ folder: string; input: string; out: string }> {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   await writeInput(folder, 'in/book.txt', story(20_000));
   await writeInput(folder, 'in/zipped.txt.gz', gzipSync(story(8000, 2)));
   const lines = Array.from({ length: 300 }, (_, i) => `${JSON.stringify({ text: story(30, i + 3) })}\n`);
@@ -113,7 +115,7 @@ test('the unigram baseline is that of the definition', async (t) => {
 });
 
 test('pairs keep source and target together, and the baseline is over targets with their ends', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   const rows = Array.from({ length: 400 }, (_, i) => [
     `das ${story(4, i + 1).trim()}`,
     `the ${i} ${story(3, i + 9).trim()}`,
@@ -152,7 +154,7 @@ test('pairs keep source and target together, and the baseline is over targets wi
 });
 
 test('malformed lines are left out and named; too many are an error', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   const good = (i: number): string => JSON.stringify({ text: `line ${i} ${story(20, i + 1)}` });
   const lines = Array.from({ length: 200 }, (_, i) => (i === 57 || i === 180 ? '{"text":' : good(i)));
   const path = await writeInput(folder, 'in.jsonl', lines.join('\n'));
@@ -222,7 +224,7 @@ test('what is aborted or fails leaves nothing behind, and an earlier data set as
 });
 
 test('the tokenizer learns nothing from what is held out', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   let lines = '';
   while (lines.length < 100_000)
     lines += `${JSON.stringify({ text: isHeldOut(lines.length, 0.5) ? ' zebra' : ' horse' })}\n`;

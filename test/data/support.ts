@@ -1,17 +1,7 @@
-// What the tests of src/data share: temporary folders, files, and text that looks like text.
+// What the tests of src/data share: files, and text that looks like text.
 
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { TestContext } from 'node:test';
-import { UserError } from '../../src/util/errors.js';
-
-/** A folder that is removed when the test ends. */
-export async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'lockstep-data-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 /** Writes a file, with the folders it is in, and returns its path. */
 export async function writeInput(
@@ -38,9 +28,4 @@ export function story(count: number, seed = 1): string {
     text += word + (i % 71 === 70 ? '.\n\n' : i % 11 === 10 ? '\n' : ' ');
   }
   return text;
-}
-
-/** For assert.rejects and assert.throws: a UserError with this code, whose message matches. */
-export function userError(code: string, message: RegExp = /./): (error: unknown) => boolean {
-  return (error) => error instanceof UserError && error.code === code && message.test(error.message);
 }

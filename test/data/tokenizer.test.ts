@@ -6,7 +6,9 @@ import { splitWords } from '../../src/data/byte-level.js';
 import { CorpusEncoder } from '../../src/data/corpus-encoder.js';
 import { loadTokenizer } from '../../src/data/tokenizer.js';
 import { trainTokenizer } from '../../src/data/train-tokenizer.js';
-import { story, temporaryFolder, userError, writeInput } from './support.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { userError } from '../support/user-error.js';
+import { story, writeInput } from './support.js';
 
 async function trained(vocabularySize: number, specials: readonly string[] = []): Promise<string> {
   const counts = new Map<string, number>();
@@ -19,7 +21,7 @@ const anyText = fc.string({ unit: 'binary', maxLength: 60 });
 
 test('any Unicode text comes back from its ids', async (t) => {
   const tokenizer = await loadTokenizer(
-    await writeInput(await temporaryFolder(t), 'tokenizer.json', await trained(320)),
+    await writeInput(await temporaryDirectory(t), 'tokenizer.json', await trained(320)),
   );
   await fc.assert(
     fc.asyncProperty(anyText, async (text) => {
@@ -33,7 +35,7 @@ test('any Unicode text comes back from its ids', async (t) => {
 
 test('a lone surrogate becomes U+FFFD', async (t) => {
   const tokenizer = await loadTokenizer(
-    await writeInput(await temporaryFolder(t), 'tokenizer.json', await trained(300)),
+    await writeInput(await temporaryDirectory(t), 'tokenizer.json', await trained(300)),
   );
   const ids = await tokenizer.encode('a\ud800b');
   assert.equal(await tokenizer.decode(ids, { skipSpecial: false }), 'a\ufffdb');
@@ -41,7 +43,7 @@ test('a lone surrogate becomes U+FFFD', async (t) => {
 
 test('special tokens have the ids 0, 1, 2 and those after, and can be left out when decoding', async (t) => {
   const file = await writeInput(
-    await temporaryFolder(t),
+    await temporaryDirectory(t),
     'tokenizer.json',
     await trained(310, ['<user>', '</s>']),
   );
@@ -61,7 +63,7 @@ test('special tokens have the ids 0, 1, 2 and those after, and can be left out w
 
 test('a frequent word of the training text is one token', async (t) => {
   const tokenizer = await loadTokenizer(
-    await writeInput(await temporaryFolder(t), 'tokenizer.json', await trained(400)),
+    await writeInput(await temporaryDirectory(t), 'tokenizer.json', await trained(400)),
   );
   assert.equal((await tokenizer.encode(' whale')).length, 1);
 });
@@ -74,7 +76,7 @@ test('a vocabulary too small and special tokens that cannot be told apart are re
 });
 
 test('a tokenizer.json without a token for a role is refused, unless another is named', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   const json = (await trained(300)).replaceAll('"<mask>"', '"[HIDDEN]"');
   const file = await writeInput(folder, 'tokenizer.json', json);
   await assert.rejects(loadTokenizer(file), userError('TOKENIZER_TOKEN_MISSING', /mask.*--mask-token/));
@@ -84,7 +86,7 @@ test('a tokenizer.json without a token for a role is refused, unless another is 
 });
 
 test('what is no tokenizer.json is refused with its path', async (t) => {
-  const folder = await temporaryFolder(t);
+  const folder = await temporaryDirectory(t);
   const garbage = await writeInput(folder, 'tokenizer.json', '{"version": 1}');
   await assert.rejects(loadTokenizer(garbage), userError('TOKENIZER_INVALID', /tokenizer\.json/));
   await assert.rejects(loadTokenizer(join(folder, 'absent.json')), userError('TOKENIZER_INVALID', /absent/));
@@ -101,7 +103,7 @@ test('truncation and padding of a tokenizer.json do not change ids', async (t) =
     pad_type_id: 0,
     pad_token: '<pad>',
   };
-  const file = await writeInput(await temporaryFolder(t), 'tokenizer.json', JSON.stringify(json));
+  const file = await writeInput(await temporaryDirectory(t), 'tokenizer.json', JSON.stringify(json));
   const tokenizer = await loadTokenizer(file);
   const ids = await tokenizer.encode('the sea and a whale');
   assert.equal(await tokenizer.decode(ids, { skipSpecial: false }), 'the sea and a whale');

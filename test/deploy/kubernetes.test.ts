@@ -11,6 +11,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { packageRoot } from '../../src/util/package.js';
 import { writeKeyPair } from '../../src/transport/key-files.js';
 import { faultOfCall } from '../docs/command-line.js';
+import { withoutRoot } from '../support/root.js';
 import { validate, type KubernetesObject } from './kubernetes-schemas.js';
 
 const require = createRequire(import.meta.url);
@@ -36,7 +37,6 @@ interface Container {
   readonly resources: { readonly limits: Readonly<Record<string, unknown>> };
 }
 
-const withoutRoot = process.getuid?.() !== 0 && 'needs root, to give a file to another user';
 const missing = spawnSync('unzip', ['-v']).error && 'needs unzip: apt-get install unzip';
 
 describe('the Helm chart', { skip: missing ?? false }, () => {
@@ -98,30 +98,34 @@ describe('the Helm chart', { skip: missing ?? false }, () => {
     }
   });
 
-  test('mounts keys as the loader of keys takes them', { skip: withoutRoot }, async (t) => {
-    const keys = mkdtempSync(path.join(tmpdir(), 'lockstep-secret-'));
-    t.after(() => rmSync(keys, { recursive: true, force: true }));
-    chmodSync(keys, 0o755);
-    const { secretFile } = await writeKeyPair(keys, 'coordinator');
-    const loader = new URL('../../src/transport/key-files.js', import.meta.url).href;
-    /** Reads the key as the pod's user does, from a file as the kubelet makes it: of root, for the group `fsGroup`. */
-    const read = ({ runAsUser: uid, fsGroup }: PodSpec['securityContext'], mode: number): string => {
-      chownSync(secretFile, 0, fsGroup);
-      chmodSync(secretFile, mode);
-      const drop = `process.setgroups([]); process.setgid(${fsGroup}); process.setuid(${uid});`;
-      const script = `const { readKeyPair } = await import('${loader}'); ${drop} readKeyPair('${secretFile}');`;
-      const node = ['--input-type=module', '--eval', script];
-      return spawnSync(process.execPath, node, { encoding: 'utf8' }).stderr;
-    };
-    const pods = render(...withSecret).filter(({ kind }) => /^(StatefulSet|Deployment)$/.test(kind));
-    for (const { kind, spec } of pods) {
-      const { securityContext, volumes } = spec.template.spec;
-      const { defaultMode } = volumes.find(({ name }) => name === 'keys')!.secret!;
-      assert.equal(read(securityContext, defaultMode), '', kind);
-      assert.match(read(securityContext, 0o444), /KEY_EXPOSED/, 'what Kubernetes mounts by default');
-    }
-    assert.equal(pods.length, 2);
-  });
+  test(
+    'mounts keys as the loader of keys takes them',
+    { skip: withoutRoot('to give a file to another user') },
+    async (t) => {
+      const keys = mkdtempSync(path.join(tmpdir(), 'lockstep-secret-'));
+      t.after(() => rmSync(keys, { recursive: true, force: true }));
+      chmodSync(keys, 0o755);
+      const { secretFile } = await writeKeyPair(keys, 'coordinator');
+      const loader = new URL('../../src/transport/key-files.js', import.meta.url).href;
+      /** Reads the key as the pod's user does, from a file as the kubelet makes it: of root, for the group `fsGroup`. */
+      const read = ({ runAsUser: uid, fsGroup }: PodSpec['securityContext'], mode: number): string => {
+        chownSync(secretFile, 0, fsGroup);
+        chmodSync(secretFile, mode);
+        const drop = `process.setgroups([]); process.setgid(${fsGroup}); process.setuid(${uid});`;
+        const script = `const { readKeyPair } = await import('${loader}'); ${drop} readKeyPair('${secretFile}');`;
+        const node = ['--input-type=module', '--eval', script];
+        return spawnSync(process.execPath, node, { encoding: 'utf8' }).stderr;
+      };
+      const pods = render(...withSecret).filter(({ kind }) => /^(StatefulSet|Deployment)$/.test(kind));
+      for (const { kind, spec } of pods) {
+        const { securityContext, volumes } = spec.template.spec;
+        const { defaultMode } = volumes.find(({ name }) => name === 'keys')!.secret!;
+        assert.equal(read(securityContext, defaultMode), '', kind);
+        assert.match(read(securityContext, 0o444), /KEY_EXPOSED/, 'what Kubernetes mounts by default');
+      }
+      assert.equal(pods.length, 2);
+    },
+  );
 
   test('is refused without keys, and with a value that is misspelt', () => {
     assert.match(helm().stderr, /keys\.existingSecret, or keys\.files/);

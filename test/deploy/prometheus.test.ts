@@ -11,9 +11,9 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { parse, stringify } from 'yaml';
-import { prepare } from '../../src/data/prepare.js';
 import { packageRoot } from '../../src/util/package.js';
 import { Lockstep } from '../chaos/processes.js';
+import { prepareWords } from '../support/small-data.js';
 import { dashboardNames, dashboardQueries, fillIn, readAlerts, sides, type Query } from './queries.js';
 
 const FOLDER = `${packageRoot}deploy/prometheus/`;
@@ -134,14 +134,7 @@ async function unanswered(prometheus: string, queries: readonly Query[]): Promis
 
 /** A run of two workers that goes on until it is stopped. Returns where its metrics are. */
 async function startRun(t: TestContext, folder: string): Promise<string> {
-  const words = Array.from({ length: 5000 }, (_, i) => `w${(i * i + 7 * i) % 101}${i % 11 === 0 ? '.' : ''}`);
-  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
-  await prepare({
-    inputs: [path.join(folder, 'text.txt')],
-    out: path.join(folder, 'data'),
-    vocabularySize: 500,
-    validationShare: 0.2,
-  });
+  await prepareWords(folder, { words: 5000, distinctWords: 101, vocabularySize: 500, validationShare: 0.2 });
   const config = `
 name: ${RUN}
 data: ./data

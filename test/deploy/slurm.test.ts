@@ -1,19 +1,17 @@
 // The batch script on a real Slurm: whatever Slurm does to the job, the weights are those of a run on one machine.
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { prepare } from '../../src/data/prepare.js';
 import { packageRoot } from '../../src/util/package.js';
 import { Lockstep } from '../chaos/processes.js';
+import { hashOfTrained, prepareWords } from '../support/small-data.js';
 import { kill, missingForSlurm, SlurmCluster, until } from './slurm-cluster.js';
 
 const STEPS = 8;
 const HOUR_SECONDS = 3600;
-const MODEL = path.join('checkpoints', `step-${STEPS}`, 'model.safetensors');
 
 // Workers are held by SIGSTOP for longer than a worker may be silent by default.
 const CONFIG = `
@@ -36,7 +34,8 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
 
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'lockstep-slurm-'));
-    await prepareData(folder);
+    const data = { words: 5000, distinctWords: 401, vocabularySize: 1000, validationShare: 0.2 };
+    await prepareWords(folder, data);
     references = Promise.all(['1', '2'].map((seed) => trainHere(folder, seed)));
     references.catch(() => undefined);
     await mkdir(path.join(folder, 'cluster'));
@@ -136,7 +135,7 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
     );
     for (const task of ['1', '2']) await completion(`${id}_${task}`);
     const runs = ['1', '2'].map((task) => path.join(cluster.folder, 'runs', `array-${id}_${task}`));
-    assert.deepEqual(await Promise.all(runs.map(hashOf)), await references);
+    assert.deepEqual(await Promise.all(runs.map((run) => hashOfTrained(run, STEPS))), await references);
   });
 
   test('a node that is set down takes its worker along, and no bit changes', async () => {
@@ -151,7 +150,7 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
     await completion(job.id);
     await cluster.call('scontrol', ['update', 'NodeName=n3', 'State=RESUME']);
     assert.equal(await fieldOf(job.id, 'Restarts'), '0');
-    assert.equal(await hashOf(job.run), (await references)[0]);
+    assert.equal(await hashOfTrained(job.run, STEPS), (await references)[0]);
   });
 
   test('a job whose time is nearly over saves, is queued again and ends with the same bits', async () => {
@@ -166,22 +165,11 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
     await completion(job.id);
     assert.equal(await fieldOf(job.id, 'Restarts'), '1');
     assert.match(job.output(), /Stopped after step 3, saved[^]*going on from step 3/);
-    assert.equal(await hashOf(job.run), (await references)[0]);
+    assert.equal(await hashOfTrained(job.run, STEPS), (await references)[0]);
   });
 });
 
-async function prepareData(folder: string): Promise<void> {
-  const words = Array.from({ length: 5000 }, (_, i) => `w${(i * i + 7 * i) % 401}${i % 11 === 0 ? '.' : ''}`);
-  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
-  await prepare({
-    inputs: [path.join(folder, 'text.txt')],
-    out: path.join(folder, 'data'),
-    vocabularySize: 1000,
-    validationShare: 0.2,
-  });
-}
-
-/** The weights' hash after a local run. */
+/** The hash of what a local run has trained. */
 async function trainHere(folder: string, seed: string): Promise<string> {
   const config = path.join(folder, `here-${seed}.yaml`);
   await writeFile(config, CONFIG);
@@ -190,11 +178,5 @@ async function trainHere(folder: string, seed: string): Promise<string> {
     cwd: folder,
   });
   assert.equal(await training.exit(), 0, training.text());
-  return hashOf(run);
-}
-
-async function hashOf(run: string): Promise<string> {
-  return createHash('sha256')
-    .update(await readFile(path.join(run, MODEL)))
-    .digest('hex');
+  return hashOfTrained(run, STEPS);
 }

@@ -10,8 +10,8 @@ import { test, type TestContext } from 'node:test';
 import { z } from 'zod';
 import { KubeflowTrainer, kubeflowServer, trainerStatus } from '../../src/live/kubeflow-trainer.js';
 import { emptyView, fold, type RunView } from '../../src/live/run-view.js';
-import { temporaryDirectory } from '../checkpoint/fixture.js';
 import { committed, evaluated, runStarted } from '../metrics/events.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 
 const missing = spawnSync('openssl', ['version']).error && 'needs openssl: apt-get install openssl';
 const skip = missing ?? false;

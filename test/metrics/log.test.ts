@@ -5,7 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { createLogger } from '../../src/metrics/log.js';
-import { temporaryDirectory } from '../checkpoint/fixture.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 
 test('a log is one JSON object a line, from its level up, in the file when the call returns', async (t) => {
   const file = path.join(await temporaryDirectory(t), 'logs', 'run.log');

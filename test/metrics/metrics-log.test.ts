@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import type { TrainingEvent } from '../../src/metrics/events.js';
 import { MetricsLog, metricsRecords, type MetricsRecord } from '../../src/metrics/metrics-log.js';
-import { temporaryDirectory } from '../checkpoint/fixture.js';
+import { withoutRoot } from '../support/root.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 import { committed, evaluated, everyKind, skipped } from './events.js';
 
 async function recordsOf(file: string): Promise<MetricsRecord[]> {
@@ -114,11 +115,9 @@ test('a loss that is not finite is recorded as null', async (t) => {
   assert.deepEqual([record.loss, record.gradientNorm], [null, null]);
 });
 
-const withoutRoot = process.getuid?.() === 0 ? false : 'mounting a small disk needs root';
-
 test(
   'what a full disk refuses is kept, and written in order once there is room',
-  { skip: withoutRoot },
+  { skip: withoutRoot('to mount a small disk') },
   async (t) => {
     const directory = await temporaryDirectory(t);
     const disk = path.join(directory, 'disk');

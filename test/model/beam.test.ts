@@ -35,7 +35,7 @@ const trap: Distribution = (_source, prefix) => {
   return prefix.length === 2 ? [0, 0.2, 0.4, 0.4] : [0, 0.5, 0.25, 0.25];
 };
 
-void test('beam search finds the sequence that greedy decoding misses', () => {
+test('beam search finds the sequence that greedy decoding misses', () => {
   const greedy = beamSearch(new FakeDecoder(1, 4, trap), options({ width: 1 }))[0]![0]!;
   const found = beamSearch(new FakeDecoder(1, 4, trap), options({ width: 2 }))[0]![0]!;
   assert.equal(greedy.ids[0], 2);
@@ -44,7 +44,7 @@ void test('beam search finds the sequence that greedy decoding misses', () => {
   assert.ok(found.logProbability > greedy.logProbability);
 });
 
-void test('a beam of width 1 is greedy decoding, whatever the length penalty', () => {
+test('a beam of width 1 is greedy decoding, whatever the length penalty', () => {
   const limits = [3, 8, 8, 0, 8];
   const greedy = generate(new FakeDecoder(5, 6, random), {
     startId: 0,
@@ -69,7 +69,7 @@ void test('a beam of width 1 is greedy decoding, whatever the length penalty', (
   }
 });
 
-void test('a beam as wide as the tree finds the most probable sequence of all', () => {
+test('a beam as wide as the tree finds the most probable sequence of all', () => {
   // 5 tokens may follow each other up to 3 times: enumerate them all.
   const all: { ids: number[]; logProbability: number }[] = [];
   const visit = (ids: number[], logProbability: number): void => {
@@ -92,7 +92,7 @@ void test('a beam as wide as the tree finds the most probable sequence of all', 
   );
 });
 
-void test('the n best come best first and a larger length penalty prefers longer outputs', () => {
+test('the n best come best first and a larger length penalty prefers longer outputs', () => {
   // Ends at once with 0.5, or writes 2 four times almost surely before it ends.
   const long: Distribution = (_source, prefix) =>
     prefix.length === 1
@@ -111,7 +111,7 @@ void test('the n best come best first and a larger length penalty prefers longer
   assert.ok(Math.abs(lengthPenalty(7, 0.5) - Math.SQRT2) < 1e-12);
 });
 
-void test('sources searched together give what each gives alone', () => {
+test('sources searched together give what each gives alone', () => {
   const together = beamSearch(
     new FakeDecoder(4, 6, random),
     options({ width: 3, lengthPenalty: 0.6, limits: [9, 2, 9, 5] }),

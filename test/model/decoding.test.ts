@@ -12,7 +12,7 @@ import { TransformerDecoder } from '../../src/model/transformer-decoder.js';
 import { TransformerTarget } from '../../src/model/transformer-target.js';
 import type { Transformer } from '../../src/model/transformer.js';
 import { RandomField, RandomSite } from '../../src/util/philox.js';
-import { tinyModel } from './tiny-model.js';
+import { trainableModel } from './trainable.js';
 
 const sources = [[5, 6, 7, 1], [9, 1], [1], [3, 14, 15, 9, 2, 6, 5, 1]].map((ids) => Int32Array.from(ids));
 
@@ -43,8 +43,8 @@ function uncached(
 const sampling = { temperature: 1.5, topK: 10, topP: 0.95 };
 
 for (const norm of ['post', 'pre'] as const) {
-  void test(`decoding with the cache, batched, chooses what it chooses without, ${norm}-norm`, async () => {
-    const { transformer, config } = await tinyModel({ norm, activation: 'gelu' }, 3);
+  test(`decoding with the cache, batched, chooses what it chooses without, ${norm}-norm`, async () => {
+    const { transformer, config } = await trainableModel({ norm, activation: 'gelu' }, 3);
     const limits = [20, 3, 12, 20];
     const run = (how: typeof sampling | null): (readonly number[])[] => {
       const decoder = new TransformerDecoder(transformer, sources);
@@ -66,8 +66,8 @@ for (const norm of ['post', 'pre'] as const) {
   });
 }
 
-void test('the sum that decoding reports is what scoring its output gives, for greedy and for every hypothesis', async () => {
-  const { transformer, config } = await tinyModel({}, 3);
+test('the sum that decoding reports is what scoring its output gives, for greedy and for every hypothesis', async () => {
+  const { transformer, config } = await trainableModel({}, 3);
   const limits = sources.map(() => 9);
   const decoder = new TransformerDecoder(transformer, sources);
   const beams = beamSearch(decoder, { ...config, limits, suppressed: [], width: 3, lengthPenalty: 0.6 });
@@ -86,8 +86,8 @@ void test('the sum that decoding reports is what scoring its output gives, for g
   });
 });
 
-void test('scores of a batch of pairs are minus the cross-entropy of the model, whatever the padding', async () => {
-  const { transformer, config } = await tinyModel({ norm: 'post' }, 5);
+test('scores of a batch of pairs are minus the cross-entropy of the model, whatever the padding', async () => {
+  const { transformer, config } = await trainableModel({ norm: 'post' }, 5);
   const targets = [[4, 5, 6, 1], [7, 8, 9, 10, 11, 1], [], [12]];
   const scores = scorePairs(
     transformer,
@@ -114,8 +114,8 @@ void test('scores of a batch of pairs are minus the cross-entropy of the model, 
   });
 });
 
-void test('a target model continues and scores as the batched functions do', async () => {
-  const { transformer } = await tinyModel({}, 6);
+test('a target model continues and scores as the batched functions do', async () => {
+  const { transformer } = await trainableModel({}, 6);
   const source = sources[3]!;
   const model = new TransformerTarget(transformer, source);
   const targets = [
@@ -141,8 +141,8 @@ void test('a target model continues and scores as the batched functions do', asy
   model.dispose();
 });
 
-void test('decoding, scoring and their ends leave no tensor behind', async () => {
-  const { transformer, config } = await tinyModel({}, 7);
+test('decoding, scoring and their ends leave no tensor behind', async () => {
+  const { transformer, config } = await trainableModel({}, 7);
   const before = tf.memory().numTensors;
   const decoder = new TransformerDecoder(transformer, sources);
   beamSearch(decoder, { ...config, limits: [4, 4, 4, 4], suppressed: [0], width: 2, lengthPenalty: 0 });

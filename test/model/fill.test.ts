@@ -44,7 +44,7 @@ function memory(text: readonly number[]): TargetModel {
   });
 }
 
-void test('one token goes into each mask and the known tokens stay', () => {
+test('one token goes into each mask and the known tokens stay', () => {
   const filled = fill(memory([5, 6, 7, 8, 9]), [5, MASK, 7, MASK, 9], options);
   assert.deepEqual(filled.ids, [5, 6, 7, 8, 9]);
   assert.deepEqual(
@@ -57,7 +57,7 @@ void test('one token goes into each mask and the known tokens stay', () => {
   assert.ok(Math.abs(filled.logProbability - 2 * Math.log(0.9 / 0.99)) < 1e-6);
 });
 
-void test('alternatives are the most probable tokens without the excluded ones, under the model as it is', () => {
+test('alternatives are the most probable tokens without the excluded ones, under the model as it is', () => {
   const model = modelOf(() => [0.3, 0.1, 0.1, 0.02, 0.2, 0.15, 0.06, 0.03, 0.02, 0.02]);
   const [mask] = fill(model, [4, MASK], options).masks;
   assert.deepEqual(
@@ -67,7 +67,7 @@ void test('alternatives are the most probable tokens without the excluded ones, 
   assert.ok(Math.abs(Math.exp(mask!.alternatives[0]!.logProbability) - 0.2) < 1e-6);
 });
 
-void test('the beam takes back a first choice that a later mask makes improbable', () => {
+test('the beam takes back a first choice that a later mask makes improbable', () => {
   const model = modelOf((prefix) => {
     if (prefix.length === 0) return peak({ 4: 0.5, 5: 0.42 });
     return prefix[0] === 5 ? peak({ 6: 0.91 }) : peak({ 6: 0.2, 7: 0.2, 8: 0.2, 9: 0.2 });
@@ -76,7 +76,7 @@ void test('the beam takes back a first choice that a later mask makes improbable
   assert.equal(fill(model, [MASK, MASK], { ...options, beam: 1 }).ids[0], 4);
 });
 
-void test('a span mask takes as many tokens as make the text that follows most probable', () => {
+test('a span mask takes as many tokens as make the text that follows most probable', () => {
   const spans = { ...options, maxSpan: 4 };
   const text = [3, 4, 5, 6, 7, 8, 9];
   for (const [start, end] of [
@@ -92,7 +92,7 @@ void test('a span mask takes as many tokens as make the text that follows most p
   }
 });
 
-void test('several span masks are filled one after the other', () => {
+test('several span masks are filled one after the other', () => {
   const text = [3, 4, 5, 6, 7, 8, 9, 3, 4];
   const model = memory(text);
   const scored: (readonly number[])[] = [];
@@ -115,6 +115,6 @@ void test('several span masks are filled one after the other', () => {
   );
 });
 
-void test('a text without masks comes back as it is', () => {
+test('a text without masks comes back as it is', () => {
   assert.deepEqual(fill(memory([]), [4, 5], options), { ids: [4, 5], masks: [], logProbability: 0 });
 });

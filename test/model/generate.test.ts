@@ -26,7 +26,7 @@ const counting: Distribution = (source, prefix) => {
 
 const flat: Distribution = () => [0.3, 0.05, 0.2, 0.2, 0.15, 0.1];
 
-void test('each row ends at its end token or its limit and then leaves the batch', () => {
+test('each row ends at its end token or its limit and then leaves the batch', () => {
   const decoder = new FakeDecoder(3, 6, counting);
   const generated = generate(decoder, options({ limits: [6, 6, 2] }));
   assert.deepEqual(
@@ -40,12 +40,12 @@ void test('each row ends at its end token or its limit and then leaves the batch
   assert.deepEqual(decoder.rowsSeen, [3, 3, 1]);
 });
 
-void test('log-probabilities are summed over the tokens, the end included, without the suppressed ones', () => {
+test('log-probabilities are summed over the tokens, the end included, without the suppressed ones', () => {
   const [first] = generate(new FakeDecoder(1, 6, counting), options({ limits: [6] }));
   assert.ok(Math.abs(first!.logProbability - 2 * Math.log(0.5 / 0.9)) < 1e-6);
 });
 
-void test('a seed reproduces its samples, another seed gives others, and a suppressed token is never drawn', () => {
+test('a seed reproduces its samples, another seed gives others, and a suppressed token is never drawn', () => {
   const sampling = { temperature: 1, topK: null, topP: null };
   const run = (seed: number): string =>
     JSON.stringify(
@@ -58,7 +58,7 @@ void test('a seed reproduces its samples, another seed gives others, and a suppr
   assert.doesNotMatch(run(1), /\b0\b/);
 });
 
-void test('a sequence draws the same tokens in whatever batch it is generated', () => {
+test('a sequence draws the same tokens in whatever batch it is generated', () => {
   const sampling = { temperature: 1, topK: 4, topP: 0.9 };
   const limits = [20, 20, 20];
   const together = generate(new FakeDecoder(3, 6, flat), options({ sampling, limits }));
@@ -66,7 +66,7 @@ void test('a sequence draws the same tokens in whatever batch it is generated', 
   assert.deepEqual(alone[0], together[2]);
 });
 
-void test('sequences of one batch draw independently', () => {
+test('sequences of one batch draw independently', () => {
   const sampling = { temperature: 1, topK: null, topP: null };
   const generated = generate(new FakeDecoder(3, 6, flat), options({ sampling, limits: [20, 20, 20] }));
   assert.equal(new Set(generated.map(({ ids }) => ids.join())).size, 3);

@@ -10,13 +10,13 @@ const logitsOf = (probabilities: readonly number[]): Float32Array =>
 const row = logitsOf([0.1, 0.4, 0.05, 0.3, 0.15]);
 const anyLogits = fc.float32Array({ minLength: 1, maxLength: 60, noNaN: true, min: -20, max: 20 });
 
-void test('top-k keeps the k most probable tokens and renormalises them', () => {
+test('top-k keeps the k most probable tokens and renormalises them', () => {
   const kept = candidates(row, { temperature: 1, topK: 2, topP: null });
   assert.deepEqual(kept.ids, [1, 3]);
   assert.ok(Math.abs(kept.probabilities[0]! - 0.4 / 0.7) < 1e-6);
 });
 
-void test('top-p keeps the smallest set of most probable tokens that reaches p', () => {
+test('top-p keeps the smallest set of most probable tokens that reaches p', () => {
   const ids = (topP: number): number[] =>
     Array.from(candidates(row, { temperature: 1, topK: null, topP }).ids);
   assert.deepEqual(ids(0.3), [1]);
@@ -25,7 +25,7 @@ void test('top-p keeps the smallest set of most probable tokens that reaches p',
   assert.deepEqual(ids(1), [0, 1, 2, 3, 4]);
 });
 
-void test('the nucleus of any logits reaches p, and without its last token does not', () => {
+test('the nucleus of any logits reaches p, and without its last token does not', () => {
   fc.assert(
     fc.property(anyLogits, fc.double({ min: 0.01, max: 0.999, noNaN: true }), (logits, topP) => {
       const logProbabilities = new Float64Array(logits.length);
@@ -41,7 +41,7 @@ void test('the nucleus of any logits reaches p, and without its last token does 
   );
 });
 
-void test('draws follow the probabilities and the temperature', () => {
+test('draws follow the probabilities and the temperature', () => {
   const field = new RandomField({ seed: 3, step: 0, microBatch: 0, site: RandomSite.sample });
   const draws = 20_000;
   const share = (temperature: number): number => {
@@ -56,14 +56,14 @@ void test('draws follow the probabilities and the temperature', () => {
   assert.ok(Math.abs(share(0.5) - 0.16 / squares.reduce((a, b) => a + b)) < 0.015);
 });
 
-void test('a tiny temperature draws the most probable token and overflows nowhere', () => {
+test('a tiny temperature draws the most probable token and overflows nowhere', () => {
   const logits = Float32Array.from([80, 90, -Infinity, 89]);
   for (const uniform of [0, 0.5, 1 - 2 ** -24]) {
     assert.equal(drawToken(logits, { temperature: 1e-6, topK: null, topP: null }, uniform), 1);
   }
 });
 
-void test('the largest values are those of a sort, ties by index, for any values', () => {
+test('the largest values are those of a sort, ties by index, for any values', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 0, max: 8 })), fc.nat(12), (values, count) => {
       const sorted = [...values.keys()].sort((a, b) => values[b]! - values[a]! || a - b);
@@ -73,7 +73,7 @@ void test('the largest values are those of a sort, ties by index, for any values
   assert.deepEqual(largest([-Infinity, 1, -Infinity], 3), [1]);
 });
 
-void test('log-probabilities of a row sum to one, also far from zero', () => {
+test('log-probabilities of a row sum to one, also far from zero', () => {
   const logits = Float32Array.from([1e4, 1e4 - 1, -Infinity]);
   const out = new Float64Array(3);
   logSoftmax(logits, out);

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkIds, parseScoreRequest } from '../../src/model/score-request.js';
-import { UserError } from '../../src/util/errors.js';
+import { userError } from '../support/user-error.js';
 
-const fault = (pattern: RegExp) => (error: unknown) =>
-  error instanceof UserError && error.code === 'SCORE_LINE_INVALID' && pattern.test(error.message);
+const fault = (pattern: RegExp) => userError('SCORE_LINE_INVALID', pattern);
 
-void test('both kinds of line are read, and other keys are ignored', () => {
+test('both kinds of line are read, and other keys are ignored', () => {
   assert.deepEqual(parseScoreRequest('{"source":"a","target":"","id":7}', 'f', 1), {
     kind: 'text',
     source: 'a',
@@ -19,7 +18,7 @@ void test('both kinds of line are read, and other keys are ignored', () => {
   });
 });
 
-void test('a malformed line is a fault of the user that names the file, the line and what was found', () => {
+test('a malformed line is a fault of the user that names the file, the line and what was found', () => {
   const cases: [string, RegExp][] = [
     ['{"source":"a"', /^pairs\.jsonl, line 12: expected one JSON object, got \{"source":"a"$/],
     ['[1]', /line 12: expected \{"source".*got \[1\]/],
@@ -36,7 +35,7 @@ void test('a malformed line is a fault of the user that names the file, the line
   }
 });
 
-void test('ids outside the vocabulary, too long sequences and an empty source are refused', () => {
+test('ids outside the vocabulary, too long sequences and an empty source are refused', () => {
   const limits = { vocabularySize: 10, maxLength: 3 };
   checkIds('source', [0, 9, 1], limits, 'f', 1);
   checkIds('target', [], limits, 'f', 1);

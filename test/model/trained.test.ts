@@ -4,7 +4,7 @@ import { evaluate, entropyOf, type EvaluationPlan } from '../../src/model/evalua
 import { fill } from '../../src/model/fill.js';
 import { buildBatch, type ObjectiveConfig } from '../../src/model/objectives.js';
 import { TransformerTarget } from '../../src/model/transformer-target.js';
-import { MASK, tinyModel, tinyTokens, train, type TinyModel } from './tiny-model.js';
+import { MASK, trainableModel, trainableTokens, train, type TrainableModel } from './trainable.js';
 
 // Texts that count upward from a random start, 3 … 15 and around again: what a mask hides follows from the rest.
 const LENGTH = 8;
@@ -18,26 +18,26 @@ const objective: ObjectiveConfig = {
   loss: 'all',
 };
 
-let model: TinyModel;
+let model: TrainableModel;
 before(async () => {
-  model = await tinyModel({ maxLength: 12, encoderLayers: 1, decoderLayers: 1 });
+  model = await trainableModel({ maxLength: 12, encoderLayers: 1, decoderLayers: 1 });
   const loss = train(model, 250, 4e-3, (step) => {
     const samples = Array.from({ length: 16 }, (_, j) => [text((step * 16 + j) * 5)]);
-    return buildBatch(samples, objective, tinyTokens, { seed: 1, step, microBatch: 0 }, 12);
+    return buildBatch(samples, objective, trainableTokens, { seed: 1, step, microBatch: 0 }, 12);
   });
   assert.ok(loss < 0.1, `trained to a loss of ${loss}`);
 });
 
 const options = {
   maskId: MASK,
-  excluded: tinyTokens.specialIds,
+  excluded: trainableTokens.specialIds,
   maxSpan: 1,
   beam: 2,
   alternatives: 3,
   lookahead: 4,
 };
 
-void test('a model trained on masks restores the hidden tokens', () => {
+test('a model trained on masks restores the hidden tokens', () => {
   for (const start of [0, 4, 9]) {
     const original = [...text(start)];
     const pattern = original.map((id, i) => (i === 2 || i === 5 ? MASK : id));
@@ -50,12 +50,12 @@ void test('a model trained on masks restores the hidden tokens', () => {
   }
 });
 
-void test('a model trained on hidden spans restores spans of any length inside a text', async () => {
+test('a model trained on hidden spans restores spans of any length inside a text', async () => {
   const spans: ObjectiveConfig = { ...objective, corruption: 'span', loss: 'hidden' };
-  const small = await tinyModel({ maxLength: 14, encoderLayers: 1, decoderLayers: 1 });
+  const small = await trainableModel({ maxLength: 14, encoderLayers: 1, decoderLayers: 1 });
   train(small, 300, 5e-3, (step) => {
     const samples = Array.from({ length: 16 }, (_, j) => [text((step * 16 + j) * 5, 10)]);
-    return buildBatch(samples, spans, tinyTokens, { seed: 1, step, microBatch: 0 }, 14);
+    return buildBatch(samples, spans, trainableTokens, { seed: 1, step, microBatch: 0 }, 14);
   });
   for (const [start, end] of [
     [2, 3],
@@ -71,13 +71,13 @@ void test('a model trained on hidden spans restores spans of any length inside a
   }
 });
 
-void test('evaluation is far below the unigram baseline, counts every token and gives the same again', async () => {
+test('evaluation is far below the unigram baseline, counts every token and gives the same again', async () => {
   const source = { samples: 13, read: (index: number) => Promise.resolve([text(index)]) };
   const plan: EvaluationPlan = {
     samples: 13,
     samplesPerMicroBatch: 5,
     objective: { ...objective, loss: 'hidden' },
-    tokens: tinyTokens,
+    tokens: trainableTokens,
     seed: 9,
     maxLength: 12,
   };
@@ -94,6 +94,6 @@ void test('evaluation is far below the unigram baseline, counts every token and 
   assert.deepEqual(await evaluate(model.transformer, source, plan), sums);
 });
 
-void test('the entropy of counts is that of their frequencies', () => {
+test('the entropy of counts is that of their frequencies', () => {
   assert.ok(Math.abs(entropyOf(Float64Array.of(2, 0, 1, 1)) - 1.5 * Math.LN2) < 1e-12);
 });

@@ -17,6 +17,7 @@ import {
 } from '../../src/transport/keys.js';
 import { newChallenge, prove, verify } from '../../src/transport/proof.js';
 import { UserError } from '../../src/util/errors.js';
+import { withoutRoot } from '../support/root.js';
 
 let folder = '';
 before(() => void (folder = mkdtempSync(path.join(tmpdir(), 'lockstep-keys-test-'))));
@@ -69,12 +70,15 @@ test('a secret key that others can read or write is refused, and what to do is s
   }
 });
 
-test('a secret key of root that its group can read is accepted only as it is mounted by Kubernetes', (t) => {
-  if (process.geteuid?.() !== 0) return t.skip('needs root: a file that belongs to root');
-  const text = secretKeyText(generateKeyPair().secretKey);
-  for (const mode of [0o400, 0o440, 0o600, 0o640]) readKeyPair(write('mounted.key', text, mode));
-  refuses('KEY_EXPOSED', () => readKeyPair(write('mounted.key', text, 0o444)), /defaultMode 0440/);
-});
+test(
+  'a secret key of root that its group can read is accepted only as it is mounted by Kubernetes',
+  { skip: withoutRoot('to have a file of root') },
+  () => {
+    const text = secretKeyText(generateKeyPair().secretKey);
+    for (const mode of [0o400, 0o440, 0o600, 0o640]) readKeyPair(write('mounted.key', text, mode));
+    refuses('KEY_EXPOSED', () => readKeyPair(write('mounted.key', text, 0o444)), /defaultMode 0440/);
+  },
+);
 
 test('what is no key is refused with a sentence that tells what it is', () => {
   const { publicKey, secretKey } = generateKeyPair();

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
-import { prepare } from '../../../src/data/prepare.js';
 import { Lockstep } from '../../chaos/processes.js';
-import { temporaryDirectory } from '../../checkpoint/fixture.js';
+import { prepareWords } from '../../support/small-data.js';
+import { temporaryDirectory } from '../../support/temporary-directory.js';
 import { MlflowServer } from './mlflow-server.js';
 import { readEvents } from './read-tfevents.js';
 
@@ -21,14 +21,9 @@ worker: { threads: 1 }
 
 test('TensorBoard and MLflow know every step of a run that was gone on with, once', async (t) => {
   const folder = await temporaryDirectory(t);
-  const words = Array.from(
-    { length: 12_000 },
-    (_, i) => `w${(i * i + 7 * i) % 101}${i % 11 === 0 ? '.' : ''}`,
-  );
-  await writeFile(path.join(folder, 'text.txt'), words.join(' '));
-  await prepare({
-    inputs: [path.join(folder, 'text.txt')],
-    out: path.join(folder, 'data'),
+  await prepareWords(folder, {
+    words: 12_000,
+    distinctWords: 101,
     vocabularySize: 500,
     validationShare: 0.2,
   });

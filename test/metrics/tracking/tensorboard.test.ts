@@ -4,8 +4,8 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { TensorBoard } from '../../../src/metrics/tracking/tensorboard.js';
 import { crc32c, versionRecord } from '../../../src/metrics/tracking/tfevents.js';
-import { temporaryDirectory } from '../../checkpoint/fixture.js';
 import { committed, evaluated, everyKind } from '../events.js';
+import { temporaryDirectory } from '../../support/temporary-directory.js';
 import { readEvents, type TensorBoardEvent } from './read-tfevents.js';
 
 function fail(message: string): never {

@@ -1,12 +1,9 @@
 // A run whose workers compute on the CUDA device: real processes and sockets.
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { prepare } from '../../../../src/data/prepare.js';
 import { Lockstep } from '../../../chaos/processes.js';
+import { folderWithData, hashOfTrained, removeFolder } from '../../../support/small-data.js';
 import { openTestDevice } from './device.js';
 
 const { info } = await openTestDevice(); // names the library for the processes, too
@@ -29,31 +26,24 @@ describe(`a run on ${info.name}`, () => {
   let folder = '';
 
   before(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), 'lockstep-cuda-'));
-    const words = Array.from({ length: 4000 }, (_, i) => `w${(i * i + 7 * i) % 101}`);
-    await writeFile(path.join(folder, 'text.txt'), words.join(' '));
-    await writeFile(path.join(folder, 'run.yaml'), CONFIG);
-    const inputs = [path.join(folder, 'text.txt')];
-    await prepare({ inputs, out: path.join(folder, 'data'), vocabularySize: 300, validationShare: 0.2 });
+    const data = { words: 4000, distinctWords: 101, vocabularySize: 300, validationShare: 0.2 };
+    folder = await folderWithData(CONFIG, data);
   });
 
-  after(() => rm(folder, { recursive: true, force: true }));
+  after(() => removeFolder(folder));
 
-  async function weights(workers: number): Promise<string> {
+  async function trained(workers: number): Promise<string> {
     const directory = path.join(folder, `run-${workers}`);
     // All workers on one card.
     const env = { CUDA_VISIBLE_DEVICES: '0' };
     const args = ['train', 'run.yaml', '--run', directory, '--workers', `${workers}`];
     const run = new Lockstep(args, { cwd: folder, env });
     assert.equal(await run.exit(), 0, run.text());
-    const file = path.join(directory, 'checkpoints', `step-${STEPS}`, 'model.safetensors');
-    return createHash('sha256')
-      .update(await readFile(file))
-      .digest('hex');
+    return hashOfTrained(directory, STEPS);
   }
 
   test('one worker and two train the same bits', async () => {
-    const [one, two] = await Promise.all([1, 2].map(weights));
+    const [one, two] = await Promise.all([1, 2].map(trained));
     assert.equal(one, two);
   });
 

@@ -9,26 +9,11 @@ import type { TokenIds } from '../../src/model/objectives.js';
 import { ModelParameters, parameterLayout } from '../../src/model/parameters.js';
 import { Transformer } from '../../src/model/transformer.js';
 import { adamWSpec } from '../../src/optim/adamw.js';
-
-export const tinyConfig: ModelConfig = {
-  vocabularySize: 16,
-  width: 32,
-  heads: 2,
-  feedForward: 64,
-  encoderLayers: 2,
-  decoderLayers: 2,
-  maxLength: 24,
-  dropout: 0,
-  norm: 'pre',
-  activation: 'relu',
-  padId: 0,
-  endId: 1,
-  startId: 0,
-};
+import { tinyConfig } from './tiny.js';
 
 export const MASK = 2;
 
-export const tinyTokens: TokenIds = {
+export const trainableTokens: TokenIds = {
   padId: 0,
   endId: 1,
   startId: 0,
@@ -37,7 +22,7 @@ export const tinyTokens: TokenIds = {
   specialIds: [0, 1, MASK],
 };
 
-export interface TinyModel {
+export interface TrainableModel {
   readonly engine: Engine;
   readonly config: ModelConfig;
   readonly transformer: Transformer;
@@ -45,9 +30,10 @@ export interface TinyModel {
   readonly flat: Float32Array;
 }
 
-export async function tinyModel(changes: Partial<ModelConfig> = {}, seed = 1): Promise<TinyModel> {
+export async function trainableModel(changes: Partial<ModelConfig> = {}, seed = 1): Promise<TrainableModel> {
   const engine = await loadEngine('native', { threads: 1 });
-  const config = { ...tinyConfig, ...changes };
+  const sizes = { vocabularySize: 16, width: 32, feedForward: 64, maxLength: 24, norm: 'pre' } as const;
+  const config = tinyConfig({ ...sizes, ...changes });
   const layout = parameterLayout(config);
   const flat = new Float32Array(layout.total);
   initialParameters(layout, config, seed, flat);
@@ -57,7 +43,7 @@ export async function tinyModel(changes: Partial<ModelConfig> = {}, seed = 1): P
 
 /** Trains with AdamW at a constant learning rate; returns the last batch's mean loss. */
 export function train(
-  model: TinyModel,
+  model: TrainableModel,
   steps: number,
   learningRate: number,
   batchAt: (step: number) => Batch,
