@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { fetchView, parseTarget } from '../../src/cli/run-target.js';
 import { readLastEvents } from '../../src/live/events-log.js';
 import type { Lockstep, LogLine } from '../chaos/processes.js';
-import { temporaryDirectory } from '../checkpoint/fixture.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 import { startLiveRun } from '../live/live-run.js';
 
 const isOf = (kind: string) => (line: LogLine) => line['kind'] === kind;

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { EventsLog, readLastEvents } from '../../src/live/events-log.js';
 import type { RunEvent } from '../../src/live/run-view.js';
-import { temporaryDirectory } from '../checkpoint/fixture.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 
 function event(time: number): RunEvent {
   return { time, kind: 'workerLeft', level: 'warn', text: `worker-${time} « ä was lost` };

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { Lockstep } from '../chaos/processes.js';
-import { temporaryDirectory } from '../checkpoint/fixture.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 import { writeDataset } from '../cli/model-run.js';
 
 const CONFIG = `
