@@ -3,6 +3,7 @@
 // that were measured, which tells how far a simulation can be trusted.
 import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
+import { context } from 'zeromq';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import type { Costs } from '../src/simulation/plan.js';
 import { table } from '../src/util/table.js';
@@ -13,6 +14,8 @@ import { withTemporaryFolder } from './support/temporary-folder.js';
 import { prepareTinyData } from './support/tiny-run.js';
 
 const SIZES = [1, 4, 16, 64, 256];
+/** A worker has two connections, and each three of ZeroMQ's sockets: two tell what happens to it. */
+const MOST_SOCKETS = 4096;
 
 interface Options {
   readonly reducers: number;
@@ -46,6 +49,7 @@ export function register(program: Command, signal: AbortSignal): void {
 }
 
 async function measure(options: Options, signal: AbortSignal): Promise<Result> {
+  context.maxSockets = MOST_SOCKETS;
   const deadline = new Deadline(options.budget);
   const steps: MeasuredStep[] = [];
   await withTemporaryFolder(async (folder) => {
@@ -53,9 +57,10 @@ async function measure(options: Options, signal: AbortSignal): Promise<Result> {
     for (const workers of SIZES.slice(0, options.quick ? 2 : undefined)) {
       if (!deadline.allows()) break;
       await deadline.time(async () => {
-        process.stderr.write(`${workers} workers\n`);
         const { reducers, compute: computeMs, steps: measured } = options;
-        steps.push(await measureStep({ folder, workers, reducers, computeMs, steps: measured, signal }));
+        const step = await measureStep({ folder, workers, reducers, computeMs, steps: measured, signal });
+        process.stderr.write(`${JSON.stringify(step)}\n`);
+        steps.push(step);
       });
     }
   });

@@ -61,5 +61,5 @@ export function simulatedStepMs(step: MeasuredStep, costs: Costs, cores: number)
     cores: (cores * cpuMs.all) / (cpuMs.all + workerCpuMs),
     costs,
   });
-  return cluster.train(2, 2).stepMs;
+  return cluster.settled().stepMs;
 }

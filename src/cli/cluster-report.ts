@@ -15,7 +15,7 @@ const LIMITS: Readonly<Record<Limit | 'compute', string>> = {
 };
 
 export function describeCluster(explanation: Explanation): string {
-  const { plan, measured, bottleneck, without, settings } = explanation;
+  const { plan, measured, bottleneck, partWorkers, without, settings } = explanation;
   const { busyMs, stepMs } = measured;
   const busy = (name: string, ms: number): string[] => [name, time(ms), percent(ms / stepMs)];
   const variants = (heading: string, rows: readonly Variant[]): string[] =>
@@ -38,6 +38,9 @@ export function describeCluster(explanation: Explanation): string {
     ]),
     `bottleneck: ${LIMITS[bottleneck]}`,
     ...advice(explanation),
+    ...(measured.duplicates > 0
+      ? [`leases computed twice in a step: ${measured.duplicates.toPrecision(3)}`]
+      : []),
     '',
     table([
       ['busy in a step', 'time', 'of the step'],
@@ -50,6 +53,9 @@ export function describeCluster(explanation: Explanation): string {
     ]),
     ...variants('without a limit', without),
     ...variants('with another setting', settings),
+    ...(partWorkers < plan.workers
+      ? ['', `the last tables: from ${partWorkers} workers with as much less of all that they share`]
+      : []),
   ].join('\n');
 }
 

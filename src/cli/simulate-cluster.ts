@@ -59,7 +59,7 @@ export function register(program: Command): void {
     .option('--io-rate <rate>', "bytes a second through the coordinator's I/O thread", bandwidthArgument)
     .option('--add-rate <n>', 'gradient elements that a reducer takes and adds a second', amountArgument)
     .option('--update-rate <n>', 'parameters that a reducer updates a second', amountArgument)
-    .option('--message-time <time>', 'what a message costs a thread of the coordinator', durationArgument)
+    .option('--message-time <time>', "what a message costs the coordinator's main thread", durationArgument)
     .action(async (options: Options, command: Command) => {
       const { explain } = await import('../simulation/explain.js');
       const { MEASURED_COSTS } = await import('../simulation/plan.js');

@@ -14,8 +14,8 @@ export function straggler(
   now: number,
   coveredAt: number,
 ): Lease | undefined {
-  // Who would help is the fastest, or the next when the lease is the fastest's: a lease that is there sooner is left out early.
-  const leastMs = Math.min(...idle.slice(0, 2).map(({ id }) => sessions.expectedMs(id, 1)));
+  // Nobody is done sooner than the fastest with one micro-batch: what is there by then is left out early.
+  const leastMs = idle[0] ? sessions.expectedMs(idle[0].id, 1) : Infinity;
   const candidates = [...book.leased]
     .filter((lease) => !lease.expired && !lease.audit)
     .map((lease) => {

@@ -27,6 +27,8 @@ export interface Explanation {
   readonly efficiency: number;
   /** `compute`: without any other limit a step would not be shorter by a twentieth. */
   readonly bottleneck: Limit | 'compute';
+  /** Workers of the part of the cluster that was simulated without limits and with other settings. */
+  readonly partWorkers: number;
   /** A step without one limit, the most telling first. */
   readonly without: readonly (Variant & { readonly name: Limit })[];
   /** A step with other settings. */
@@ -35,9 +37,6 @@ export interface Explanation {
   readonly microBatchesForNineTenths: number;
 }
 
-/** In the first step everybody joins at once, and nobody's speed is known. */
-const WARM_UP = 1;
-const STEPS = 1;
 /** A limit that binds less than this part of a step is not tried. */
 const NOT_WORTH_TRYING = 0.1;
 const NOT_WORTH_NAMING = 0.05;
@@ -72,6 +71,7 @@ export function explain(plan: ClusterPlan): Explanation {
     perfectMs,
     efficiency: perfectMs / stepMs,
     bottleneck: most && most.stepMs < (1 - NOT_WORTH_NAMING) * stepMs ? most.name : 'compute',
+    partWorkers: part.workers,
     without,
     settings,
     microBatchesForNineTenths: Math.ceil((9 * besideMs) / plan.microBatchMs),
@@ -79,7 +79,7 @@ export function explain(plan: ClusterPlan): Explanation {
 }
 
 function simulate(plan: ClusterPlan): Measured {
-  return new VirtualCluster(plan).train(WARM_UP, STEPS);
+  return new VirtualCluster(plan).settled();
 }
 
 /** Variants are simulated with at most so many workers. */
@@ -121,7 +121,7 @@ function limitsOf(plan: ClusterPlan, { stepMs, busyMs }: Measured): [Limit, Chan
     ['worker network', binds(busyMs.workerNetwork), () => ({ workerBandwidth: Infinity })],
     ['I/O thread', binds(busyMs.io), cheaper({ ioBytesPerSecond: Infinity })],
     ['reducer CPU', binds(busyMs.reducer), cheaper({ addedPerSecond: Infinity, updatedPerSecond: Infinity })],
-    ['messages', binds(Math.max(busyMs.main, busyMs.reducer)), cheaper({ messageMs: 0 })],
+    ['messages', binds(busyMs.main), cheaper({ messageMs: 0 })],
     ['cores', binds((busyMs.main + busyMs.reducers) / plan.cores), () => ({ cores: Infinity })],
     // Every window of chunks is a round trip, on the way down and up: large models have tens of them.
     ['latency', binds(100 * plan.latencyMs), () => ({ latencyMs: 0 })],

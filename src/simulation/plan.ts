@@ -26,11 +26,11 @@ export interface ClusterPlan {
 export interface Costs {
   /** Bytes a second between network and memory, both directions together: ZeroMQ's I/O thread. */
   readonly ioBytesPerSecond: number;
-  /** Elements of gradients that a reducer checks, copies and adds a second. */
+  /** Elements of gradients that a reducer checks, copies and adds a second; what it does to serve pulls is in it. */
   readonly addedPerSecond: number;
   /** Parameters that a reducer updates and publishes a second. */
   readonly updatedPerSecond: number;
-  /** A thread decodes a message, decides, and encodes an answer. */
+  /** The main thread decodes a message, decides, and encodes an answer. */
   readonly messageMs: number;
 }
 
@@ -50,12 +50,10 @@ export const MEASURED_COSTS: Costs = {
 const MOST_CHUNKS = 8_000;
 const FEWEST_CHUNKS = 8;
 
-/** The vector as it is cut here, and one of an element for each chunk, which stands for it in the state machines. */
+/** The vector as it is cut here (for many workers into fewer and larger chunks), and one of an element for each chunk, which stands for it in the state machines. */
 export interface Grids {
   readonly real: ChunkGrid;
   readonly simulated: ChunkGrid;
-  /** Messages of the product that a chunk here stands for: of many workers they are simulated in larger pieces. */
-  readonly messagesPerChunk: number;
 }
 
 export function gridsOf({ parameters, workers }: ClusterPlan): Grids {
@@ -64,5 +62,5 @@ export function gridsOf({ parameters, workers }: ClusterPlan): Grids {
   const messagesPerChunk = Math.max(1, Math.floor(chunks / most));
   const window = Math.max(2, Math.floor(windowChunks / messagesPerChunk));
   const real = new ChunkGrid(parameters, parameters, chunkElements * messagesPerChunk, window);
-  return { real, simulated: new ChunkGrid(real.chunks, real.chunks, 1, window), messagesPerChunk };
+  return { real, simulated: new ChunkGrid(real.chunks, real.chunks, 1, window) };
 }

@@ -81,7 +81,9 @@ export class VirtualCoordinator {
       send: (endpoint, peer, message, payload) =>
         this.threadOf(endpoint).leave(() => world.send(endpoint, peer, message, payload)),
       pass: (from, to, deliver) =>
-        this.threadOf(from).leave(() => this.threadOf(to).run(plan.costs.messageMs, deliver)),
+        this.threadOf(from).leave(() =>
+          this.threadOf(to).run(to === CONTROL ? plan.costs.messageMs : 0, deliver),
+        ),
       newSession: () => `session-${this.sessions++}`,
       snapshot: nothing,
       publish: nothing,
@@ -124,8 +126,7 @@ export class VirtualCoordinator {
       return;
     }
     const elements = message.type === 'chunk' ? grids.real.gradientElements(message.chunk) : 0;
-    const messages = message.type === 'chunk' || message.type === 'pull' ? grids.messagesPerChunk : 1;
-    this.reducers[endpoint]!.run(messages * messageMs + (elements / addedPerSecond) * 1000, () =>
+    this.reducers[endpoint]!.run((elements / addedPerSecond) * 1000, () =>
       this.host.hearData(endpoint, peer, received as Received<WorkerToReducer>),
     );
   }

@@ -1,6 +1,7 @@
 // What a slow worker costs a step, and that equal workers are never second-guessed: steps on a simulated clock.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Sessions } from '../../src/coordinator/sessions.js';
 import { sameNodeId } from '../../src/protocol/node-id.js';
 import { Driver, type HeldLease } from './driver.js';
 
@@ -138,6 +139,59 @@ test('what a straggler holds is split among the idle workers, whoever is first w
   );
   run.roots();
   assert.equal(run.machine.state.progress.version, 2);
+});
+
+describe('a gradient that is computed and has not arrived', () => {
+  /** All four workers have computed theirs. */
+  function allComputed(): { run: Driver; held: HeldLease[]; names: string[] } {
+    const names = ['a', 'b', 'c', 'd'];
+    const run = new Driver({ microBatches: 4 });
+    run.join(...names);
+    run.secondsPerBatch = { a: 1, b: 1, c: 1, d: 1 };
+    run.finishStep();
+    run.finishStep();
+    const held = [...run.leases];
+    assert.equal(held.length, 4);
+    run.now += 1000;
+    run.leases = [];
+    for (const lease of held) run.computed(lease);
+    return { run, held, names };
+  }
+
+  test('is not computed again as long as others arrive, however long it waits', () => {
+    const { run, held, names } = allComputed();
+    for (const { node } of held.slice(0, 3)) {
+      run.wait(750, ...names);
+      run.covered(node);
+    }
+    run.wait(750, ...names);
+    assert.equal(run.leases.length, 0, 'it waited for three seconds');
+  });
+
+  test('is computed again when nothing has arrived for as long as that takes', () => {
+    const { run, held, names } = allComputed();
+    for (const { node } of held.slice(0, 3)) run.covered(node);
+    run.wait(750, ...names);
+    assert.equal(run.leases.length, 0, 'it may be on its way');
+    run.wait(500, ...names);
+    assert.deepEqual(
+      run.leases.map((lease) => run.rangeOf(lease)),
+      [run.rangeOf(held[3]!)],
+    );
+    assert.notEqual(run.leases[0]!.session, held[3]!.session);
+  });
+});
+
+test('one worker whose gradients take long does not make anything else wait longer', () => {
+  const sessions = new Sessions();
+  for (const id of ['a', 'b', 'slow']) {
+    sessions.add(id, { name: id, host: 'h', key: null }, 0);
+    sessions.admit(sessions.get(id)!, 'f');
+    sessions.computed(id, 1, 1);
+    sessions.covered(id, id === 'slow' ? 60_000 : 100);
+  }
+  assert.equal(sessions.expectedMs('a', 1), 1100);
+  assert.equal(sessions.expectedMs('slow', 1), 1100, 'it is told by what it does, not by what it did');
 });
 
 test('equal workers are never second-guessed, and each is leased once a step', () => {
