@@ -38,12 +38,15 @@ export interface Costs {
 export const HEARTBEATS_AT_ONCE = 10;
 export const HEARTBEAT = { intervalMs: HEARTBEATS_AT_ONCE * 1000, timeoutMs: 60_000 } as const;
 
-/** Costs as `npm run bench -- scale` measured them on a virtual machine of two cores. */
+/**
+ * Costs as `npm run bench -- scale` measured them with 1 to 256 workers on a virtual machine with two cores of a Zen 5 processor,
+ * coordinator and workers together.
+ */
 export const MEASURED_COSTS: Costs = {
-  ioBytesPerSecond: 1.5e9,
-  addedPerSecond: 400e6,
-  updatedPerSecond: 300e6,
-  messageMs: 0.05,
+  ioBytesPerSecond: 2.9e9,
+  addedPerSecond: 500e6,
+  updatedPerSecond: 310e6,
+  messageMs: 0.88,
 };
 
 /** Chunks of all workers that a step is simulated with in each direction, at most, but no fewer than so many of a worker. */

@@ -176,7 +176,7 @@ describe('a gradient that is computed and has not arrived', () => {
     run.wait(500, ...names);
     assert.deepEqual(
       run.leases.map((lease) => run.rangeOf(lease)),
-      [run.rangeOf(held[3]!)],
+      [run.rangeOf(held[3])],
     );
     assert.notEqual(run.leases[0]!.session, held[3]!.session);
   });
