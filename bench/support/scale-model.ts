@@ -16,8 +16,7 @@ export interface MeasuredStep {
   readonly residentMegabytes: number;
 }
 
-/** Messages that the main thread handles for each worker and step: a result, and each reducer's report of it. */
-const MESSAGES = 1;
+const HEARTBEATS_MS = 1000;
 const FLOAT32_BYTES = 4;
 
 /**
@@ -31,7 +30,7 @@ export function costsOf(steps: readonly MeasuredStep[]): Costs {
   const slope = (of: (step: MeasuredStep) => number): number =>
     Math.max(1e-6, (of(many) - of(few)) / (many.workers - few.workers));
   const reducing = ({ cpuMs }: MeasuredStep): number => cpuMs.all - cpuMs.main - cpuMs.io;
-  const messageMs = slope(({ cpuMs }) => cpuMs.main) / (MESSAGES + reducers);
+  const messageMs = Math.max(1e-6, (many.cpuMs.main - few.cpuMs.main) / (messagesOf(many) - messagesOf(few)));
   const addedMs = slope(reducing);
   const updateMs = Math.max(1e-3, reducing(few) - few.workers * addedMs);
   return {
@@ -40,6 +39,11 @@ export function costsOf(steps: readonly MeasuredStep[]): Costs {
     updatedPerSecond: (1000 * parameters) / updateMs,
     messageMs,
   };
+}
+
+/** What the main thread handles in a step: of each worker a result, each reducer's report of it, and heartbeats. */
+function messagesOf({ workers, reducers, stepMs }: MeasuredStep): number {
+  return workers * (1 + reducers + stepMs / HEARTBEATS_MS);
 }
 
 /** The same cluster on one machine: all workers behind one interface, as fast as their process can fill it. */

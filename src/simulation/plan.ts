@@ -46,7 +46,7 @@ export const MEASURED_COSTS: Costs = {
   ioBytesPerSecond: 2.9e9,
   addedPerSecond: 500e6,
   updatedPerSecond: 310e6,
-  messageMs: 0.88,
+  messageMs: 0.33,
 };
 
 /** Chunks of all workers that a step is simulated with in each direction, at most, but no fewer than so many of a worker. */
