@@ -66,7 +66,10 @@ export class Lockstep {
 
   /** Exit code, or the signal that ended it. */
   async exit(): Promise<number | NodeJS.Signals> {
-    const { code, signal } = await this.patiently('its end', this.ended);
+    while (!this.isOver) {
+      await this.patiently('its end', new Promise<void>((resolve) => this.watchers.add(resolve)));
+    }
+    const { code, signal } = await this.ended;
     return signal ?? code!;
   }
 
