@@ -4,8 +4,17 @@ import { createHash } from 'node:crypto';
 import { encodeStats, type BatchStats } from '../protocol/stats.js';
 import { nodeKey, type TreeNode } from '../protocol/tree.js';
 
-/** What one worker made of a node. */
+/** A worker as it is here now. One that comes back under another session is no second witness. */
+export interface Auditor {
+  readonly session: string;
+  readonly worker: string;
+  /** Only workers that compute the same bits can be compared. */
+  readonly fingerprint: string;
+}
+
+/** What one session made of a node. */
 interface Result {
+  readonly worker: string;
   /** By reducer. */
   readonly hashes: Map<number, string>;
   losses: string | undefined;
@@ -15,11 +24,10 @@ interface Result {
 
 interface Audit {
   readonly node: TreeNode;
-  /** Only workers that compute the same bits can be compared. */
   readonly fingerprint: string;
-  /** Of those that compute it now or have computed it. */
+  /** By session, of those that compute it now or have computed it. */
   readonly results: Map<string, Result>;
-  /** Who shall not be asked again: its lease was taken back. */
+  /** Sessions that shall not be asked again: their lease was taken back. */
   readonly excused: Set<string>;
 }
 
@@ -27,7 +35,7 @@ interface Audit {
 export interface Verdict {
   readonly node: TreeNode;
   readonly outcome: 'equal' | 'different' | 'undecided' | 'abandoned';
-  /** All whose results are known; and of them who is wrong. */
+  /** All sessions whose results are known; and of them who is wrong. */
   readonly compared: readonly string[];
   readonly faulty: readonly string[];
 }
@@ -63,10 +71,10 @@ export class Audits {
   }
 
   /** A node that is audited was leased. */
-  leased(session: string, node: TreeNode, fingerprint: string): void {
+  leased({ session, worker, fingerprint }: Auditor, node: TreeNode): void {
     const key = nodeKey(node);
     const audit = this.audits.get(key) ?? { node, fingerprint, results: new Map(), excused: new Set() };
-    audit.results.set(session, { hashes: new Map(), losses: undefined, digest: undefined });
+    audit.results.set(session, { worker, hashes: new Map(), losses: undefined, digest: undefined });
     this.audits.set(key, audit);
   }
 
@@ -101,20 +109,20 @@ export class Audits {
   }
 
   /** Nodes that one more worker has to compute, and which workers may. */
-  wanted(): { node: TreeNode; mayCompute: (session: string, fingerprint: string) => boolean }[] {
+  wanted(): { node: TreeNode; mayCompute: (auditor: Auditor) => boolean }[] {
     return [...this.audits.values()]
       .filter((audit) => this.isShort(audit))
       .map((audit) => ({
         node: audit.node,
-        mayCompute: (session, fingerprint) => this.mayCompute(audit, session, fingerprint),
+        mayCompute: (auditor) => this.mayCompute(audit, auditor),
       }));
   }
 
-  /** Ends the audits that can be ended. `workers`: all that could be asked. */
-  takeVerdicts(workers: readonly { readonly id: string; readonly fingerprint: string }[]): Verdict[] {
+  /** Ends the audits that can be ended. `auditors`: all that could be asked. */
+  takeVerdicts(auditors: readonly Auditor[]): Verdict[] {
     const verdicts: Verdict[] = [];
     for (const [key, audit] of this.audits) {
-      const verdict = this.verdictOf(audit, workers);
+      const verdict = this.verdictOf(audit, auditors);
       if (!verdict) continue;
       this.audits.delete(key);
       verdicts.push(verdict);
@@ -122,33 +130,34 @@ export class Audits {
     return verdicts;
   }
 
-  private verdictOf(
-    audit: Audit,
-    workers: readonly { readonly id: string; readonly fingerprint: string }[],
-  ): Verdict | undefined {
+  private verdictOf(audit: Audit, auditors: readonly Auditor[]): Verdict | undefined {
     const { node } = audit;
     const groups = this.groups(audit);
     const compared = groups.flat();
-    const agreeing = groups.find((group) => group.length >= 2);
+    const agreeing = groups.find((group) => workersOf(audit, group) >= 2);
     if (agreeing) {
       const faulty = compared.filter((session) => !agreeing.includes(session));
       return { node, outcome: faulty.length === 0 ? 'equal' : 'different', compared, faulty };
     }
-    const canAsk = workers.some(({ id, fingerprint }) => this.mayCompute(audit, id, fingerprint));
+    const canAsk = auditors.some((auditor) => this.mayCompute(audit, auditor));
     if (!this.isShort(audit) || canAsk) return undefined;
-    return { node, outcome: compared.length > 1 ? 'undecided' : 'abandoned', compared, faulty: [] };
+    return { node, outcome: groups.length > 1 ? 'undecided' : 'abandoned', compared, faulty: [] };
   }
 
-  private mayCompute({ fingerprint, results, excused }: Audit, id: string, ofWorker: string): boolean {
-    return ofWorker === fingerprint && !results.has(id) && !excused.has(id);
+  private mayCompute({ fingerprint, results, excused }: Audit, auditor: Auditor): boolean {
+    if (auditor.fingerprint !== fingerprint || excused.has(auditor.session)) return false;
+    return [...results.values()].every(({ worker }) => worker !== auditor.worker);
   }
 
   /** Whether those who compute the node now are too few for two to agree. */
   private isShort(audit: Audit): boolean {
     const groups = this.groups(audit);
-    const largest = Math.max(0, ...groups.map(({ length }) => length));
-    const computing = audit.results.size - groups.flat().length;
-    return largest + computing < 2;
+    const largest = Math.max(0, ...groups.map((group) => workersOf(audit, group)));
+    const done = new Set(groups.flat().map((session) => audit.results.get(session)!.worker));
+    const computing = [...audit.results.values()].filter(
+      ({ digest, worker }) => !digest && !done.has(worker),
+    );
+    return largest + computing.length < 2;
   }
 
   /** Sessions with equal results, together. */
@@ -172,4 +181,9 @@ export class Audits {
   private resultOf(session: string, node: TreeNode): Result | undefined {
     return this.audits.get(nodeKey(node))?.results.get(session);
   }
+}
+
+/** How many workers these sessions are. */
+function workersOf({ results }: Audit, sessions: readonly string[]): number {
+  return new Set(sessions.map((session) => results.get(session)!.worker)).size;
 }

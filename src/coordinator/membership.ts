@@ -3,7 +3,7 @@
 import type { LeaveReason } from '../metrics/events.js';
 import type { Decisions } from './decisions.js';
 import type { CoordinatorEvent, CoordinatorOptions } from './events.js';
-import type { Session, Sessions, WorkerIdentity } from './sessions.js';
+import { nameOf, workerId, type Session, type Sessions, type WorkerIdentity } from './sessions.js';
 
 export interface MembershipHandlers {
   /** A session ends; it is still known. */
@@ -35,7 +35,7 @@ export class Membership {
 
   greet(id: string, worker: WorkerIdentity): void {
     this.sessions.add(id, worker, this.decisions.now);
-    if (this.expelled.has(nameToExpel(worker))) {
+    if (this.expelled.has(workerId(worker))) {
       return this.dismiss(
         id,
         'refused',
@@ -86,7 +86,7 @@ export class Membership {
   expel(id: string, detail: string): void {
     const session = this.sessions.get(id);
     if (!session) return;
-    this.expelled.add(nameToExpel(session));
+    this.expelled.add(workerId(session));
     this.dismiss(id, 'expelled', detail);
   }
 
@@ -120,16 +120,6 @@ export class Membership {
       this.decisions.add({ type: 'dismiss', session: id, reason, outcome: 'finished' });
     }
   }
-}
-
-/** What keeps an expelled worker out: its key, which it cannot change, or else the name it gives itself. */
-function nameToExpel(worker: WorkerIdentity): string {
-  return worker.key ?? nameOf(worker);
-}
-
-/** By which the log, and a refusal, know a worker. */
-export function nameOf({ name, host }: Pick<Session, 'name' | 'host'>): string {
-  return `${name} on ${host}`;
 }
 
 function identityOf({ name: worker, host }: Session): { worker: string; host: string } {

@@ -4,11 +4,11 @@ import type { LeaseOutcome } from '../metrics/events.js';
 import type { NodeId } from '../protocol/messages.js';
 import type { BatchStats } from '../protocol/stats.js';
 import type { ReductionTree, TreeNode } from '../protocol/tree.js';
-import { Audits, isAudited, type Verdict } from './audits.js';
+import { Audits, isAudited, type Auditor, type Verdict } from './audits.js';
 import type { Decisions } from './decisions.js';
 import type { CoordinatorOptions } from './events.js';
 import { LeaseBook, type Lease } from './lease-book.js';
-import type { Session, Sessions } from './sessions.js';
+import { workerId, type Session, type Sessions } from './sessions.js';
 import type { NonFinite } from './reducer/inspection.js';
 import { straggler } from './stragglers.js';
 
@@ -123,10 +123,7 @@ export class Round {
   /** Ends the audits that can be ended, and the leases that were for them only. */
   judge(): Verdict[] {
     if (this.audits.settled) return [];
-    const workers = this.setup.sessions
-      .ready()
-      .map(({ id, fingerprint }) => ({ id, fingerprint: fingerprint! }));
-    const verdicts = this.audits.takeVerdicts(workers);
+    const verdicts = this.audits.takeVerdicts(this.setup.sessions.ready().map(auditorOf));
     for (const { outcome } of verdicts) this.setup.decisions.publish({ kind: 'nodeAudited', outcome });
     for (const lease of [...this.book.leased].filter(({ audit }) => audit)) {
       const { session, node, computed } = lease;
@@ -199,7 +196,7 @@ export class Round {
   }
 
   private tellLease({ session, node }: Lease, audited: boolean): void {
-    if (audited) this.audits.leased(session, node, this.fingerprintOf(session)!);
+    if (audited) this.audits.leased(auditorOf(this.setup.sessions.get(session)!), node);
     this.setup.decisions.add({ type: 'lease', session, node: this.nodeId(node), audited });
   }
 
@@ -207,14 +204,17 @@ export class Round {
   private isAudited({ session, node }: Lease): boolean {
     const { audit, sessions } = this.setup;
     if (!isAudited(audit, this.step, node)) return false;
-    const fingerprint = this.fingerprintOf(session);
-    return sessions.ready().some((other) => other.id !== session && other.fingerprint === fingerprint);
+    const { worker, fingerprint } = auditorOf(sessions.get(session)!);
+    return sessions
+      .ready()
+      .map(auditorOf)
+      .some((other) => other.worker !== worker && other.fingerprint === fingerprint);
   }
 
   private leaseAudits(workers: readonly Session[]): void {
     for (const { node, mayCompute } of this.audits.wanted()) {
       const auditor = workers.find(
-        ({ id, fingerprint }) => mayCompute(id, fingerprint!) && this.isIdle(id) && this.canTake(id),
+        (worker) => mayCompute(auditorOf(worker)) && this.isIdle(worker.id) && this.canTake(worker.id),
       );
       if (auditor) this.tellLease(this.book.add(auditor.id, node, true, this.setup.decisions.now), true);
     }
@@ -222,10 +222,6 @@ export class Round {
 
   private isIdle(session: string): boolean {
     return this.book.of(session).every(({ computed }) => computed);
-  }
-
-  private fingerprintOf(session: string): string | null {
-    return this.setup.sessions.get(session)?.fingerprint ?? null;
   }
 
   private duplicateStraggler(workers: readonly Session[]): boolean {
@@ -258,4 +254,9 @@ export class Round {
   private nameOf({ session }: Lease): string {
     return this.setup.sessions.get(session)?.name ?? session;
   }
+}
+
+/** Of a session that is ready. */
+function auditorOf(session: Session): Auditor {
+  return { session: session.id, worker: workerId(session), fingerprint: session.fingerprint! };
 }

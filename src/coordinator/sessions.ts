@@ -10,6 +10,16 @@ export interface WorkerIdentity {
   readonly key: string | null;
 }
 
+/** Which worker this is, whatever its session: its key, which it cannot change, or else the name that it gives itself. */
+export function workerId(worker: WorkerIdentity): string {
+  return worker.key ?? nameOf(worker);
+}
+
+/** By which the log, and a refusal, know a worker. */
+export function nameOf({ name, host }: Pick<WorkerIdentity, 'name' | 'host'>): string {
+  return `${name} on ${host}`;
+}
+
 export interface Session extends WorkerIdentity {
   readonly id: string;
   /** Greeted, but not attached to the reducers yet; or computing. */

@@ -197,3 +197,17 @@ test('a skipped step names the first parameter and micro-batch that are not fini
     /step 0 is skipped: the gradient of parameter900 in micro-batch 3 is not finite, twice/,
   );
 });
+
+test('a worker that comes back under another session does not bear itself out', () => {
+  const run = new Driver(ALL);
+  run.join('right', 'wrong');
+  second(run);
+  for (const lease of run.leases.filter(({ session }) => session === 'wrong')) finish(run, lease, 'wrong');
+  run.leave('wrong');
+  run.joinAs('wrong', 'wrong again');
+  finishAll(run, 'wrong again');
+  const outcomes = run.every('dismiss').map(({ outcome }) => outcome);
+  assert.ok(!outcomes.includes('refused'), 'of two workers that differ nobody knows which is right');
+  assert.ok(run.every('dismiss').length > 0, 'the run has ended');
+  assert.equal(run.machine.state.progress.version, 1, 'nothing of it is committed');
+});

@@ -84,10 +84,13 @@ export class Driver {
   }
 
   join(...sessions: readonly string[]): void {
-    for (const session of sessions) {
-      this.say({ type: 'hello', session, name: session, host: 'here', key: null });
-      this.say({ type: 'ready', session, fingerprint: 'same' });
-    }
+    for (const session of sessions) this.joinAs(session, session);
+  }
+
+  /** A worker of this name under a session of its own. */
+  joinAs(name: string, session: string): void {
+    this.say({ type: 'hello', session, name, host: 'here', key: null });
+    this.say({ type: 'ready', session, fingerprint: 'same' });
   }
 
   leave(session: string): void {
