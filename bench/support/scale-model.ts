@@ -26,7 +26,7 @@ const FLOAT32_BYTES = 4;
 export function costsOf(steps: readonly MeasuredStep[]): Costs {
   const [few, many] = [steps[0]!, steps.at(-1)!];
   if (few === many) return MEASURED_COSTS;
-  const { parameters, reducers } = many;
+  const { parameters } = many;
   const slope = (of: (step: MeasuredStep) => number): number =>
     Math.max(1e-6, (of(many) - of(few)) / (many.workers - few.workers));
   const reducing = ({ cpuMs }: MeasuredStep): number => cpuMs.all - cpuMs.main - cpuMs.io;
