@@ -1,5 +1,6 @@
 // `lockstep watch RUN|URL`: what `train` shows, of a run that is trained elsewhere, until it ends.
 import type { Command } from 'commander';
+import type { RunView } from '../live/run-view.js';
 import { outputOf, type Output } from './output.js';
 import type { Target } from './run-target.js';
 
@@ -41,6 +42,7 @@ async function watch(target: Target, output: Output, signal: AbortSignal): Promi
   const url = 'url' in target ? target.url : null;
   const display = createRunDisplay(process.stderr, { label: 'watch', url });
   let problem: string | null = null;
+  let ended: RunView['ended'] = null;
   try {
     await followRun(
       target,
@@ -49,6 +51,7 @@ async function watch(target: Target, output: Output, signal: AbortSignal): Promi
           const line = event && worthALine(event, view);
           if (line) display.log(line);
           display.update(view);
+          ended = view.ended;
         },
         onProblem: (now) => {
           if (now === problem) return;
@@ -62,6 +65,9 @@ async function watch(target: Target, output: Output, signal: AbortSignal): Promi
     display.close();
   }
   if (signal.aborted) return;
-  const directory = 'run' in target ? await statusOf(target) : null;
-  output.result(null, directory ? await statusText(directory) : 'The run has ended.');
+  if (!('run' in target)) return output.result(null, 'The run has ended.');
+  const status = await statusOf(target);
+  // The coordinator tells its watchers before it is gone.
+  const state = (ended as RunView['ended'])?.reason ?? status.state;
+  output.result(null, await statusText({ ...status, state }));
 }
