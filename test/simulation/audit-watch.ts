@@ -2,6 +2,7 @@
 // committed sum when their node was audited to the end.
 import assert from 'node:assert/strict';
 import type { CoordinatorAction } from '../../src/coordinator/events.js';
+import type { ChunkSum } from '../../src/coordinator/reducer/chunk-sum.js';
 import type { NodeId, Received, WorkerToReducer } from '../../src/protocol/messages.js';
 import { nodeIdKey } from '../../src/protocol/node-id.js';
 import { nodeKey, type TreeNode } from '../../src/protocol/tree.js';
@@ -61,14 +62,19 @@ export class AuditWatch {
     }
   }
 
-  /** A chunk is about to be added, or dropped. */
-  received(session: string, message: Received<WorkerToReducer> & { type: 'chunk' }): void {
+  /** A chunk is about to be added to `sum`, or dropped: what is covered already it cannot make wrong. */
+  received(
+    session: string,
+    message: Received<WorkerToReducer> & { type: 'chunk' },
+    sum: ChunkSum | undefined,
+  ): void {
     if (!this.scenario.wrongWorkers || this.isTainted) return;
+    if (sum?.isCovered(this.scenario.tree.range(message))) return;
     const { step, round, chunk, payload } = message;
     const { grid, wire } = this.scenario;
     const [start, size] = [grid.start(chunk), grid.gradientElements(chunk)];
-    const sum = this.reference.nodeSums(step, round).get(nodeKey(message));
-    const right = sum!.subarray(start, start + size);
+    const nodeSum = this.reference.nodeSums(step, round).get(nodeKey(message))!;
+    const right = nodeSum.subarray(start, start + size);
     const bytes = wire === 'bfloat16' ? packBfloat16(right) : right;
     const expected = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (Buffer.compare(expected, payload) === 0) return;

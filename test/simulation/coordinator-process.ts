@@ -101,7 +101,13 @@ export class CoordinatorProcess extends Process {
         const open = this.openSessions[reducer]!;
         if (event.type === 'open') open.add(event.session);
         if (event.type === 'close') open.delete(event.session);
-        this.invariants.reducing(event, (session) => open.has(session));
+        const { sums } = this.host.reducers[reducer]!.state;
+        const { firstChunk } = this.slices[reducer]!;
+        this.invariants.reducing(
+          event,
+          (session) => open.has(session),
+          (chunk) => sums[chunk - firstChunk],
+        );
       },
       speaking: (session, message) => this.invariants.speaking(session, message),
       reduced: (reducer, event) => this.invariants.reduced(reducer, event, this.host),

@@ -95,13 +95,17 @@ export class Invariants {
   // ---- the reducers
 
   /** Before a reducer is told something. */
-  reducing(event: ReducerEvent, isOpen: (session: string) => boolean): void {
+  reducing(
+    event: ReducerEvent,
+    isOpen: (session: string) => boolean,
+    sumOf: (chunk: number) => ChunkSum | undefined,
+  ): void {
     if (event.type !== 'message') return;
     const { message, session } = event;
     assert.equal(message.term, this.term, 'no message of another term is acted on');
     assert.equal(message.session, session, 'no message of another session is acted on');
     assert.ok(isOpen(session), 'nobody speaks for a session that is over');
-    if (message.type === 'chunk') this.audits.received(session, message);
+    if (message.type === 'chunk') this.audits.received(session, message, sumOf(message.chunk));
   }
 
   reduced(reducer: number, event: ReducerEvent, host: CoordinatorHost): void {
