@@ -68,6 +68,7 @@ export class Cluster implements Victims {
         disk.hasNews = false;
         await allMicrotasks();
       }
+      if (coordinators.violation) throw coordinators.violation.error;
       assert.ok(++this.events < MOST_EVENTS, 'the run comes to an end');
       if (!this.calm) continue;
       const waited = clock.now - coordinators.lastProgressAt;

@@ -27,6 +27,8 @@ export interface CoordinatorWorld {
   decided(process: CoordinatorProcess, action: CoordinatorAction): void;
   /** What the disk tells it. */
   heard(event: CoordinatorEvent): void;
+  /** Something does not hold. Thrown where a checkpoint's end is handled, it would be a checkpoint that failed. */
+  violated(error: unknown): void;
   faulted(session: string, reason: string): void;
   finished(process: CoordinatorProcess, saved: boolean): void;
   isSuperseded(process: CoordinatorProcess): boolean;
@@ -146,7 +148,12 @@ export class CoordinatorProcess extends Process {
 
   private decided(action: CoordinatorAction): void {
     if (!this.isAlive) return;
-    this.invariants.decided(action, this.host);
+    try {
+      this.invariants.decided(action, this.host);
+    } catch (error) {
+      this.world.violated(error);
+      throw error;
+    }
     this.world.decided(this, action);
     if (--this.decisionsLeft < 0) this.kill();
   }

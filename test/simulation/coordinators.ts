@@ -33,6 +33,8 @@ export interface CoordinatorsWorld {
 }
 
 export class Coordinators {
+  /** The first that did not hold. */
+  violation: { readonly error: unknown } | undefined;
   current!: CoordinatorProcess;
   term = 0;
   lastProgressAt = 0;
@@ -152,6 +154,7 @@ export class Coordinators {
       newSession: () => `session-${sessions++}`,
       heard: (event) => this.heard(event),
       decided: (process, action) => this.decided(action, process),
+      violated: (error) => (this.violation ??= { error }),
       faulted: (session, reason) => {
         this.world.trace(() => `${session} ${reason}`);
         this.world.count('worker expelled');
