@@ -3,10 +3,10 @@
 // computations take what the real sizes would.
 import type { CoordinatorAction } from '../coordinator/events.js';
 import type { Arithmetic } from '../coordinator/reducer/reducer.js';
-import type { Job } from '../protocol/job.js';
 import type { Received, WorkerToCoordinator, WorkerToReducer } from '../protocol/messages.js';
 import type { VirtualClock } from './clock.js';
 import { CONTROL, CoordinatorHost } from './coordinator-host.js';
+import { nominalJob } from './nominal-job.js';
 import { HEARTBEAT, HEARTBEATS_AT_ONCE, type ClusterPlan, type Grids } from './plan.js';
 import { Cores, Thread } from './resources.js';
 import type { FromWorker, ToWorker } from './wire.js';
@@ -48,7 +48,7 @@ export class VirtualCoordinator {
     const zeros = (): Float32Array => new Float32Array(grids.simulated.total);
     const setup = {
       term: 1,
-      job: jobOf(plan),
+      job: nominalJob({ microBatches: plan.microBatches, wire: plan.wire, heartbeat: HEARTBEAT }),
       options: {
         steps: Number.MAX_SAFE_INTEGER,
         microBatches: plan.microBatches,
@@ -150,31 +150,3 @@ const NO_ARITHMETIC: Arithmetic = {
   adamW: () => undefined,
   unpackBfloat16: () => undefined,
 };
-
-/** What a welcome carries; only the wire format decides anything here. */
-function jobOf({ microBatches, wire }: ClusterPlan): Job {
-  const ids = { padId: 0, endId: 1, startId: 0, vocabularySize: 8 };
-  return {
-    seed: 0,
-    model: {
-      ...ids,
-      width: 2,
-      heads: 1,
-      feedForward: 2,
-      encoderLayers: 1,
-      decoderLayers: 1,
-      maxLength: 4,
-      dropout: 0,
-      norm: 'post',
-      activation: 'relu',
-    },
-    objective: { kind: 'causal' },
-    tokens: { ...ids, maskId: 2, specialIds: [0, 1, 2] },
-    microBatches,
-    labelSmoothing: 0,
-    precision: 'float32',
-    emulate: false,
-    wire,
-    heartbeat: HEARTBEAT,
-  };
-}

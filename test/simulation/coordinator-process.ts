@@ -3,6 +3,7 @@
 import type { CheckpointWriter } from '../../src/coordinator/checkpoints.js';
 import type { CoordinatorAction, CoordinatorEvent } from '../../src/coordinator/events.js';
 import type { Slice } from '../../src/protocol/chunks.js';
+import { nominalJob } from '../../src/simulation/nominal-job.js';
 import { arithmetic } from './arithmetic.js';
 import { checkpointWriter, checkTerm, type Holding } from './checkpoints.js';
 import type { VirtualClock } from '../../src/simulation/clock.js';
@@ -13,7 +14,7 @@ import { Pipe } from './network.js';
 import { Process } from './process.js';
 import type { Random } from './random.js';
 import type { Reference, TrainingState } from './reference.js';
-import { jobOf, type Scenario } from './scenario.js';
+import { HEARTBEAT, type Scenario } from './scenario.js';
 import type { FromWorker } from '../../src/simulation/wire.js';
 import type { Wire } from './wire.js';
 
@@ -72,7 +73,7 @@ export class CoordinatorProcess extends Process {
     this.invariants = new Invariants(scenario, reference, term, this.slices, memory.parameters, version);
     const setup = {
       term,
-      job: jobOf(scenario),
+      job: nominalJob({ microBatches: scenario.tree.leaves, wire: scenario.wire, heartbeat: HEARTBEAT }),
       options: { ...scenario.options, reducers: this.slices.length },
       progress: start.progress,
       isSaved,

@@ -3,7 +3,6 @@
 import type { CoordinatorOptions } from '../../src/coordinator/events.js';
 import type { DecaySegment } from '../../src/coordinator/reducer/segments.js';
 import { ChunkGrid } from '../../src/protocol/chunks.js';
-import type { Job } from '../../src/protocol/job.js';
 import type { BatchStats } from '../../src/protocol/stats.js';
 import { ReductionTree } from '../../src/protocol/tree.js';
 import { Random } from './random.js';
@@ -130,34 +129,4 @@ export function statsOf({ emptyStep }: Scenario, step: number, leaf: number): Ba
 
 export function initialParameters({ grid }: Scenario): Float32Array {
   return Float32Array.from({ length: grid.total }, (_, i) => noise(-7, 0, i));
-}
-
-/** What a welcome carries; nothing in it decides anything here. */
-export function jobOf({ tree, wire }: Scenario): Job {
-  return {
-    seed: 1,
-    model: {
-      vocabularySize: 8,
-      width: 2,
-      heads: 1,
-      feedForward: 2,
-      encoderLayers: 1,
-      decoderLayers: 1,
-      maxLength: 4,
-      dropout: 0,
-      norm: 'post',
-      activation: 'relu',
-      padId: 0,
-      endId: 1,
-      startId: 0,
-    },
-    objective: { kind: 'causal' },
-    tokens: { padId: 0, endId: 1, startId: 0, maskId: 2, vocabularySize: 8, specialIds: [0, 1, 2] },
-    microBatches: tree.leaves,
-    labelSmoothing: 0,
-    precision: 'float32',
-    emulate: false,
-    wire,
-    heartbeat: HEARTBEAT,
-  };
 }
