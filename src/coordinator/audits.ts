@@ -27,8 +27,8 @@ interface Audit {
   readonly fingerprint: string;
   /** By session, of those that compute it now or have computed it. */
   readonly results: Map<string, Result>;
-  /** Sessions that shall not be asked again: their lease was taken back. */
-  readonly excused: Set<string>;
+  /** How often a session's lease was taken back: it is asked again only in a dispute, and only once. */
+  readonly excused: Map<string, number>;
 }
 
 /** How an audit ended: `faulty` are those who differ from two that agree. */
@@ -73,7 +73,7 @@ export class Audits {
   /** A node that is audited was leased. */
   leased({ session, worker, fingerprint }: Auditor, node: TreeNode): void {
     const key = nodeKey(node);
-    const audit = this.audits.get(key) ?? { node, fingerprint, results: new Map(), excused: new Set() };
+    const audit = this.audits.get(key) ?? { node, fingerprint, results: new Map(), excused: new Map() };
     audit.results.set(session, { worker, hashes: new Map(), losses: undefined, digest: undefined });
     this.audits.set(key, audit);
   }
@@ -100,7 +100,7 @@ export class Audits {
     const audit = this.audits.get(nodeKey(node));
     if (!audit || this.isComplete(session, node)) return;
     audit.results.delete(session);
-    audit.excused.add(session);
+    audit.excused.set(session, (audit.excused.get(session) ?? 0) + 1);
     if (audit.results.size === 0) this.audits.delete(nodeKey(node)); // whoever is leased the node next begins anew
   }
 
@@ -144,9 +144,11 @@ export class Audits {
     return { node, outcome: groups.length > 1 ? 'undecided' : 'abandoned', compared, faulty: [] };
   }
 
-  private mayCompute({ fingerprint, results, excused }: Audit, auditor: Auditor): boolean {
-    if (auditor.fingerprint !== fingerprint || excused.has(auditor.session)) return false;
-    return [...results.values()].every(({ worker }) => worker !== auditor.worker);
+  private mayCompute(audit: Audit, auditor: Auditor): boolean {
+    if (auditor.fingerprint !== audit.fingerprint) return false;
+    const isDispute = this.groups(audit).length > 1; // without another the run has to end
+    if ((audit.excused.get(auditor.session) ?? 0) > (isDispute ? 1 : 0)) return false;
+    return [...audit.results.values()].every(({ worker }) => worker !== auditor.worker);
   }
 
   /** Whether those who compute the node now are too few for two to agree. */

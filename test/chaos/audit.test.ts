@@ -49,22 +49,19 @@ async function run(settings: readonly string[], faults: readonly (string | null)
   const args = ['run.yaml', '--run', directory, ...bind, ...set];
   const coordinator = new Lockstep(['coordinator', ...args], { cwd: folder });
   const { url } = await coordinator.line('it listens', ({ msg }) => msg === 'coordinator listening');
-  const workers = faults.map((fault, i) => {
-    const options = [
-      '--name',
-      `worker-${i}`,
-      '--threads',
-      '1',
-      ...(fault === null ? [] : ['--fault', fault]),
-    ];
-    const env = i === 0 ? WAITS : undefined;
-    return new Lockstep(['worker', String(url), ...options], { cwd: folder, env });
-  });
-  for (const i of faults.keys()) {
+  const start = (i: number, env?: NodeJS.ProcessEnv): Lockstep => {
+    const options = ['--name', `worker-${i}`, '--threads', '1'];
+    const fault = faults[i] ? ['--fault', faults[i]] : [];
+    return new Lockstep(['worker', String(url), ...options, ...fault], { cwd: folder, env });
+  };
+  const first = start(0, WAITS);
+  await first.stopped();
+  const others = [...faults.keys()].slice(1);
+  const workers = [first, ...others.map((i) => start(i))];
+  for (const i of others) {
     await coordinator.line(`worker-${i} is there`, ({ msg }) => msg.startsWith(`worker-${i} on `));
   }
-  await workers[0]!.stopped();
-  workers[0]!.kill('SIGCONT');
+  first.kill('SIGCONT');
   const code = await coordinator.exit();
   await Promise.all(workers.map((worker) => worker.exit()));
   return { directory, code, coordinator, workers };

@@ -61,7 +61,12 @@ export class Lockstep {
 
   /** Resolves when SIGSTOP has taken effect; Linux tells that in /proc and nowhere else. */
   async stopped(): Promise<void> {
-    while (!(await readFile(`/proc/${this.child.pid!}/stat`, 'utf8')).includes(') T ')) await setImmediate();
+    for (;;) {
+      if (this.isOver) throw new Error(`the process ended before it was stopped:\n${this.text()}`);
+      const stat = await readFile(`/proc/${this.child.pid!}/stat`, 'utf8').catch(() => ''); // none: it ends
+      if (stat.includes(') T ')) return;
+      await setImmediate();
+    }
   }
 
   /** Exit code, or the signal that ended it. */

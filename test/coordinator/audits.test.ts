@@ -1,7 +1,7 @@
 // Audits: nodes computed by two workers, what becomes of those who differ, and steps whose gradient is not finite.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isAudited } from '../../src/coordinator/audits.js';
+import { Audits, isAudited, type Auditor } from '../../src/coordinator/audits.js';
 import type { CoordinatorOptions } from '../../src/coordinator/events.js';
 import { Driver, STATS, type HeldLease } from './driver.js';
 
@@ -210,4 +210,29 @@ test('a worker that comes back under another session does not bear itself out', 
   assert.ok(!outcomes.includes('refused'), 'of two workers that differ nobody knows which is right');
   assert.ok(run.every('dismiss').length > 0, 'the run has ended');
   assert.equal(run.machine.state.progress.version, 1, 'nothing of it is committed');
+});
+
+test('in a dispute a worker whose lease was taken back is asked once more, before the run is given up', () => {
+  const node = { level: 0, index: 0 };
+  const [a, b, late] = ['a', 'b', 'late'].map((name): Auditor => ({
+    session: name,
+    worker: name,
+    fingerprint: 'same',
+  })) as [Auditor, Auditor, Auditor];
+  const outcomes = (): string[] => audits.takeVerdicts([a, b, late]).map(({ outcome }) => outcome);
+  const audits = new Audits(1);
+  for (const auditor of [a, b, late]) audits.leased(auditor, node);
+  audits.drop(late.session, node);
+  for (const [{ session }, hash] of [
+    [a, 'one'],
+    [b, 'another'],
+  ] as const) {
+    audits.hashed(session, node, 0, hash);
+    audits.computed(session, node, [STATS]);
+  }
+  assert.deepEqual(outcomes(), [], 'one that could tell is here');
+  assert.ok(audits.wanted()[0]!.mayCompute(late));
+  audits.leased(late, node);
+  audits.drop(late.session, node);
+  assert.deepEqual(outcomes(), ['undecided'], 'who does not answer is not asked without end');
 });
