@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { loadAddon } from '../src/engine/native/load.js';
 import { precisions, type Precision } from '../src/engine/names.js';
+import { multipliesBfloat16 } from '../src/engine/precision.js';
 import { installedPackage } from '../src/engine/tensorflow/load.js';
 import { ownArm, torchArms, type Arm } from './support/arms.js';
 import { Deadline } from './support/deadline.js';
@@ -82,26 +83,37 @@ async function measure(options: Options, signal: AbortSignal): Promise<Result> {
         continue;
       }
       const steps = options.steps ?? stepsOfRound(workload);
-      const products = productsOf(workload, precision);
+      const products = await productsOf(workload, precision, signal);
       const plan = { workload, precision, arms, threads, rounds, steps, products, deadline, signal, note };
-      comparisons.push(await compareSteps(plan));
+      try {
+        comparisons.push(await compareSteps(plan));
+      } finally {
+        products?.close();
+      }
     }
   }
   return { cores, comparisons };
 }
 
-function productsOf(workload: StepWorkload, precision: Precision): ProductRate | null {
-  const addon = loadAddon();
-  return precision === 'float32' || addon.info().bfloat16
-    ? new ProductRate(addon, workload, precision)
-    : null;
+async function productsOf(
+  workload: StepWorkload,
+  precision: Precision,
+  signal: AbortSignal,
+): Promise<ProductRate | null> {
+  try {
+    return await ProductRate.start(workload, precision, signal);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    note('without the rate of matrix products alone, for which oneDNN is needed (Debian: libdnnl-dev)');
+    return null;
+  }
 }
 
 function ownArms(precision: Precision): Arm[] {
   if (precision === 'float32') {
     return installedPackage() === null ? [ownArm('native')] : [ownArm('native'), ownArm('tensorflow')];
   }
-  if (loadAddon().info().bfloat16) return [ownArm('native')];
+  if (multipliesBfloat16(loadAddon().info())) return [ownArm('native')];
   note('without lockstep in bfloat16, for which this machine has no instructions');
   return [];
 }

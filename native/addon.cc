@@ -1,14 +1,11 @@
 // The addon's entry: what build/lockstep.node exports. Types and meaning: src/engine/native/addon.ts.
 #include <node_api.h>
 
-#include <type_traits>
-
 #include "bindings.h"
 #include "call.h"
 #include "field.h"
 #include "memory.h"
 #include "pool.h"
-#include "product.h"
 #include "scratch.h"
 #include "select.h"
 
@@ -28,13 +25,7 @@ napi_value info(const Arguments& a) {
     napi_set_named_property(a.env(), result, name, text(a.env(), value));
   };
   set("isa", kernels().isa);
-  set("matmul", productLibrary());
-  set("oneDnnVersion", productVersion());
-  set("matmulIsa", productIsa());
   set("compiler", "g++ " __VERSION__);
-  napi_value hasBfloat16;
-  napi_get_boolean(a.env(), multipliesBfloat16(), &hasBfloat16);
-  napi_set_named_property(a.env(), result, "bfloat16", hasBfloat16);
   return result;
 }
 
@@ -47,8 +38,8 @@ napi_value setThreads(const Arguments& a) {
 
 napi_value setIsa(const Arguments& a) {
   const std::string name = a.text(0, "isa");
-  if (name != "sse2" && name != "avx2" && name != "avx512") {
-    throw ArgumentError(true, "isa: expected sse2, avx2 or avx512, got " + name);
+  if (name != "sse2" && name != "avx2" && name != "avx512" && name != "avx512bf16") {
+    throw ArgumentError(true, "isa: expected sse2, avx2, avx512 or avx512bf16, got " + name);
   }
   chooseIsa(name);
   return text(a.env(), kernels().isa);
@@ -74,37 +65,6 @@ napi_value dropoutFactors(const Arguments& a) {
   if (!field.active) throw ArgumentError(true, "dropout.rate: expected more than 0");
   float* const buffer = scratch(Slot::kernel, dropoutScratch(count));
   kernels().dropoutFactors(field, first, count, a.floats(0, "out", 0), buffer);
-  return nullptr;
-}
-
-// Our own matrix product, whatever library multiplies in this build.
-napi_value product(const Arguments& a) {
-  const int64_t m = a.size(3, "m"), k = a.size(4, "k"), n = a.size(5, "n");
-  const bool transposeA = a.flag(6, "transposeA"), transposeB = a.flag(7, "transposeB");
-  if (m > kProductRows) throw ArgumentError(true, "m: expected one panel's rows at most");
-  const Matrix<float> left = {a.floats(0, "a", sizeOf(m, k)), transposeA ? 1 : k, transposeA ? m : 1};
-  const Matrix<float> right = {a.floats(1, "b", sizeOf(k, n)), transposeB ? 1 : n, transposeB ? k : 1};
-  float* const buffer = scratch(Slot::kernel, kProductScratch);
-  kernels().product(left, right, a.floats(2, "c", sizeOf(m, n)), n, m, k, n, false, buffer);
-  return nullptr;
-}
-
-// One product by the matrix product of this build, on this thread, of float32 or bfloat16: what a training step's products
-// could reach at best.
-napi_value libraryProduct(const Arguments& a) {
-  const int64_t m = a.size(3, "m"), k = a.size(4, "k"), n = a.size(5, "n");
-  const bool transposeA = a.flag(6, "transposeA"), transposeB = a.flag(7, "transposeB");
-  float* const c = a.floats(2, "c", sizeOf(m, n));
-  const auto run = [=](auto* left, auto* right) {
-    using Element = std::remove_const_t<std::remove_pointer_t<decltype(left)>>;
-    multiply(Matrix<Element>{left, transposeA ? 1 : k, transposeA ? m : 1},
-             Matrix<Element>{right, transposeB ? 1 : n, transposeB ? k : 1}, c, n, m, k, n, false);
-  };
-  if (a.precision(8, "precision") == Precision::bfloat16) {
-    run(a.halves(0, "a", sizeOf(m, k)), a.halves(1, "b", sizeOf(k, n)));
-  } else {
-    run(a.floats(0, "a", sizeOf(m, k)), a.floats(1, "b", sizeOf(k, n)));
-  }
   return nullptr;
 }
 
@@ -137,8 +97,6 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<exponential>(env, elementary, "exponential", nullptr);
   define<normalCdf>(env, elementary, "normalCdf", nullptr);
   define<dropoutFactors>(env, elementary, "dropoutFactors", nullptr);
-  define<product>(env, elementary, "product", nullptr);
-  define<libraryProduct>(env, elementary, "libraryProduct", nullptr);
   napi_set_named_property(env, exports, "elementary", elementary);
   return exports;
 }

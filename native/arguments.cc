@@ -3,7 +3,6 @@
 
 #include <cmath>
 
-#include "product.h"
 
 namespace lockstep {
 
@@ -163,11 +162,7 @@ Activation Arguments::activation(int index, const char* name) const {
 Precision Arguments::precision(int index, const char* name) const { return asPrecision(number(index, name), name); }
 
 Precision Arguments::asPrecision(double value, const std::string& name) const {
-  const auto precision = static_cast<Precision>(asInteger(value, name, 2));
-  if (precision == Precision::bfloat16 && !multipliesBfloat16()) {
-    throw ArgumentError(true, name + ": nothing here multiplies bfloat16; emulate it");
-  }
-  return precision;
+  return static_cast<Precision>(asInteger(value, name, static_cast<int>(Precision::bfloat16)));
 }
 
 napi_value Arguments::property(int index, const char* owner, const char* name) const {

@@ -129,10 +129,9 @@ napi_value embeddingGradient(const Arguments& a) {
   return nullptr;
 }
 
-// Two bfloat16 in the place of a float.
+// With bfloat16 the logits of two rows lie in the place of one.
 int64_t logitFloats(int64_t rows, int64_t vocabulary, Precision precision) {
-  const int64_t count = sizeOf(rows, vocabulary);
-  return precision == Precision::bfloat16 ? (count + 1) / 2 : count;
+  return precision == Precision::bfloat16 ? sizeOf(depthOf(precision, rows), wholeLanes(vocabulary)) : sizeOf(rows, vocabulary);
 }
 
 napi_value crossEntropy(const Arguments& a) {

@@ -3,15 +3,16 @@
 #include <cstring>
 #include <vector>
 
-#include "formats.h"
 #include "operations.h"
+#include "products.h"
 
 namespace lockstep {
 namespace {
 
 constexpr int64_t kRows = 256;
-constexpr int64_t kTableRows = 512;   // of the table, in one panel of the logits
-constexpr int64_t kHiddenRows = 128;  // in one panel of the hidden states' gradient
+constexpr int64_t kTableRows = 10 * kPanelColumns;  // of the table, in one panel of the logits
+constexpr int64_t kHiddenRows = 128;                // in one panel of the hidden states' gradient
+constexpr int64_t kTableBlock = 512;                // rows of the table that such a panel passes at a time
 
 // out[i] = a[rows[i]] * scale, dense.
 void gather(const float* a, const int32_t* rows, int64_t count, int64_t width, float scale, float* out) {
@@ -20,35 +21,38 @@ void gather(const float* a, const int32_t* rows, int64_t count, int64_t width, f
   }
 }
 
-template <typename Format>
-void crossEntropyOf(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
-                    const int32_t* labels, typename Format::Element* dLogits, float* loss, float* correct, int64_t rows,
-                    int64_t width, int64_t vocabulary, double smoothing) {
-  using Element = typename Format::Element;
+// Of d loss / d logits as it is kept, in units: from one row, or pair of rows, to the next.
+int64_t logitStride(Precision precision, int64_t vocabulary) {
+  return precision == Precision::float32 ? vocabulary : wholeLanes(vocabulary);
+}
+
+void crossEntropy(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
+                  const int32_t* labels, float* dLogits, float* loss, float* correct, int64_t rows, int64_t width,
+                  int64_t vocabulary, double smoothing, Precision precision) {
   std::vector<LossRow> lossOf(static_cast<size_t>(rows));
-  const Element* const weights = operand<Format>(Slot::weights, table, vocabulary * width);
+  const bool converts = precision != Precision::float32;
+  const int64_t stride = logitStride(precision, vocabulary), depth = depthOf(precision, width);
+  const float* const weights = packed(Slot::weights, precision, {table, 1, width}, width, vocabulary);
   for (int64_t block = 0; block < rows; block += kRows) {
     const int64_t count = rows - block < kRows ? rows - block : kRows;
     // This thread's scratch, which the panels below read on other threads too: nothing in them asks for these slots.
     float* const gathered = scratch(Slot::kernel, count * width);
-    float* logits = nullptr;
-    if constexpr (!Format::kConverts) {
-      if (dLogits) logits = dLogits + block * vocabulary;  // their gradient is kept as it is computed
-    }
-    if (!logits) logits = scratch(Slot::gradients, count * vocabulary);
+    float* const kept = dLogits ? dLogits + depthOf(precision, block) * stride : nullptr;
+    float* const logits = kept && !converts ? kept : scratch(Slot::gradients, count * vocabulary);
     gather(hidden, lossRows + block, count, width, 1, gathered);
-    const Element* const inputs = panelOperand<Format>(Slot::inputs, gathered, count * width);
+    const Matrix<float> inputs = kernels().left(precision, gathered, count, width,
+                                                scratch(Slot::operand, count * wholeLanes(depth)));
     forPanelsOf(kTableRows, vocabulary, [=](int64_t first, int64_t size) {
-      multiply(Matrix<Element>{inputs, width, 1}, Matrix<Element>{weights + first * width, 1, width}, logits + first,
-               vocabulary, count, width, size, false);
+      kernels().product(precision, inputs, weights + first * depth, logits + first, vocabulary, count, width, size, false);
     });
     forPanelsOf(8, count, [&](int64_t first, int64_t size) {
       for (int64_t i = first; i < first + size; i++) {
-        float* const row = logits + i * vocabulary;
-        lossOf[block + i] =
-            kernels().crossEntropy(row, bias, vocabulary, labels[block + i], smoothing, dLogits != nullptr);
-        if (Format::kConverts && dLogits) Format::convert(row, dLogits + (block + i) * vocabulary, vocabulary);
+        lossOf[block + i] = kernels().crossEntropy(logits + i * vocabulary, bias, vocabulary, labels[block + i], smoothing,
+                                                   kept != nullptr);
       }
+      if (!kept || !converts) return;
+      kernels().stacked(precision, logits + first * vocabulary, vocabulary, size, vocabulary,
+                        kept + depthOf(precision, first) * stride);
     });
   }
   double lossSum = 0, correctSum = 0;
@@ -60,17 +64,26 @@ void crossEntropyOf(const float* hidden, const float* table, const float* bias, 
   *correct = static_cast<float>(correctSum);
 }
 
-template <typename Format>
-void crossEntropyGradientOf(const typename Format::Element* dLogits, const float* hidden, const float* table,
-                            const int32_t* lossRows, float* dHidden, float* dTable, int64_t hiddenRows, int64_t rows,
-                            int64_t width, int64_t vocabulary, float scale, bool accumulate) {
-  using Element = typename Format::Element;
+void crossEntropyGradient(const float* dLogits, const float* hidden, const float* table, const int32_t* lossRows,
+                          float* dHidden, float* dTable, int64_t hiddenRows, int64_t rows, int64_t width,
+                          int64_t vocabulary, float scale, bool accumulate, Precision precision) {
+  const int64_t stride = logitStride(precision, vocabulary), columns = wholeLanes(width);
+  // The table in blocks of depth, each packed by itself.
+  float* const weights = scratch(Slot::weights, packedUnits(precision, vocabulary, width));
+  forPanelsOf(kTableBlock, vocabulary, [=](int64_t first, int64_t size) {
+    kernels().pack(precision, {table + first * width, width, 1}, size, width, weights + depthOf(precision, first) * columns);
+  });
   // A row may carry loss twice; its gradients are added in order. Hence one dense result first.
   float* const dense = scratch(Slot::gradients, rows * width);
-  const Element* const weights = operand<Format>(Slot::weights, table, vocabulary * width);
-  forPanelsOf(kHiddenRows, rows, [&](int64_t first, int64_t count) {
-    multiply(Matrix<Element>{dLogits + first * vocabulary, vocabulary, 1}, Matrix<Element>{weights, width, 1},
-             dense + first * width, width, count, vocabulary, width, false);
+  forPanelsOf(kHiddenRows, rows, [=](int64_t first, int64_t count) {
+    float* const buffer = scratch(Slot::operand, count * kTableBlock);
+    for (int64_t v = 0; v < vocabulary; v += kTableBlock) {
+      const int64_t size = vocabulary - v < kTableBlock ? vocabulary - v : kTableBlock;
+      const Matrix<float> part = kernels().leftOfStacked(
+          precision, dLogits + depthOf(precision, first) * stride + v, stride, count, size, buffer);
+      kernels().product(precision, part, weights + depthOf(precision, v) * columns, dense + first * width, width, count,
+                        size, width, v > 0);
+    }
   });
   std::memset(dHidden, 0, static_cast<size_t>(hiddenRows * width) * sizeof(float));
   for (int64_t i = 0; i < rows; i++) {
@@ -80,29 +93,7 @@ void crossEntropyGradientOf(const typename Format::Element* dLogits, const float
     kernels().add(row, row, term, width, false);
   }
   gather(hidden, lossRows, rows, width, scale, dense);
-  weightGradient(dLogits, operand<Format>(Slot::inputs, dense, rows * width), dTable, rows, width, vocabulary,
-                 accumulate);
-}
-
-void crossEntropy(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
-                  const int32_t* labels, float* dLogits, float* loss, float* correct, int64_t rows, int64_t width,
-                  int64_t vocabulary, double smoothing, Precision precision) {
-  withFormat(precision, [&](auto format) {
-    using Format = decltype(format);
-    auto* const kept = reinterpret_cast<typename Format::Element*>(dLogits);
-    crossEntropyOf<Format>(hidden, table, bias, lossRows, labels, kept, loss, correct, rows, width, vocabulary, smoothing);
-  });
-}
-
-void crossEntropyGradient(const float* dLogits, const float* hidden, const float* table, const int32_t* lossRows,
-                          float* dHidden, float* dTable, int64_t hiddenRows, int64_t rows, int64_t width,
-                          int64_t vocabulary, float scale, bool accumulate, Precision precision) {
-  withFormat(precision, [&](auto format) {
-    using Format = decltype(format);
-    const auto* const kept = reinterpret_cast<const typename Format::Element*>(dLogits);
-    crossEntropyGradientOf<Format>(kept, hidden, table, lossRows, dHidden, dTable, hiddenRows, rows, width,
-                                   vocabulary, scale, accumulate);
-  });
+  weightGradient(precision, dLogits, stride, dense, dTable, rows, width, vocabulary, accumulate);
 }
 
 }  // namespace

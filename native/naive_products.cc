@@ -71,12 +71,16 @@ void matmul(const float* a, const float* b, float* c, int64_t m, int64_t k, int6
           Precision::float32);
 }
 
-// With bfloat16 dLogits is kept as such.
-void keep(float* dLogits, int64_t index, float value, Precision precision) {
+// Where a row's logit is kept. With bfloat16 those of two rows follow each other.
+int64_t keptAt(int64_t row, int64_t j, int64_t vocabulary, Precision precision) {
+  return precision == Precision::bfloat16 ? (row / 2 * wholeLanes(vocabulary) + j) * 2 + row % 2 : row * vocabulary + j;
+}
+
+void keep(float* dLogits, int64_t at, float value, Precision precision) {
   if (precision == Precision::bfloat16) {
-    reinterpret_cast<uint16_t*>(dLogits)[index] = toBfloat16(value);
+    reinterpret_cast<uint16_t*>(dLogits)[at] = toBfloat16(value);
   } else {
-    dLogits[index] = asOperand(value, precision);
+    dLogits[at] = value;
   }
 }
 
@@ -100,7 +104,7 @@ void crossEntropy(const float* hidden, const float* table, const float* bias, co
     if (logits[labels[r]] >= largest) correctSum++;
     for (int64_t j = 0; dLogits && j < vocabulary; j++) {
       const double target = even + (j == labels[r] ? 1 - smoothing : 0);
-      keep(dLogits, r * vocabulary + j, static_cast<float>(std::exp(logits[j] - logSum) - target), precision);
+      keep(dLogits, keptAt(r, j, vocabulary, precision), static_cast<float>(std::exp(logits[j] - logSum) - target), precision);
     }
   }
   *loss = static_cast<float>(lossSum);
@@ -115,9 +119,13 @@ void crossEntropyGradient(const float* dLogits, const float* hidden, const float
     for (int64_t i = 0; i < vocabulary * width; i++) dTable[i] = 0;
   }
   std::vector<float> gathered(rows * width), row(width), kept(rows * vocabulary);
-  for (int64_t i = 0; i < rows * vocabulary; i++) {
-    kept[i] = precision == Precision::bfloat16 ? fromBfloat16(reinterpret_cast<const uint16_t*>(dLogits)[i])
-                                               : dLogits[i];
+  for (int64_t r = 0; r < rows; r++) {
+    for (int64_t j = 0; j < vocabulary; j++) {
+      const int64_t at = keptAt(r, j, vocabulary, precision);
+      kept[r * vocabulary + j] = precision == Precision::bfloat16
+                                     ? fromBfloat16(reinterpret_cast<const uint16_t*>(dLogits)[at])
+                                     : dLogits[at];
+    }
   }
   for (int64_t r = 0; r < rows; r++) {
     product(kept.data() + r * vocabulary, vocabulary, 1, table, width, 1, row.data(), 1, vocabulary, width, false,

@@ -8,7 +8,7 @@
 namespace lockstep {
 
 // Who uses it: what is held at the same time must be different slots.
-enum class Slot { panel, kernel, library, weights, inputs, gradients, count };
+enum class Slot { panel, operand, kernel, weights, gradients, count };
 
 // At least `count` floats, aligned to a cache line, uninitialised; valid until this thread asks for more in the slot.
 // Freed when the thread ends.

@@ -8,7 +8,7 @@ namespace {
 
 // Ascending. A table is filled (by code of its instruction set) only where the machine has it.
 struct Tables {
-  Kernels sets[3];
+  Kernels sets[4];
   int count = 0;
 
   Tables() {
@@ -19,8 +19,8 @@ struct Tables {
     avx2::fillKernels(sets[count++]);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-      // Its code for AVX512_BF16 runs only for calls in bfloat16, which need that anyhow (product.h).
       avx512::fillKernels(sets[count++]);
+      if (__builtin_cpu_supports("avx512bf16")) avx512bf16::fillKernels(sets[count++]);
     }
 #endif
   }

@@ -1,7 +1,5 @@
-// Builds the C++ addon: native/**/*.cc (without native/cuda, see cuda.mjs) -> build/lockstep.node, with g++, the npm package node-api-headers and, where it
-// is installed, oneDNN. Node built-ins only, no download. Run it directly, or call `buildNative`.
-//
-// LOCKSTEP_MATMUL=portable builds with our own matrix product even where oneDNN is installed. CXX names another g++.
+// Builds the C++ addon: native/**/*.cc (without native/cuda, see cuda.mjs) -> build/lockstep.node, with g++ and the npm package
+// node-api-headers. Node built-ins only, no download. Run it directly, or call `buildNative`. CXX names another g++.
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -24,19 +22,13 @@ export const FLAGS = [
 
 // native/isa/*.cc is compiled once per instruction set, each time into a namespace of that name, and chosen at run
 // time. -Wno-psabi: wide vectors are never passed between these translation units. Fused multiply-add is used by name
-// alone, in matrix products; -ffp-contract=off keeps it out of everything else. AVX512_BF16, which not every AVX-512 machine
-// has, is used by name as well, where a call asks for bfloat16.
+// alone, in matrix products; -ffp-contract=off keeps it out of everything else.
+const AVX512 = ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mprefer-vector-width=512'];
 const ISAS = {
   sse2: [],
   avx2: ['-mavx2', '-mfma'],
-  avx512: [
-    '-mavx512f',
-    '-mavx512bw',
-    '-mavx512dq',
-    '-mavx512vl',
-    '-mavx512bf16',
-    '-mprefer-vector-width=512',
-  ],
+  avx512: AVX512,
+  avx512bf16: [...AVX512, '-mavx512bf16'],
 };
 const ISA_FLAGS = ['-Wno-psabi', '-fno-exceptions'];
 
@@ -68,25 +60,6 @@ function headersDirectory() {
   return directory;
 }
 
-/** Whether a program with oneDNN compiles and links, and the version its headers declare. */
-async function findOneDnn(scratch) {
-  if (process.env.LOCKSTEP_MATMUL === 'portable') return null;
-  const source = join(scratch, 'probe.cc');
-  writeFileSync(
-    source,
-    `#include <dnnl.h>
-#include <omp.h>
-#define TEXT(x) #x
-#define VALUE(x) TEXT(x)
-#pragma message("version=" VALUE(DNNL_VERSION_MAJOR) "." VALUE(DNNL_VERSION_MINOR) "." VALUE(DNNL_VERSION_PATCH))
-int main() { omp_set_num_threads(1); return dnnl_version() == nullptr; }
-`,
-  );
-  const { ok, output } = await run(compiler, [source, '-o', join(scratch, 'probe'), '-ldnnl', '-lgomp']);
-  if (!ok) return null;
-  return /version=([\d.]+)/.exec(output.replaceAll(/["' ]/g, ''))?.[1] ?? 'unknown';
-}
-
 function sourceFiles(directory) {
   const cuda = join(directory, 'cuda');
   return readdirSync(directory, { withFileTypes: true, recursive: true })
@@ -97,13 +70,12 @@ function sourceFiles(directory) {
 }
 
 /** One compiler call per object file. */
-function compileJobs(files, include, oneDnn, scratch) {
+function compileJobs(files, include, scratch) {
   const jobs = [];
   const isas = process.arch === 'x64' ? ISAS : { sse2: [] }; // elsewhere: the plain variant only
   for (const file of files.filter((name) => name.endsWith('.cc'))) {
     const name = relative(join(root, 'native'), file).replaceAll('/', '-').replace(/\.cc$/, '');
     const base = [...FLAGS, `-I${include}`, `-I${join(root, 'native')}`];
-    if (oneDnn !== null) base.push('-DLOCKSTEP_ONEDNN=1');
     const variants = basename(dirname(file)) === 'isa' ? Object.entries(isas) : [['', []]];
     for (const [isa, flags] of variants) {
       const object = join(scratch, `${name}${isa && `-${isa}`}.o`);
@@ -134,10 +106,10 @@ export async function compileAll(jobs, log) {
   }
 }
 
-async function fingerprint(files, include, oneDnn) {
+async function fingerprint(files, include) {
   const version = await run(compiler, ['--version']);
   const hash = createHash('sha256');
-  hash.update(JSON.stringify([FLAGS, ISAS, ISA_FLAGS, version.output, oneDnn, process.arch]));
+  hash.update(JSON.stringify([FLAGS, ISAS, ISA_FLAGS, version.output, process.arch]));
   hash.update(readFileSync(fileURLToPath(import.meta.url)));
   hash.update(readFileSync(join(include, '..', 'package.json')));
   for (const file of files) hash.update(relative(root, file)).update('\0').update(readFileSync(file));
@@ -146,7 +118,7 @@ async function fingerprint(files, include, oneDnn) {
 
 /**
  * Builds build/lockstep.node unless it is there and nothing that goes into it has changed. Asynchronous.
- * `matmul` says which matrix product it uses, e.g. "oneDNN 2.6.3". Throws NativeBuildError with a sentence for the user.
+ * Throws NativeBuildError with a sentence for the user.
  */
 export async function buildNative({ log = console.error } = {}) {
   const started = performance.now();
@@ -155,27 +127,17 @@ export async function buildNative({ log = console.error } = {}) {
   mkdirSync(build, { recursive: true });
   const scratch = mkdtempSync(join(build, 'objects-')); // of this build alone: two may run at once
   try {
-    const oneDnn = await findOneDnn(scratch);
-    const matmul = oneDnn === null ? 'portable' : `oneDNN ${oneDnn}`;
     const files = sourceFiles(join(root, 'native'));
-    const stamp = await fingerprint(files, include, oneDnn);
+    const stamp = await fingerprint(files, include);
     const stampFile = join(build, 'lockstep.stamp');
     const addon = join(build, 'lockstep.node');
     const current = existsSync(addon) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp;
     if (!current) {
-      const jobs = compileJobs(files, include, oneDnn, scratch);
+      const jobs = compileJobs(files, include, scratch);
       await compileAll(jobs, log);
       const linked = join(scratch, 'lockstep.node');
-      const libraries = oneDnn === null ? [] : ['-ldnnl', '-lgomp'];
       const objects = jobs.map((job) => job.object);
-      const { ok, output } = await run(compiler, [
-        '-shared',
-        '-pthread',
-        '-o',
-        linked,
-        ...objects,
-        ...libraries,
-      ]);
+      const { ok, output } = await run(compiler, ['-shared', '-pthread', '-o', linked, ...objects]);
       if (!ok) {
         log(output.trimEnd());
         throw new NativeBuildError(`The addon does not link with ${compiler}; the linker's words are above.`);
@@ -184,7 +146,7 @@ export async function buildNative({ log = console.error } = {}) {
       renameSync(linked, addon);
       writeFileSync(stampFile, stamp);
     }
-    return { built: !current, matmul, seconds: (performance.now() - started) / 1000 };
+    return { built: !current, seconds: (performance.now() - started) / 1000 };
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -192,9 +154,9 @@ export async function buildNative({ log = console.error } = {}) {
 
 if (process.argv[1] && import.meta.url === pathToFileURL(realpathSync(process.argv[1])).href) {
   try {
-    const { built, matmul, seconds } = await buildNative();
+    const { built, seconds } = await buildNative();
     const what = built ? 'built' : 'up to date';
-    console.error(`build/lockstep.node: ${what} (matrix product: ${matmul}, ${seconds.toFixed(1)} s)`);
+    console.error(`build/lockstep.node: ${what} (${seconds.toFixed(1)} s)`);
   } catch (error) {
     if (!(error instanceof NativeBuildError)) throw error;
     console.error(error.message);

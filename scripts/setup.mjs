@@ -1,5 +1,5 @@
-// Sets everything up: oneDNN, npm packages, native addon, TypeScript. Idempotent, from any folder, with Node's
-// built-ins only. A step that fails ends with one sentence of what to do. LOCKSTEP_MATMUL=portable leaves oneDNN out.
+// Sets everything up: npm packages, native addon, TypeScript. Idempotent, from any folder, with Node's built-ins only. A
+// step that fails ends with one sentence of what to do.
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -100,46 +100,6 @@ async function checkCompiler() {
   return output.split('\n', 1)[0];
 }
 
-async function hasOneDnn() {
-  const probe = ['-x', 'c++', '-fsyntax-only', '-include', 'dnnl.h', '/dev/null'];
-  return (await run(compiler, probe)).code === 0;
-}
-
-/** Installs oneDNN's development package where that may be done; otherwise says how, which is no failure. */
-async function provideOneDnn() {
-  if (process.env.LOCKSTEP_MATMUL === 'portable') return 'left out, as LOCKSTEP_MATMUL=portable asks';
-  if (await hasOneDnn()) return 'installed';
-  const byHand = `${process.getuid?.() === 0 ? '' : 'sudo '}apt-get install libdnnl-dev`;
-  if ((await run('apt-get', ['--version'])).code !== 0) {
-    say("For faster matrix products install oneDNN's development package and run this again.");
-    return 'not installed, going on with the portable matrix product';
-  }
-  if (process.getuid?.() !== 0) {
-    say(`For faster matrix products run this, then set up again: ${byHand}`);
-    return 'not installed, going on with the portable matrix product';
-  }
-  const quiet = { DEBIAN_FRONTEND: 'noninteractive' };
-  const install = [
-    'install',
-    '-y',
-    '--no-install-recommends',
-    '-o',
-    'DPkg::Lock::Timeout=120',
-    'libdnnl-dev',
-  ];
-  if ((await run('apt-cache', ['show', 'libdnnl-dev'])).code !== 0) await run('apt-get', ['update'], quiet);
-  let result = await run('apt-get', install, quiet);
-  if (result.code !== 0) {
-    // A package list from long ago names files that are gone from the mirror.
-    await run('apt-get', ['update'], quiet);
-    result = await run('apt-get', install, quiet);
-  }
-  if (result.code === 0 && (await hasOneDnn())) return 'installed libdnnl-dev with apt-get';
-  say(lastLines(result.output, 5));
-  say(`For faster matrix products run this, then set up again: ${byHand}`);
-  return 'could not be installed, going on with the portable matrix product';
-}
-
 /** npm that started this script, or the one on the PATH. */
 function npmCommand() {
   const path = process.env.npm_execpath ?? '';
@@ -188,8 +148,8 @@ async function loadNativePackages(npm, first) {
 async function buildAddon() {
   const { buildNative, NativeBuildError } = await import('./native.mjs');
   try {
-    const { built, matmul } = await buildNative({ log: say });
-    return `${built ? 'built' : 'up to date'}, matrix product: ${matmul}`;
+    const { built } = await buildNative({ log: say });
+    return built ? 'built' : 'up to date';
   } catch (error) {
     if (error instanceof NativeBuildError) throw new StepError(error.message);
     throw error;
@@ -235,7 +195,6 @@ async function main() {
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
 
   await step('compiler', checkCompiler);
-  await step('oneDNN', provideOneDnn);
   await step('npm packages', installPackages);
   await step('native addon', buildAddon);
   await step('CUDA device', buildCudaDevice);

@@ -1,56 +1,57 @@
-// The rate of a step's matrix products alone, by the library that the engine calls, on one thread: the ceiling of what a
-// step can reach. They are cut into the engine's panels, and every operand is ready in memory.
-import { type Addon, PrecisionCode } from '../../src/engine/native/addon.js';
+// The rate of a step's matrix products alone, by oneDNN on one thread: the ceiling that a step is compared with. A program of
+// its own computes them (bench/peers/onednn_products.cc), where the library is installed to build it.
+import { execFile, spawn, type ChildProcessByStdio } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { promisify } from 'node:util';
+import { z } from 'zod';
 import type { Precision } from '../../src/engine/names.js';
+import { packageRoot } from '../../src/util/package.js';
 import { median } from './statistics.js';
+import type { ProductMeter } from './step-comparison.js';
 import { linearFlops, linearShapes, type LinearShape, type StepWorkload } from './step-workload.js';
 
-type Elements = Float32Array | Uint16Array;
+const SOURCE = `${packageRoot}bench/peers/onednn_products.cc`;
+const PROGRAM = `${packageRoot}build/onednn-products`;
 
-/** A linear layer's products and their operands; shapes share their memory. */
-interface Operands {
-  readonly x: Elements; // [M, K]
-  readonly w: Elements; // [N, K]
-  readonly dz: Elements; // [M, N]
-  readonly result: Float32Array;
-}
-
-/** Rows of a panel, as native/linear.cc and native/formats.h cut them. */
-const TOKENS = 256;
-const weightRows = (n: number): number => (n >= 1024 ? 256 : 128);
-
-export class ProductRate {
-  readonly ceiling = "the step's linear products alone, of one thread";
-  private readonly shapes: readonly LinearShape[];
-  private readonly operands: Operands;
-  /** Per shape, of its three products, a value for each measurement. */
+export class ProductRate implements ProductMeter {
+  /** Per shape a value for each measurement. */
   private readonly seconds: number[][];
 
-  constructor(
-    private readonly addon: Addon,
-    workload: StepWorkload,
-    private readonly precision: Precision,
+  private constructor(
+    private readonly child: ChildProcessByStdio<Writable, Readable, null>,
+    private readonly lines: AsyncIterator<string, undefined>,
+    private readonly shapes: readonly LinearShape[],
+    readonly ceiling: string,
   ) {
-    this.shapes = linearShapes(workload);
-    this.seconds = this.shapes.map(() => []);
-    const largest = (size: (shape: LinearShape) => number): Float32Array =>
-      new Float32Array(addon.allocate(Math.max(...this.shapes.map(size)) * Float32Array.BYTES_PER_ELEMENT));
-    this.operands = {
-      x: this.operand(largest(({ m, k }) => m * k)),
-      w: this.operand(largest(({ n, k }) => n * k)),
-      dz: this.operand(largest(({ m, n }) => m * n)),
-      result: largest(({ m, k, n }) => Math.max(m * n, m * k, n * k)),
-    };
-    for (const shape of this.shapes) this.multiply(shape); // warm: the library generates code for each shape
+    this.seconds = shapes.map(() => []);
+  }
+
+  /** Resolves once the program is warm. Throws where it does not compile, which is where oneDNN is not installed. */
+  static async start(
+    workload: StepWorkload,
+    precision: Precision,
+    signal: AbortSignal,
+  ): Promise<ProductRate> {
+    mkdirSync(`${packageRoot}build`, { recursive: true });
+    const compiler = process.env['CXX'] ?? 'g++';
+    const flags = ['-std=c++17', '-O2', SOURCE, '-o', PROGRAM, '-ldnnl', '-lgomp'];
+    await promisify(execFile)(compiler, flags, { signal });
+    const shapes = linearShapes(workload);
+    const args = [precision, ...shapes.map(({ m, k, n }) => `${m},${k},${n}`)];
+    const child = spawn(PROGRAM, args, { stdio: ['pipe', 'pipe', 'inherit'], signal, killSignal: 'SIGKILL' });
+    child.on('error', () => undefined); // its output ends then, and reading it tells
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const version = await lineOf(lines);
+    return new ProductRate(child, lines, shapes, `the step's linear products by ${version}, of one thread`);
   }
 
   /** Once through all shapes. */
-  measure(): void {
-    this.shapes.forEach((shape, i) => {
-      const startedAt = performance.now();
-      this.multiply(shape);
-      this.seconds[i]!.push((performance.now() - startedAt) / 1000);
-    });
+  async measure(): Promise<void> {
+    this.child.stdin.write('\n');
+    const measured = z.array(z.number()).parse(JSON.parse(await lineOf(this.lines)));
+    measured.forEach((value, i) => this.seconds[i]!.push(value));
   }
 
   /** FLOP a second over the linear layers' products of a step, each shape with its share of them. */
@@ -60,36 +61,13 @@ export class ProductRate {
     return flops / seconds;
   }
 
-  /** y = x · wᵀ and dx = dz · w by panels of tokens, dw = dzᵀ · x by panels of the weight's rows. */
-  private multiply({ m, k, n }: LinearShape): void {
-    const { x, w, dz, result } = this.operands;
-    const { elementary } = this.addon;
-    const precision = PrecisionCode[this.precision];
-    for (let first = 0; first < m; first += TOKENS) {
-      const rows = Math.min(TOKENS, m - first);
-      elementary.libraryProduct(x.subarray(first * k), w, result, rows, k, n, false, true, precision);
-      elementary.libraryProduct(dz.subarray(first * n), w, result, rows, n, k, false, false, precision);
-    }
-    for (let first = 0; first < n; first += weightRows(n)) {
-      const rows = Math.min(weightRows(n), n - first);
-      elementary.libraryProduct(dz.subarray(first * m), x, result, rows, m, k, true, false, precision);
-    }
-  }
-
-  private operand(values: Float32Array): Elements {
-    fill(values);
-    if (this.precision === 'float32') return values;
-    const packed = new Uint16Array(this.addon.allocate(values.length * Uint16Array.BYTES_PER_ELEMENT));
-    this.addon.packBfloat16(values, packed, values.length);
-    return packed;
+  close(): void {
+    this.child.kill('SIGKILL');
   }
 }
 
-/** Values in ±0.5 without a pattern that a product could profit from. */
-function fill(values: Float32Array): void {
-  let state = 1;
-  for (let i = 0; i < values.length; i++) {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    values[i] = state / 2 ** 32 - 0.5;
-  }
+async function lineOf(lines: AsyncIterator<string, undefined>): Promise<string> {
+  const line = await lines.next();
+  if (line.done === true) throw new Error(`${PROGRAM} ended early`);
+  return line.value;
 }

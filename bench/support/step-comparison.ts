@@ -26,7 +26,7 @@ export interface ComparisonPlan {
 export interface ProductMeter {
   /** What it multiplies. */
   readonly ceiling: string;
-  measure(): void;
+  measure(): void | Promise<void>;
   readonly flopsPerSecond: number;
 }
 
@@ -93,9 +93,9 @@ export async function compareSteps(plan: ComparisonPlan): Promise<Comparison> {
     checkParameters(runners);
     for (let round = 1; round <= rounds && (round === 1 || deadline.allows()); round++) {
       await deadline.time(async () => {
-        products?.measure();
+        await products?.measure();
         for (const { peer, answers } of runners) answers.push(await peer.run(steps));
-        products?.measure();
+        await products?.measure();
       });
       note(`${title}: round ${round} of ${rounds}`);
     }

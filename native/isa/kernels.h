@@ -1,6 +1,6 @@
-// The vector kernels: what one thread does with one panel. They are compiled three times (SSE2, AVX2, AVX-512) from
-// the same source with the same 16 lanes and the same order of additions, so all three give the same bits, but for matrix
-// products (`product`, attention), which use what each has.
+// The vector kernels: what one thread does with one panel. They are compiled four times (SSE2, AVX2, AVX-512, and that with
+// AVX512_BF16) from the same source with the same 16 lanes and the same order of additions, so all give the same bits;
+// but SSE2 has no fused multiply-add, and differs in matrix products.
 //
 // Plain data and pointers only: code that a header brings into those files could otherwise be kept by the linker
 // as the copy for everyone, and that copy may hold AVX-512 instructions. For that reason they include no part of
@@ -16,14 +16,27 @@ static constexpr int64_t kLanes = 16;
 static inline int64_t wholeLanes(int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
 // A matrix anywhere in memory: element (r, c) is data[r * rowStride + c * columnStride].
-template <typename Element>
+template <typename Unit>
 struct Matrix {
-  const Element* data;
+  const Unit* data;
   int64_t rowStride, columnStride;
 };
 
-// What matrix products take: float32, bfloat16 (summed in float32), or bfloat16 emulated where no instruction has it.
-enum class Precision { float32 = 0, bfloat16 = 1, emulated = 2 };
+// What matrix products take: float32, or bfloat16, summed in float32.
+enum class Precision { float32 = 0, bfloat16 = 1 };
+
+// Operands of products are made of units of four bytes, whatever the type of the pointer says: a float, or two bfloat16 that
+// follow each other in depth. So many units are a depth of n.
+static inline int64_t depthOf(Precision precision, int64_t n) {
+  return precision == Precision::bfloat16 ? (n + 1) / 2 : n;
+}
+
+// A packed operand is cut into panels of so many columns, each [depth][its columns in whole lanes].
+static constexpr int64_t kPanelColumns = 48;
+
+static inline int64_t packedUnits(Precision precision, int64_t k, int64_t n) {
+  return depthOf(precision, k) * wholeLanes(n);
+}
 
 // What a linear layer's result passes. `gelu` is the exact one, z Φ(z); `swish` is z σ(z).
 enum class Activation { none = 0, relu = 1, gelu = 2, swish = 3 };
@@ -78,9 +91,6 @@ static inline int64_t attentionGradientScratch(int64_t keys, int64_t headWidth) 
   return k * d * 5 + kQueryTile * (3 * k + 4 * d);
 }
 
-static constexpr int64_t kProductDepth = 256, kProductColumns = 512, kProductRows = 256;
-static constexpr int64_t kProductScratch = kProductDepth * (kProductColumns + kProductRows);
-
 struct LossRow {
   double loss;
   bool correct;
@@ -93,10 +103,20 @@ struct AdamWFactors {
 struct Kernels {
   const char* isa;
 
-  // c[m,n] (row stride cStride) = a[m,k] · b[k,n], added to c when `accumulate`; m <= kProductRows.
-  // Every element is summed over k in ascending order.
-  void (*product)(Matrix<float> a, Matrix<float> b, float* c, int64_t cStride, int64_t m, int64_t k, int64_t n,
-                  bool accumulate, float* scratch);
+  // ---- matrix products
+  // Rows [rows, width] to be multiplied along their width: themselves, or in `out` (rows * wholeLanes(depth)).
+  Matrix<float> (*left)(Precision precision, const float* a, int64_t rows, int64_t width, float* out);
+  // Rows to be multiplied with each other: out[depth of rows][wholeLanes(width)].
+  void (*stacked)(Precision precision, const float* a, int64_t stride, int64_t rows, int64_t width, float* out);
+  // `left` of rows that are stacked already, `stride` units from one step in depth to the next.
+  Matrix<float> (*leftOfStacked)(Precision precision, const float* units, int64_t stride, int64_t rows, int64_t width,
+                                 float* out);
+  // b[k,n], one stride of which is 1, as `product` takes it: packedUnits(precision, k, n).
+  void (*pack)(Precision precision, Matrix<float> b, int64_t k, int64_t n, float* out);
+  // c[m,n] (row stride cStride) = a[m,k] · b[k,n], added to c when `accumulate`. `a` is in units, and one stride of it is 1.
+  // Every element is one chain of multiply-adds over k in ascending order (of bfloat16: k + 1 before k, for even k).
+  void (*product)(Precision precision, Matrix<float> a, const float* packed, float* c, int64_t cStride, int64_t m,
+                  int64_t k, int64_t n, bool accumulate);
 
   // ---- linear layers
   void (*biasActivation)(float* y, const float* bias, float* preActivation, int64_t rows, int64_t width,
@@ -138,8 +158,6 @@ struct Kernels {
   void (*add)(float* out, const float* a, const float* b, int64_t count, bool bfloat16);
   void (*roundToBfloat16)(float* values, int64_t count);
   void (*packBfloat16)(const float* values, uint16_t* out, int64_t count);
-  // The same for operands of products, which take subnormal numbers as zeros anyhow.
-  void (*packOperands)(const float* values, uint16_t* out, int64_t count);
   void (*unpackBfloat16)(const uint16_t* values, float* out, int64_t count);
   double (*sumOfSquares)(const float* values, int64_t count);
   void (*adamW)(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count,
@@ -159,6 +177,9 @@ namespace avx2 {
 void fillKernels(Kernels& table);
 }
 namespace avx512 {
+void fillKernels(Kernels& table);
+}
+namespace avx512bf16 {
 void fillKernels(Kernels& table);
 }
 

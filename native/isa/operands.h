@@ -1,5 +1,5 @@
-// How the products of attention take their operands: as they are, rounded to bfloat16, or as pairs of bfloat16 for the
-// instruction that multiplies those. Each way says how an operand is laid out for the tiles of tile.h:
+// How products take their operands: as they are, or as pairs of bfloat16. Each way says how an operand is laid out for the
+// tiles of tile.h, in units of four bytes:
 //   left        rows of A, contracted along their width
 //   transposed  B from rows that are contracted along their width: [depth of width][whole lanes of rows]
 //   stacked     B from rows that are contracted with each other: [depth of rows][whole lanes of width]
@@ -24,23 +24,12 @@ LANES_INLINE Words roundedBits(Floats v) {
 
 LANES_INLINE Floats roundedToBfloat16(Floats v) { return as<Floats>(roundedBits(v)); }
 
-template <bool ROUNDS>
-LANES_INLINE Floats loadOperand(const float* p, int64_t count) {
-  const Floats v = loadSome(p, count);
-  return ROUNDS ? roundedToBfloat16(v) : v;
-}
-
-// Numbers, rounded or not.
-template <bool ROUNDS>
+// Numbers as they are.
 struct Numbers {
   typedef float Unit;
   static int64_t depth(int64_t n) { return n; }
 
-  static Matrix<float> left(const float* a, int64_t stride, int64_t rows, int64_t width, float* buffer) {
-    if (!ROUNDS) return {a, stride, 1};
-    stacked(a, stride, rows, width, buffer);
-    return {buffer, wholeLanes(width), 1};
-  }
+  static Matrix<float> left(const float* a, int64_t stride, int64_t, int64_t, float*) { return {a, stride, 1}; }
 
   static void transposed(const float* a, int64_t stride, int64_t rows, int64_t width, float* out) {
     const int64_t outStride = wholeLanes(rows);
@@ -48,9 +37,7 @@ struct Numbers {
       for (int64_t d = 0; d < width; d += kLanes) {
         const int64_t wide = width - d < kLanes ? width - d : kLanes;
         Floats square[16];
-        for (int i = 0; i < 16; i++) {
-          square[i] = r + i < rows ? loadOperand<ROUNDS>(a + (r + i) * stride + d, wide) : Floats{};
-        }
+        for (int i = 0; i < 16; i++) square[i] = r + i < rows ? loadSome(a + (r + i) * stride + d, wide) : Floats{};
         transpose(square);
         for (int64_t i = 0; i < wide; i++) store(out + (d + i) * outStride + r, square[i]);
       }
@@ -61,27 +48,24 @@ struct Numbers {
     const int64_t outStride = wholeLanes(width);
     for (int64_t r = 0; r < rows; r++) {
       forLanes(width, [=](int64_t d, int64_t count) {
-        store(out + r * outStride + d, loadOperand<ROUNDS>(a + r * stride + d, count));
+        store(out + r * outStride + d, loadSome(a + r * stride + d, count));
       });
     }
   }
 
-  static Matrix<float> along(float* scores, int64_t stride, int64_t rows, int64_t width, float*) {
-    for (int64_t r = 0; ROUNDS && r < rows; r++) {
-      for (int64_t j = 0; j < width; j += kLanes) {
-        store(scores + r * stride + j, roundedToBfloat16(load(scores + r * stride + j)));
-      }
-    }
-    return {scores, stride, 1};
-  }
+  static Matrix<float> along(float* scores, int64_t stride, int64_t, int64_t, float*) { return {scores, stride, 1}; }
 
-  static Matrix<float> across(float* scores, int64_t stride, int64_t rows, int64_t width, float* buffer) {
-    along(scores, stride, rows, width, buffer);
-    return {scores, 1, stride};
-  }
+  static Matrix<float> across(float* scores, int64_t stride, int64_t, int64_t, float*) { return {scores, 1, stride}; }
 };
 
-#ifdef __AVX512BF16__
+#ifndef __AVX512BF16__
+// The nearest bfloat16 in the upper half, as AVX512_BF16's conversion rounds: subnormal numbers become zeros.
+LANES_INLINE Words roundedUnit(Floats v) {
+  const Words bits = as<Words>(v);
+  return select((bits & 0x7f800000u) == Words{}, bits & 0x80000000u, roundedBits(v));
+}
+#endif
+
 // Pairs of bfloat16, one in each half of a word. What is missing from the last pair is zero.
 struct Pairs {
   typedef uint32_t Unit;
@@ -89,23 +73,47 @@ struct Pairs {
 
   // 32 numbers in order.
   static Words together(Floats first, Floats second) {
+#ifdef __AVX512BF16__
     Words words;
     words.part[0] = (Words::Part)_mm512_cvtne2ps_pbh((__m512)second.part[0], (__m512)first.part[0]);
     return words;
+#else
+    return everySecond(roundedUnit(first), roundedUnit(second), 0) >> 16 |
+           everySecond(roundedUnit(first), roundedUnit(second), 1);
+#endif
   }
 
   // A number of `first` and one of `second` in each word.
   static Words side(Floats first, Floats second) {
+#ifdef __AVX512BF16__
     const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                                            21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)second.part[0], (__m512)first.part[0]);
     Words words;
     words.part[0] = (Words::Part)_mm512_maskz_permutexvar_epi16(~0u, order, both);
     return words;
+#else
+    return roundedUnit(first) >> 16 | roundedUnit(second);
+#endif
+  }
+
+  // The even (0) or odd (1) lanes of both.
+  static Words everySecond(Words first, Words second, int odd) {
+#if LANES_PART_BYTES == 64
+    const Ints::Part even = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
+    first.part[0] = __builtin_shuffle(first.part[0], second.part[0], even + odd);
+    return first;
+#else
+    alignas(64) uint32_t lanes[2 * kLanes], chosen[kLanes];
+    put(lanes, first);
+    put(lanes + kLanes, second);
+    for (int i = 0; i < kLanes; i++) chosen[i] = lanes[2 * i + odd];
+    return loadUnits(chosen);
+#endif
   }
 
   static void put(uint32_t* out, Words words) {
-    *reinterpret_cast<Words::LoosePart*>(out) = words.part[0];
+    LANES_EACH(*reinterpret_cast<Words::LoosePart*>(out + i * kPartLanes) = words.part[i]);
   }
 
   // Up to 32 numbers of a row as 16 words.
@@ -158,17 +166,32 @@ struct Pairs {
     stacked(scores, stride, rows, width, buffer);
     return {buffer, 1, wholeLanes(width)};
   }
-};
-#endif
 
-// Calls body(layout). An instruction set without the pairs' instruction emulates it.
+  // Rows contracted along their width, of what `stacked` made of them.
+  static Matrix<uint32_t> leftOfStacked(const uint32_t* stacked, int64_t stride, int64_t rows, int64_t width,
+                                        uint32_t* out) {
+    const int64_t outStride = wholeLanes(depth(width)), end = wholeLanes(width);
+    for (int64_t r = 0; r < rows; r += 2) {
+      const uint32_t* from = stacked + r / 2 * stride;
+      for (int64_t d = 0; d < width; d += 2 * kLanes) {
+        const Words first = loadUnits(from + d), second = d + kLanes < end ? loadUnits(from + d + kLanes) : Words{};
+        const Words even = everySecond(first, second, 0), odd = everySecond(first, second, 1);
+        put(out + r * outStride + d / 2, (even & 0xffffu) | odd << 16);
+        if (r + 1 < rows) put(out + (r + 1) * outStride + d / 2, even >> 16 | (odd & 0xffff0000u));
+      }
+    }
+    return {out, outStride, 1};
+  }
+};
+
+// Calls body(layout).
 template <typename Body>
 LANES_INLINE void withLayout(Precision precision, const Body& body) {
-#ifdef __AVX512BF16__
-  if (precision == Precision::bfloat16) return body(Pairs{});
-#endif
-  if (precision == Precision::float32) return body(Numbers<false>{});
-  body(Numbers<true>{});
+  if (precision == Precision::bfloat16) {
+    body(Pairs{});
+  } else {
+    body(Numbers{});
+  }
 }
 
 }  // namespace LOCKSTEP_ISA

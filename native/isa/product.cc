@@ -1,93 +1,110 @@
-// Matrix product of one panel, for any strides: operands are copied block by block into the layout tile.h wants.
-#include "isa/shuffle.h"
-#include "isa/tile.h"
+// Matrix products, and the layouts in which they take their operands.
+#include "isa/operands.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {
 namespace {
 
+// Units of depth that a panel's strips pass at a time: a block of A and a strip of B then stay in the second cache.
+constexpr int64_t kDepthBlock = 256;
+
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// out[rows][wholeLanes(columns)], zero beyond `columns`.
-void packRows(Matrix<float> a, int64_t rows, int64_t columns, float* out) {
-  const int64_t stride = wholeLanes(columns);
-  for (int64_t r = 0; r < rows; r++) {
-    const float* from = a.data + r * a.rowStride;
-    if (a.columnStride == 1) {
-      copyFloats(out + r * stride, from, columns);
-    } else {
-      for (int64_t c = 0; c < columns; c++) out[r * stride + c] = from[c * a.columnStride];
-    }
-    for (int64_t c = columns; c < stride; c++) out[r * stride + c] = 0;
-  }
+Matrix<float> left(Precision precision, const float* a, int64_t rows, int64_t width, float* out) {
+  Matrix<float> result = {};
+  withLayout(precision, [&](auto layout) {
+    typedef typename decltype(layout)::Unit Unit;
+    const Matrix<Unit> made = layout.left(a, width, rows, width, reinterpret_cast<Unit*>(out));
+    result = {reinterpret_cast<const float*>(made.data), made.rowStride, made.columnStride};
+  });
+  return result;
 }
 
-// The same for a matrix whose columns, not rows, are dense in memory: 16 × 16 squares are transposed in registers.
-void packColumns(Matrix<float> a, int64_t rows, int64_t columns, float* out) {
-  const int64_t stride = wholeLanes(columns);
-  for (int64_t c = 0; c < columns; c += kLanes) {
-    const int64_t wide = smaller(kLanes, columns - c);
-    for (int64_t r = 0; r < rows; r += kLanes) {
-      const int64_t high = smaller(kLanes, rows - r);
-      Floats square[16];
-      for (int i = 0; i < 16; i++) {
-        square[i] = i < wide ? loadSome(a.data + (c + i) * a.columnStride + r, high) : Floats{};
+void stacked(Precision precision, const float* a, int64_t stride, int64_t rows, int64_t width, float* out) {
+  withLayout(precision, [=](auto layout) {
+    layout.stacked(a, stride, rows, width, reinterpret_cast<typename decltype(layout)::Unit*>(out));
+  });
+}
+
+Matrix<float> leftOfStacked(Precision precision, const float* units, int64_t stride, int64_t rows, int64_t width,
+                            float* out) {
+  if (precision == Precision::float32) return {units, stride, 1};
+  const Matrix<uint32_t> made = Pairs::leftOfStacked(reinterpret_cast<const uint32_t*>(units), stride, rows, width,
+                                                     reinterpret_cast<uint32_t*>(out));
+  return {out, made.rowStride, made.columnStride};
+}
+
+void pack(Precision precision, Matrix<float> b, int64_t k, int64_t n, float* out) {
+  withLayout(precision, [=](auto layout) {
+    typedef typename decltype(layout)::Unit Unit;
+    for (int64_t j = 0; j < n; j += kPanelColumns) {
+      const int64_t columns = smaller(kPanelColumns, n - j);
+      const float* from = b.data + j * b.columnStride;
+      Unit* to = reinterpret_cast<Unit*>(out) + j * layout.depth(k);
+      if (b.columnStride == 1) {
+        layout.stacked(from, b.rowStride, k, columns, to);
+      } else {
+        layout.transposed(from, b.columnStride, columns, k, to);
       }
-      transpose(square);
-      for (int64_t i = 0; i < high; i++) store(out + (r + i) * stride + c, square[i]);
     }
+  });
+}
+
+// The last 1 to 15 columns: through a tile of their own, so that nothing beyond c's columns is touched.
+template <typename Unit>
+void narrowStrip(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m, int64_t depth,
+                 int64_t columns, bool accumulate) {
+  alignas(64) float rows[8 * kLanes];
+  for (int64_t i = 0; i < m; i += 8) {
+    const int64_t count = smaller(8, m - i);
+    for (int64_t r = 0; r < count; r++) {
+      store(rows + r * kLanes, accumulate ? loadSome(c + (i + r) * cStride, columns) : Floats{});
+    }
+    stripProduct<Unit>({a.data + i * a.rowStride, a.rowStride, a.columnStride}, b, bStride, rows, kLanes, count, depth,
+                       kLanes, true);
+    for (int64_t r = 0; r < count; r++) storeSome(c + (i + r) * cStride, load(rows + r * kLanes), columns);
   }
 }
 
-void pack(Matrix<float> a, int64_t rows, int64_t columns, float* out) {
-  if (a.rowStride == 1 && a.columnStride != 1) {
-    packColumns(a, rows, columns, out);
-  } else {
-    packRows(a, rows, columns, out);
-  }
-}
-
-// c[m, last 1..15 columns]: through a tile of its own, so that nothing beyond c's columns is touched.
-void narrowStrip(Matrix<float> a, const float* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
-                 int64_t depth, int64_t columns, bool accumulate) {
-  alignas(64) float row[kLanes];
-  for (int64_t i = 0; i < m; i++) {
-    store(row, accumulate ? loadSome(c + i * cStride, columns) : Floats{});
-    tile<1, 1>(Matrix<float>{a.data + i * a.rowStride, 0, a.columnStride}, b, bStride, row, kLanes, depth, true);
-    storeSome(c + i * cStride, load(row), columns);
-  }
-}
-
-void product(Matrix<float> a, Matrix<float> b, float* c, int64_t cStride, int64_t m, int64_t k, int64_t n,
-             bool accumulate, float* scratch) {
-  float* packedB = scratch;
-  float* packedA = scratch + kProductDepth * kProductColumns;
-  if (k == 0 && !accumulate) {
+template <typename Unit>
+void productOf(Matrix<Unit> a, const Unit* b, float* c, int64_t cStride, int64_t m, int64_t depth, int64_t n,
+               bool accumulate) {
+  if (depth == 0 && !accumulate) {
     for (int64_t i = 0; i < m; i++) zeroFloats(c + i * cStride, n);
   }
-  for (int64_t p = 0; p < k; p += kProductDepth) {
-    const int64_t depth = smaller(kProductDepth, k - p);
-    Matrix<float> left = {a.data + p * a.columnStride, a.rowStride, a.columnStride};
-    if (a.columnStride != 1) {
-      pack(left, m, depth, packedA);
-      left = {packedA, wholeLanes(depth), 1};
-    }
-    for (int64_t j = 0; j < n; j += kProductColumns) {
-      const int64_t columns = smaller(kProductColumns, n - j), whole = columns / kLanes * kLanes;
-      const int64_t bStride = wholeLanes(columns);
-      pack({b.data + p * b.rowStride + j * b.columnStride, b.rowStride, b.columnStride}, depth, columns, packedB);
-      const bool add = accumulate || p > 0;
-      stripProduct(left, packedB, bStride, c + j, cStride, m, depth, whole, add);
+  for (int64_t p = 0; p < depth; p += kDepthBlock) {
+    const int64_t block = smaller(kDepthBlock, depth - p);
+    const Matrix<Unit> part = {a.data + p * a.columnStride, a.rowStride, a.columnStride};
+    for (int64_t j = 0; j < n; j += kPanelColumns) {
+      const int64_t columns = smaller(kPanelColumns, n - j), whole = columns / kLanes * kLanes;
+      const int64_t stride = wholeLanes(columns);
+      const Unit* panel = b + j * depth + p * stride;
+      stripProduct(part, panel, stride, c + j, cStride, m, block, whole, accumulate || p > 0);
       if (whole < columns) {
-        narrowStrip(left, packedB + whole, bStride, c + j + whole, cStride, m, depth, columns - whole, add);
+        narrowStrip(part, panel + whole, stride, c + j + whole, cStride, m, block, columns - whole, accumulate || p > 0);
       }
     }
   }
+}
+
+void product(Precision precision, Matrix<float> a, const float* b, float* c, int64_t cStride, int64_t m, int64_t k,
+             int64_t n, bool accumulate) {
+  withLayout(precision, [=](auto layout) {
+    typedef typename decltype(layout)::Unit Unit;
+    const Matrix<Unit> units = {reinterpret_cast<const Unit*>(a.data), a.rowStride, a.columnStride};
+    productOf(units, reinterpret_cast<const Unit*>(b), c, cStride, m, layout.depth(k), n, accumulate);
+  });
 }
 
 }  // namespace
 
-void fillProduct(Kernels& table) { table.product = product; }
+void fillProduct(Kernels& table) {
+  table.left = left;
+  table.stacked = stacked;
+  table.leftOfStacked = leftOfStacked;
+  table.pack = pack;
+  table.product = product;
+}
 
 }  // namespace LOCKSTEP_ISA
 }  // namespace lockstep

@@ -1,5 +1,6 @@
-// The inner loop of our own matrix products: a tile of C stays in registers while the depth runs. Every element is summed
-// in ascending depth, so the tile's size (which suits the number of registers) changes no bit.
+// The inner loop of all matrix products: a tile of C stays in registers while the depth runs. Every element is one chain of
+// multiply-adds in ascending depth, so neither the tile's size (which suits the number of registers) nor how a product is
+// cut into calls changes a bit.
 #pragma once
 
 #include "isa/lanes.h"
@@ -8,29 +9,52 @@ namespace lockstep {
 namespace LOCKSTEP_ISA {
 
 #if defined(__AVX512F__)
-static constexpr int kTileRows = 8, kTileVectors = 2;
+static constexpr int kTileRows = 8, kTileVectors = 3;
 #elif defined(__AVX2__)
-static constexpr int kTileRows = 4, kTileVectors = 1;
+static constexpr int kTileRows = 6, kTileVectors = 1;
 #else
 static constexpr int kTileRows = 2, kTileVectors = 1;
 #endif
 
-#ifdef __AVX512BF16__
 // What a step in depth multiplies: a number, or a pair of bfloat16 in a word (the first one in the lower half), whose two
-// products are added to the sum.
+// products are added to the sum: that of the upper halves first, as AVX512_BF16's instruction does it. The products are
+// exact in float32, so without the instruction the bits are the same.
 LANES_INLINE Words loadUnits(const uint32_t* p) {
   Words v;
   LANES_EACH(v.part[i] = *reinterpret_cast<const Words::LoosePart*>(p + i * kPartLanes));
   return v;
 }
 LANES_INLINE Floats multiplyAdd(Words a, Words b, Floats c) {
+#ifdef __AVX512BF16__
   c.part[0] = (Floats::Part)_mm512_dpbf16_ps((__m512)c.part[0], (__m512bh)a.part[0], (__m512bh)b.part[0]);
   return c;
+#else
+  c = multiplyAdd(as<Floats>(a & 0xffff0000u), as<Floats>(b & 0xffff0000u), c);
+  return multiplyAdd(as<Floats>(a << 16), as<Floats>(b << 16), c);
+#endif
 }
 LANES_INLINE Words allUnits(uint32_t x) { return allOf<uint32_t>(x); }
-#endif
 LANES_INLINE Floats loadUnits(const float* p) { return load(p); }
 LANES_INLINE Floats allUnits(float x) { return all(x); }
+
+// While it lives, subnormal numbers are taken and given as zeros, which is what the instruction for pairs does by itself.
+struct SubnormalsAreZero {
+#if defined(__x86_64__) && !defined(__AVX512BF16__)
+  const unsigned saved = _mm_getcsr();
+  SubnormalsAreZero() { _mm_setcsr(saved | 0x8040u); }
+  ~SubnormalsAreZero() { _mm_setcsr(saved); }
+#endif
+};
+struct SubnormalsAreNumbers {};
+
+template <typename Unit>
+struct ModeOf {
+  typedef SubnormalsAreNumbers Type;
+};
+template <>
+struct ModeOf<uint32_t> {
+  typedef SubnormalsAreZero Type;
+};
 
 // c (+)= a · b for ROWS × 16 VECTORS elements. `a` may be strided both ways, b's rows are vectors bStride apart.
 template <int ROWS, int VECTORS, typename Unit>
@@ -60,31 +84,57 @@ LANES_INLINE void tile(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c,
   }
 }
 
-// A strip of 16 VECTORS columns, all rows.
-template <int VECTORS, typename Unit>
-LANES_INLINE void strip(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
+// A strip of 16 VECTORS columns from row `from` on, ROWS at a time and then fewer.
+template <int ROWS, int VECTORS, typename Unit>
+LANES_INLINE void strip(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t from, int64_t m,
                         int64_t depth, bool accumulate) {
-  int64_t i = 0;
-  for (; i + kTileRows <= m; i += kTileRows) {
-    tile<kTileRows, VECTORS>(a, b, bStride, c + i * cStride, cStride, depth, accumulate);
-    a.data += kTileRows * a.rowStride;
+  int64_t i = from;
+  for (; i + ROWS <= m; i += ROWS) {
+    tile<ROWS, VECTORS>({a.data + i * a.rowStride, a.rowStride, a.columnStride}, b, bStride, c + i * cStride, cStride,
+                        depth, accumulate);
   }
-  for (; i < m; i++) {
-    tile<1, VECTORS>(a, b, bStride, c + i * cStride, cStride, depth, accumulate);
-    a.data += a.rowStride;
+  if constexpr (ROWS > 1) strip<ROWS / 2, VECTORS>(a, b, bStride, c, cStride, i, m, depth, accumulate);
+}
+
+template <int VECTORS>
+struct Vectors {
+  static constexpr int value = VECTORS;
+};
+
+template <typename Unit>
+LANES_INLINE void strips(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
+                         int64_t depth, int64_t n, bool accumulate) {
+  for (int64_t left = n / kLanes; left > 0;) {
+    const auto take = [&](auto vectors) {
+      constexpr int kVectors = decltype(vectors)::value;
+      strip<kTileRows, kVectors>(a, b, bStride, c, cStride, 0, m, depth, accumulate);
+      b += kVectors * kLanes;
+      c += kVectors * kLanes;
+      left -= kVectors;
+    };
+    // Four are two pairs: a single one is slower.
+    if (kTileVectors >= 3 && left >= 3 && left != 4) {
+      take(Vectors<3>{});
+    } else if (kTileVectors >= 2 && left >= 2) {
+      take(Vectors<2>{});
+    } else {
+      take(Vectors<1>{});
+    }
   }
 }
 
-// c[m, n] (+)= a[m, depth] · b[depth, n] where n is a multiple of 16. Not inlined: one copy a file is enough.
+// c[m, n] (+)= a[m, depth] · b[depth, n] where n is a multiple of 16 and one stride of `a` is 1. Not inlined: one copy a
+// file is enough.
 template <typename Unit>
 __attribute__((noinline)) static void stripProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c,
                                                    int64_t cStride, int64_t m, int64_t depth, int64_t n,
                                                    bool accumulate) {
-  int64_t j = 0;
-  for (; j + kTileVectors * kLanes <= n; j += kTileVectors * kLanes) {
-    strip<kTileVectors>(a, b + j, bStride, c + j, cStride, m, depth, accumulate);
+  [[maybe_unused]] const typename ModeOf<Unit>::Type mode;
+  if (a.columnStride == 1) {
+    strips<Unit>({a.data, a.rowStride, 1}, b, bStride, c, cStride, m, depth, n, accumulate);
+  } else {
+    strips<Unit>({a.data, 1, a.columnStride}, b, bStride, c, cStride, m, depth, n, accumulate);
   }
-  for (; j < n; j += kLanes) strip<1>(a, b + j, bStride, c + j, cStride, m, depth, accumulate);
 }
 
 }  // namespace LOCKSTEP_ISA

@@ -42,19 +42,6 @@ void packBfloat16(const float* values, uint16_t* out, int64_t count) {
   });
 }
 
-void packOperands(const float* values, uint16_t* out, int64_t count) {
-#ifdef __AVX512BF16__
-  int64_t i = 0;
-  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
-    const Words words = Pairs::together(load(values + i), load(values + i + kLanes));
-    __builtin_memcpy(out + i, &words, sizeof words);
-  }
-  packBfloat16(values + i, out + i, count - i);
-#else
-  packBfloat16(values, out, count);
-#endif
-}
-
 void unpackBfloat16(const uint16_t* values, float* out, int64_t count) {
   forLanes(count, [=](int64_t at, int64_t n) {
     alignas(64) uint32_t bits[kLanes];
@@ -107,7 +94,6 @@ void fillVectors(Kernels& table) {
   table.add = add;
   table.roundToBfloat16 = roundToBfloat16;
   table.packBfloat16 = packBfloat16;
-  table.packOperands = packOperands;
   table.unpackBfloat16 = unpackBfloat16;
   table.sumOfSquares = sumOfSquares;
   table.adamW = adamW;

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import type { AddonInfo } from '../engine/native/addon.js';
 import { precisions } from '../engine/names.js';
+import { multipliesBfloat16 } from '../engine/precision.js';
 import { type CudaState, inspectCuda } from '../engine/native/cuda/inspect.js';
 import { loadAddon } from '../engine/native/load.js';
 import { inspectTensorFlow, type TensorFlowInfo } from '../engine/tensorflow/inspect.js';
@@ -79,7 +80,7 @@ function nativeEngine(cores: number): NativeState {
     const threads = cores === 1 ? [1] : [1, cores];
     const info = addon.info();
     const productRates = precisions
-      .filter((precision) => precision === 'float32' || info.bfloat16)
+      .filter((precision) => precision === 'float32' || multipliesBfloat16(info))
       .flatMap((precision) => threads.map((count) => measureProductRate(addon, precision, count)));
     return { name: 'native', info, productRates, cuda: inspectCuda(addon), fault: null };
   } catch (error) {
@@ -108,9 +109,6 @@ function reasonFor(info: AddonInfo, { gpus }: Machine): string {
     gpus.length === 0
       ? 'it is the engine for CPUs, and there is no GPU'
       : 'it is the default, and leaves the GPU alone',
-    info.matmul === 'onednn'
-      ? 'oneDNN was there when it was built'
-      : 'oneDNN was not there, or left out, when it was built',
     `${info.isa} is the best instruction set that it and this processor share`,
   ].join('; ');
 }
@@ -132,11 +130,6 @@ function adviceFor(
     );
   }
   if (native === null) advice.push('Run `npm run setup` to build the native engine.');
-  if (native?.matmul === 'portable') {
-    advice.push(
-      'Install oneDNN, several times as fast as the portable matrix product: `apt-get install libdnnl-dev` as root, then `npm run setup`.',
-    );
-  }
   for (const { name, fault } of packages) {
     if (fault !== null) advice.push(`Run \`npm rebuild ${name}\`: it does not load.`);
   }

@@ -1,27 +1,11 @@
 // `lockstep doctor`: what this machine has, what a run would use of it and why, and what would make it faster.
 
 import type { Command } from 'commander';
-import type { AddonInfo } from '../engine/native/addon.js';
 import type { CudaState } from '../engine/native/cuda/inspect.js';
 import type { Diagnosis, NativeState, PackageState, TensorFlowState } from './diagnosis.js';
 import type { Machine } from './machine.js';
 import { counted } from '../util/format.js';
 import { ExitCode, outputOf } from './output.js';
-
-/** oneDNN's dnnl_cpu_isa_t, by value; those that mean different sets in its versions 2 and 3 are left out. */
-const ONEDNN_ISAS: ReadonlyMap<number, string> = new Map([
-  [0x1, 'SSE4.1'],
-  [0x3, 'AVX'],
-  [0x7, 'AVX2'],
-  [0x407, 'AVX2 with VNNI'],
-  [0x27, 'AVX-512'],
-  [0x67, 'AVX-512 with VNNI'],
-  [0xe7, 'AVX-512 with bfloat16'],
-  [0x1ef, 'AVX-512 with float16'],
-  [0x3e7, 'AMX'],
-  [0xfef, 'AMX'],
-  [0x1fef, 'AMX with float16'],
-]);
 
 export function register(program: Command): void {
   program
@@ -87,7 +71,7 @@ function nativeRows({ name, info, fault, productRates, cuda }: NativeState): [st
   );
   return [
     [`engine ${name}`, `usable: ${info.isa} kernels, built by ${info.compiler}`],
-    ['matrix product', [productInWords(info), ...rates].join('; ')],
+    ['matrix product', rates.join('; ')],
     ['CUDA', cudaInWords(cuda)],
   ];
 }
@@ -96,11 +80,6 @@ function cudaInWords(cuda: CudaState | null): string {
   if (cuda?.fault !== null) return `not usable: ${cuda?.fault ?? 'unknown'}`;
   const names = Array.from({ length: cuda.devices }, (_, index) => `cuda:${index}`);
   return `usable as --device ${names.join(', ')}; unverified: so far the kernels ran emulated only`;
-}
-
-function productInWords({ matmul, oneDnnVersion, matmulIsa }: AddonInfo): string {
-  if (matmul === 'portable') return "the addon's own, the portable fallback";
-  return `oneDNN ${oneDnnVersion}, ${ONEDNN_ISAS.get(Number(matmulIsa)) ?? `instruction set ${matmulIsa}`}`;
 }
 
 function packageRow({ name, version, fault }: PackageState): [string, string] {

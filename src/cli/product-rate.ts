@@ -26,7 +26,7 @@ export function measureProductRate(addon: Addon, precision: Precision, threads: 
     return performance.now() - startedAt;
   };
   addon.setThreads(threads);
-  multiply(); // starts threads, and oneDNN generates its code
+  multiply(); // starts threads
   let fastestMs = Infinity;
   for (let spentMs = 0; spentMs < MEASURED_MS;) {
     const ms = multiply();

@@ -285,7 +285,7 @@ const fields = z.strictObject({
   ),
   emulate: flag(
     false,
-    'Let workers without AVX512_BF16 compute bfloat16 in float32, slowly, instead of refusing them.',
+    'Let workers without AVX512_BF16 compute bfloat16 slowly, with the same bits, instead of refusing them.',
   ),
   wire: choice(
     ['float32', 'bfloat16'],

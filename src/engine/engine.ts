@@ -8,7 +8,7 @@ import { NativeBackend } from './native/backend.js';
 import { registerFused } from './native/kernels/fused.js';
 import { registerStandard } from './native/kernels/standard.js';
 import { loadAddon } from './native/load.js';
-import { type PrecisionOptions, productPrecision } from './precision.js';
+import { type PrecisionOptions, checkPrecision } from './precision.js';
 
 const BACKEND_NAME = 'native';
 
@@ -20,9 +20,9 @@ export interface EngineOptions
 
 export interface EngineFingerprint {
   readonly engine: string;
-  /** Library, version, and what it dispatches to. */
+  /** How products are computed: their precision, and with what if that is not our own. */
   readonly matmul: string;
-  /** What the rest depends on: the instruction set of attention's products; of TensorFlow the device. */
+  /** What of the machine they depend on: fused multiply-add or none; of others the device. */
   readonly isa: string;
 }
 
@@ -81,21 +81,19 @@ export async function loadEngine(name: EngineName, options: EngineOptions): Prom
 }
 
 async function loadNative(addon: Addon, options: EngineOptions): Promise<Engine> {
-  const { threads, precision: wanted = 'float32', emulate = false } = options;
-  const precision = productPrecision({ precision: wanted, emulate }, addon.info());
+  const { threads, precision = 'float32', emulate = false } = options;
+  checkPrecision({ precision, emulate }, addon.info());
   setThreads(addon, threads);
   registerBackend(addon);
   assert(await tf.setBackend(BACKEND_NAME), 'tfjs does not accept the native backend');
   const backend = tf.engine().findBackend(BACKEND_NAME) as NativeBackend;
   backend.precision = PrecisionCode[precision];
-  const { isa, matmul, oneDnnVersion, matmulIsa } = addon.info();
-  const suffix = precision === 'float32' ? '' : precision;
   return {
     name: 'native',
     fingerprint: {
       engine: 'native',
-      matmul: [matmul, oneDnnVersion, matmulIsa, suffix].filter(Boolean).join(' '),
-      isa,
+      matmul: precision,
+      isa: addon.info().isa === 'sse2' ? 'sse2' : 'fma', // all others have the same bits
     },
     setThreads: (threads) => setThreads(addon, threads),
     view: (values, shape) => backend.view(values, shape),

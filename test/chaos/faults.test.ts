@@ -43,7 +43,7 @@ test('Ctrl-C twice ends a coordinator by that signal, whatever its threads are d
 
 test('a run whose workers cannot compute what it asks for ends at once, with a sentence and exit code 2', async () => {
   const args = ['train', 'run.yaml', '--workers', '2', '--run', 'refused', '--set', 'precision=bfloat16'];
-  const withoutBfloat16 = { ONEDNN_MAX_CPU_ISA: 'AVX2' };
+  const withoutBfloat16 = { LOCKSTEP_ISA: 'avx512' };
   const run = new Lockstep(args, { cwd: folder, env: withoutBfloat16 });
   assert.equal(await run.exit(), 2, run.text());
   assert.match(run.text(), /precision: bfloat16 cannot be computed here, since .*: use precision: float32/);

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import type { Diagnosis } from '../../src/cli/diagnosis.js';
 import { parseGpus } from '../../src/cli/machine.js';
+import { multipliesBfloat16 } from '../../src/engine/precision.js';
 import { packageRoot } from '../../src/util/package.js';
 
 async function doctor(...args: string[]): Promise<string> {
@@ -15,7 +16,7 @@ test('doctor measures matrix products on one thread and on all, and chooses the 
   const { usable, cores, engines, chosen } = JSON.parse(await doctor('--json')) as Diagnosis;
   const [native] = engines;
   assert.ok(usable && native?.info);
-  for (const precision of native.info.bfloat16 ? ['float32', 'bfloat16'] : ['float32']) {
+  for (const precision of multipliesBfloat16(native.info) ? ['float32', 'bfloat16'] : ['float32']) {
     const rates = native.productRates.filter((rate) => rate.precision === precision);
     assert.deepEqual(
       rates.map(({ threads }) => threads),
@@ -29,7 +30,7 @@ test('doctor measures matrix products on one thread and on all, and chooses the 
 test('doctor says in words which matrix product, how fast, which GPU, and what is chosen', async () => {
   const text = await doctor();
   assert.match(text, /^GPU +\S/m);
-  assert.match(text, /^matrix product +(oneDNN \d|the addon's own).*; \d+ GFLOP\/s in float32 on 1 thread/m);
+  assert.match(text, /^matrix product +.*\d+ GFLOP\/s in float32 on 1 thread/m);
   assert.match(text, /^chosen +native, \d+ threads?: it is the (only )?engine/m);
 });
 

@@ -53,7 +53,7 @@ test('loading the engine again gives the same backend', async () => {
   const again = await loadEngine('native', { threads: 2 });
   assert.equal(tf.backend(), backend);
   assert.deepEqual(again.fingerprint, engine.fingerprint);
-  assert.match(again.fingerprint.matmul, /^(onednn \d+\.\d+\.\d+ \w+|portable \w+)$/);
+  assert.match(again.fingerprint.matmul, /^float32$/);
   await assert.rejects(loadEngine('native', { threads: 0 }), /expected 1 thread or more, got 0/);
 });
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { loadEngine } from '../../src/engine/engine.js';
 import { loadAddon } from '../../src/engine/native/load.js';
-import { productPrecision } from '../../src/engine/precision.js';
+import { checkPrecision } from '../../src/engine/precision.js';
 import { valueAndGradients } from '../../src/engine/reverse.js';
 import { tinyBatch, tinyConfig, tinyModel } from '../model/tiny.js';
 
@@ -11,22 +11,21 @@ const info = loadAddon().info();
 
 after(() => loadEngine('native', { threads: 1 }));
 
-test('bfloat16 is refused with the reason and the way out where nothing multiplies it', () => {
+test('bfloat16 is refused with the reason and the way out where no instruction multiplies it', () => {
   const bfloat16 = { precision: 'bfloat16', emulate: false } as const;
-  const without = { ...info, bfloat16: false };
   const refused = { code: 'PRECISION_UNSUPPORTED', message: /use precision: float32, or emulate: true/ };
-  assert.throws(() => productPrecision(bfloat16, { ...without, matmul: 'onednn' }), refused);
-  assert.throws(() => productPrecision(bfloat16, { ...without, matmul: 'portable' }), /has no oneDNN/);
-  assert.equal(productPrecision({ ...bfloat16, emulate: true }, without), 'emulated');
-  assert.equal(productPrecision({ ...bfloat16, emulate: true }, { ...info, bfloat16: true }), 'bfloat16');
-  assert.equal(productPrecision({ precision: 'float32', emulate: false }, without), 'float32');
+  assert.throws(() => checkPrecision(bfloat16, { isa: 'avx512' }), refused);
+  checkPrecision({ ...bfloat16, emulate: true }, { isa: 'avx2' });
+  checkPrecision(bfloat16, { isa: 'avx512bf16' });
+  checkPrecision({ precision: 'float32', emulate: false }, { isa: 'sse2' });
 });
 
-test('the fingerprint tells bfloat16 and its emulation from float32', async () => {
-  const float32 = (await loadEngine('native', { threads: 1 })).fingerprint;
-  const other = (await loadEngine('native', { threads: 1, precision: 'bfloat16', emulate: true }))
-    .fingerprint;
-  assert.equal(other.matmul, `${float32.matmul} ${info.bfloat16 ? 'bfloat16' : 'emulated'}`);
+test('the fingerprint tells the precision, and whether multiply-add is fused', async () => {
+  const fingerprintOf = async (precision: 'float32' | 'bfloat16') =>
+    (await loadEngine('native', { threads: 1, precision, emulate: true })).fingerprint;
+  const isa = info.isa === 'sse2' ? 'sse2' : 'fma';
+  assert.deepEqual(await fingerprintOf('float32'), { engine: 'native', matmul: 'float32', isa });
+  assert.deepEqual(await fingerprintOf('bfloat16'), { engine: 'native', matmul: 'bfloat16', isa });
 });
 
 test("a model's gradient in bfloat16 differs from float32's, by less than 2 % of its norm", async () => {

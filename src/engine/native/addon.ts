@@ -8,20 +8,13 @@
 export const ActivationCode = { none: 0, relu: 1, gelu: 2, swish: 3 } as const;
 export type ActivationCode = (typeof ActivationCode)[keyof typeof ActivationCode];
 
-/** What matrix products take: float32, bfloat16 summed in float32, or the same emulated where no instruction has it. */
-export const PrecisionCode = { float32: 0, bfloat16: 1, emulated: 2 } as const;
+/** What matrix products take: float32, or bfloat16, summed in float32. */
+export const PrecisionCode = { float32: 0, bfloat16: 1 } as const;
 export type PrecisionCode = (typeof PrecisionCode)[keyof typeof PrecisionCode];
 
 export interface AddonInfo {
-  /** The instruction set that the vector kernels dispatch to on this machine. */
-  readonly isa: 'sse2' | 'avx2' | 'avx512';
-  readonly matmul: 'onednn' | 'portable';
-  /** For example "2.6.3"; empty for the portable product. */
-  readonly oneDnnVersion: string;
-  /** What the matrix product dispatches to (oneDNN's dnnl_cpu_isa_t, or our instruction set). */
-  readonly matmulIsa: string;
-  /** Whether matrix products can take bfloat16 without emulation. */
-  readonly bfloat16: boolean;
+  /** The instruction set that the kernels dispatch to on this machine; avx512bf16 has one for bfloat16 too. */
+  readonly isa: 'sse2' | 'avx2' | 'avx512' | 'avx512bf16';
   readonly compiler: string;
 }
 
@@ -205,7 +198,7 @@ export interface Kernels {
   // ---- tied output product and cross-entropy over the rows that carry loss
   /**
    * logits[R,V] = hidden[rows] · tableᵀ + bias; loss = Σ cross-entropy with label smoothing (as PyTorch defines it).
-   * Keeps d loss / d logits in `dLogits` [R,V] (null: not wanted), as bfloat16 two to an element where products take that. `loss` and `correct`, the number of rows whose label has the largest logit, are one element each.
+   * Keeps d loss / d logits in `dLogits` [R,V] (null: not wanted), as bfloat16, of two rows in one ([⌈R/2⌉, V in whole 16s]), where products take that. `loss` and `correct`, the number of rows whose label has the largest logit, are one element each.
    */
   crossEntropy(
     hidden: Floats,
@@ -285,23 +278,6 @@ export interface Addon extends Kernels {
     normalCdf(x: Float32Array, out: Float32Array): void;
     /** out[i] = what dropout multiplies element first + i by: 0 or 1 / (1 - rate). */
     dropoutFactors(out: Float32Array, first: number, dropout: DropoutSpec): void;
-    /** `matmul` by our own product (m ≤ 256) in every build, also where oneDNN multiplies. */
-    product: Kernels['matmul'];
-    /**
-     * `matmul` in one call of the library that this build multiplies with, on the calling thread; with bfloat16 a and b are
-     * its bits.
-     */
-    libraryProduct(
-      a: Float32Array | Uint16Array,
-      b: Float32Array | Uint16Array,
-      c: Float32Array,
-      m: number,
-      k: number,
-      n: number,
-      transposeA: boolean,
-      transposeB: boolean,
-      precision: PrecisionCode,
-    ): void;
   };
 }
 

@@ -86,8 +86,10 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
 
   /** With bfloat16 two of them lie in the place of a float. */
   logitsOutput(rows: number, vocabulary: number): Output<Float32Array> {
-    const count = rows * vocabulary;
-    return this.output([this.precision === PrecisionCode.bfloat16 ? Math.ceil(count / 2) : count]);
+    const isPaired = this.precision === PrecisionCode.bfloat16;
+    return this.output(
+      isPaired ? [Math.ceil(rows / 2), 16 * Math.ceil(vocabulary / 16)] : [rows, vocabulary],
+    );
   }
 
   zero({ values }: Output<Float32Array>): void {

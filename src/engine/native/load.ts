@@ -4,16 +4,20 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { messageOf, UserError } from '../../util/errors.js';
 import { packageRoot } from '../../util/package.js';
-import type { Addon } from './addon.js';
+import type { Addon, AddonInfo } from './addon.js';
 
-/** Throws UserError ADDON_MISSING where the addon has not been built, or was built for another machine. */
+/**
+ * LOCKSTEP_ISA names an instruction set that is computed with at most, to compare machines.
+ * Throws UserError ADDON_MISSING where the addon has not been built, or was built for another machine.
+ */
 export function loadAddon(): Addon {
   const file = `${packageRoot}build/lockstep.node`;
   if (!existsSync(file)) {
     throw new UserError('ADDON_MISSING', `the native addon ${file} is not there: run \`npm run setup\``);
   }
+  let addon: Addon;
   try {
-    return createRequire(import.meta.url)(file) as Addon;
+    addon = createRequire(import.meta.url)(file) as Addon;
   } catch (error) {
     throw new UserError(
       'ADDON_MISSING',
@@ -21,4 +25,7 @@ export function loadAddon(): Addon {
       { cause: error },
     );
   }
+  const isa = process.env['LOCKSTEP_ISA'];
+  if (isa) addon.setIsa(isa as AddonInfo['isa']);
+  return addon;
 }

@@ -1,0 +1,59 @@
+// Matrix products over the pool. Tensors are float32; operands take the products' format on their way into one: weights whole
+// and once, the rest by panels. With bfloat16 the sums stay float32.
+#pragma once
+
+#include <cstdint>
+
+#include "pool.h"
+#include "scratch.h"
+#include "select.h"
+
+namespace lockstep {
+
+// b[k,n] packed by all threads. It lies in the caller's scratch, where panels of other threads may read it until the caller
+// uses the slot again.
+inline const float* packed(Slot slot, Precision precision, Matrix<float> b, int64_t k, int64_t n) {
+  float* const out = scratch(slot, packedUnits(precision, k, n));
+  forPanelsOf(kPanelColumns, n, [=](int64_t first, int64_t columns) {
+    const Matrix<float> panel = {b.data + first * b.columnStride, b.rowStride, b.columnStride};
+    kernels().pack(precision, panel, k, columns, out + first * depthOf(precision, k));
+  });
+  return out;
+}
+
+// The size of parts, whole vectors each, into which `total` falls evenly when none may be larger than `most`.
+inline int64_t evenPart(int64_t total, int64_t most) {
+  const int64_t parts = total > most ? (total + most - 1) / most : 1;
+  return total > 0 ? wholeLanes((total + parts - 1) / parts) : kLanes;
+}
+
+// dw[n,k] (+)= dzᵀ · x over m tokens, of dz in units [depth of tokens][stride]. A panel is some rows and columns of dw; it takes
+// blocks of tokens that stay in cache, of which it packs what it needs of x. Where dz is wide, rows of a block fall upon
+// each other in the caches: they are brought together first.
+inline void weightGradient(Precision precision, const float* dz, int64_t stride, const float* x, float* dw, int64_t m,
+                           int64_t k, int64_t n, bool accumulate) {
+  const bool isWide = n > 2048;
+  const int64_t rowStep = evenPart(n, 512), columnStep = evenPart(k, isWide ? 512 : 192);
+  const int64_t tokenStep = (isWide ? 128 : 256) * (precision == Precision::bfloat16 ? 2 : 1);
+  const int64_t rowPanels = (n + rowStep - 1) / rowStep, columnPanels = (k + columnStep - 1) / columnStep;
+  forPanels(rowPanels * columnPanels, [=](int64_t panel) {
+    const int64_t row = panel % rowPanels * rowStep, column = panel / rowPanels * columnStep;
+    const int64_t rows = n - row < rowStep ? n - row : rowStep;
+    const int64_t columns = k - column < columnStep ? k - column : columnStep;
+    float* const inputs = scratch(Slot::panel, packedUnits(precision, tokenStep, columns));
+    for (int64_t t = 0; t == 0 || t < m; t += tokenStep) {
+      const int64_t tokens = m - t < tokenStep ? m - t : tokenStep, depth = depthOf(precision, tokens);
+      Matrix<float> gradients = {dz + depthOf(precision, t) * stride + row, 1, stride};
+      if (isWide) {
+        float* const together = scratch(Slot::operand, depth * wholeLanes(rows));
+        kernels().stacked(Precision::float32, gradients.data, stride, depth, rows, together);  // units as they are
+        gradients = {together, 1, wholeLanes(rows)};
+      }
+      kernels().pack(precision, {x + t * k + column, k, 1}, tokens, columns, inputs);
+      kernels().product(precision, gradients, inputs, dw + row * k + column, k, rows, tokens, columns,
+                        accumulate || t > 0);
+    }
+  });
+}
+
+}  // namespace lockstep
