@@ -8,7 +8,7 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kRows = 256;
+constexpr int64_t kRows = 128;
 
 int64_t leftUnits(Precision precision, int64_t rows, int64_t width) {
   return rows * wholeLanes(depthOf(precision, width));

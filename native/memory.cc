@@ -15,6 +15,17 @@ namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
+// Kernels walk matrices by columns as well as rows, and small pages would miss the TLB at every step. Only what has not been
+// written to yet comes to lie on large ones.
+void preferHugePages(void* memory, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  constexpr uintptr_t kPage = 4096;
+  const uintptr_t from = (reinterpret_cast<uintptr_t>(memory) + kPage - 1) / kPage * kPage;
+  const uintptr_t to = (reinterpret_cast<uintptr_t>(memory) + bytes) / kPage * kPage;
+  if (to > from && bytes >= kHugePage) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
+#endif
+}
+
 // The memory belongs to the ArrayBuffer: the finalizer runs when it is collected, or when the environment ends.
 napi_value allocate(const Arguments& a) {
   const size_t bytes = static_cast<size_t>(a.count(0, "bytes"));
@@ -22,10 +33,7 @@ napi_value allocate(const Arguments& a) {
   void* memory = nullptr;
   const bool isLarge = bytes >= kHugePage;
   if (posix_memalign(&memory, isLarge ? kHugePage : 64, bytes ? bytes : 64) != 0) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-  // Kernels walk matrices by columns as well as rows: small pages would miss the TLB at every step.
-  if (isLarge) madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
+  preferHugePages(memory, bytes);
   std::memset(memory, 0, bytes);
   const auto release = [](napi_env, void* data, void*) { std::free(data); };
   if (napi_create_external_arraybuffer(a.env(), memory, bytes, release, nullptr, &result) != napi_ok) {
@@ -33,6 +41,13 @@ napi_value allocate(const Arguments& a) {
     throw std::runtime_error("this runtime allows no external ArrayBuffer");
   }
   return result;
+}
+
+napi_value useHugePages(const Arguments& a) {
+  int64_t length = 0;
+  const uint8_t* const data = a.bytes(0, "bytes", &length);
+  preferHugePages(const_cast<uint8_t*>(data), static_cast<size_t>(length));
+  return nullptr;
 }
 
 // Detaching ends the ArrayBuffer's hold on its memory, so the finalizer of whoever made it runs soon.
@@ -64,6 +79,7 @@ void keepFreedMemory() {
 
 void bindMemory(napi_env env, napi_value target) {
   define<allocate>(env, target, "allocate", nullptr);
+  define<useHugePages>(env, target, "useHugePages", nullptr);
   define<release>(env, target, "release", nullptr);
   define<crc32>(env, target, "crc32", nullptr);
 }

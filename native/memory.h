@@ -10,7 +10,7 @@ namespace lockstep {
 // each back to the system and takes it again, page fault by page fault. For the whole process; may be called again.
 void keepFreedMemory();
 
-// allocate, release and crc32.
+// allocate, useHugePages, release and crc32.
 void bindMemory(napi_env env, napi_value target);
 
 }  // namespace lockstep

@@ -1,5 +1,6 @@
 // One training step as a run computes it, in one thread and without sockets: a worker's trainer on one micro-batch,
 // then what the coordinator and its reducers do with the sum.
+import { sharedMemory } from '../../src/engine/native/shared-memory.js';
 import { decaySegments, segmentsWithin, type DecaySegment } from '../../src/coordinator/reducer/segments.js';
 import type { Progress } from '../../src/coordinator/events.js';
 import { completeStep, gradientNorm } from '../../src/coordinator/step-numbers.js';
@@ -146,7 +147,7 @@ export class TrainingStep implements Step {
 
 /** As in a run, where other threads read and write them. */
 function sharedVector(elements: number): Float32Array {
-  return new Float32Array(new SharedArrayBuffer(elements * Float32Array.BYTES_PER_ELEMENT));
+  return new Float32Array(sharedMemory(elements * Float32Array.BYTES_PER_ELEMENT));
 }
 
 export function batchOf({ samples, length, vocabulary }: StepWorkload): Batch {

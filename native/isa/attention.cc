@@ -47,14 +47,14 @@ void attentionOf(const AttentionHead& head, float* out, float* logSum, float* sc
     const Matrix<Unit> q =
         Layout::left(head.q + at * head.qStride, head.qStride, tile.rows, head.headWidth, queries);
     stripProduct<Unit>(q, keysT, keyStride, scores, keyStride, tile.rows, headDepth, end, false);
-    float inverse[kQueryTile];
+    float sums[kQueryTile], largest[kQueryTile], inverse[kQueryTile];
     for (int64_t i = 0; i < tile.rows; i++) {
-      const int64_t keys = visible(head, at + i);
-      float largest;
-      const float sum = exponentials(scores + i * keyStride, keys, end, scale, &largest);
-      // A query that sees nothing gets zeros.
-      inverse[i] = keys > 0 ? 1.0f / sum : 0.0f;
-      logSum[at + i] = keys > 0 ? static_cast<float>(largest + logarithm(sum)) : 0.0f;
+      sums[i] = exponentials(scores + i * keyStride, visible(head, at + i), end, scale, &largest[i]);
+    }
+    for (int64_t i = 0; i < tile.rows; i++) {  // apart: a logarithm is one long chain, of which several then go at once
+      const bool seesAny = visible(head, at + i) > 0;  // a query that sees nothing gets zeros
+      inverse[i] = seesAny ? 1.0f / sums[i] : 0.0f;
+      logSum[at + i] = seesAny ? static_cast<float>(largest[i] + logarithm(sums[i])) : 0.0f;
     }
     const Matrix<Unit> p = Layout::along(scores, keyStride, tile.rows, end, weights);
     stripProduct<Unit>(p, values, width, mixed, width, tile.rows, Layout::depth(tile.keys), width, false);

@@ -193,22 +193,32 @@ LANES_INLINE Floats firstLanes(Floats v, int64_t count, Floats other) {
   return count >= kLanes ? v : select(load(kNumbers) < static_cast<float>(count), v, other);
 }
 
-// Lane sums in the one order that all instruction sets share: halves onto halves.
-LANES_INLINE float sumLanes(Floats v) {
-  alignas(64) float lanes[kLanes];
-  store(lanes, v);
-  for (int width = 8; width > 0; width /= 2) {
-    for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
-  }
+// v's lanes folded into one in the order that all instruction sets share: halves onto halves. `fold` takes parts of vectors.
+template <typename Fold>
+LANES_INLINE float foldLanes(Floats v, const Fold& fold) {
+  Floats::Part lanes = v.part[0];
+#if LANES_PART_BYTES == 64
+  const Ints::Part numbers = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  lanes = fold(lanes, __builtin_shuffle(lanes, (numbers + 8) & 15));
+#elif LANES_PART_BYTES == 32
+  const Ints::Part numbers = {0, 1, 2, 3, 4, 5, 6, 7};
+  lanes = fold(lanes, v.part[1]);
+#else
+  const Ints::Part numbers = {0, 1, 2, 3};
+  lanes = fold(fold(lanes, v.part[2]), fold(v.part[1], v.part[3]));
+#endif
+#if LANES_PART_BYTES > 16
+  lanes = fold(lanes, __builtin_shuffle(lanes, (numbers + 4) & (kPartLanes - 1)));
+#endif
+  lanes = fold(lanes, __builtin_shuffle(lanes, (numbers + 2) & (kPartLanes - 1)));
+  lanes = fold(lanes, __builtin_shuffle(lanes, (numbers + 1) & (kPartLanes - 1)));
   return lanes[0];
 }
+LANES_INLINE float sumLanes(Floats v) {
+  return foldLanes(v, [](Floats::Part a, Floats::Part b) { return a + b; });
+}
 LANES_INLINE float maxLanes(Floats v) {
-  alignas(64) float lanes[kLanes];
-  store(lanes, v);
-  for (int width = 8; width > 0; width /= 2) {
-    for (int i = 0; i < width; i++) lanes[i] = lanes[i + width] > lanes[i] ? lanes[i + width] : lanes[i];
-  }
-  return lanes[0];
+  return foldLanes(v, [](Floats::Part a, Floats::Part b) { return b > a ? b : a; });
 }
 
 // Correctly rounded by IEEE 754, unlike anything made of approximations.

@@ -13,6 +13,7 @@ import { configDifferences } from '../config/differences.js';
 import { parseRunConfig } from '../config/load.js';
 import type { RunConfig } from '../config/schema.js';
 import { openDataset, type Dataset } from '../data/dataset.js';
+import { sharedMemory } from '../engine/native/shared-memory.js';
 import type { ModelConfig } from '../model/config.js';
 import { generationConfig, toHuggingFace } from '../model/hugging-face.js';
 import { parameterLayout, type ParameterLayout } from '../model/parameters.js';
@@ -191,9 +192,9 @@ function allocate({ total, trainable }: ParameterLayout): SharedVectors {
   try {
     if (total > MAX_ELEMENTS) throw new RangeError(`at most ${MAX_ELEMENTS} are possible`);
     return {
-      parameters: new SharedArrayBuffer(total * 4),
-      moment1: new SharedArrayBuffer(trainable * 4),
-      moment2: new SharedArrayBuffer(trainable * 4),
+      parameters: sharedMemory(total * 4),
+      moment1: sharedMemory(trainable * 4),
+      moment2: sharedMemory(trainable * 4),
     };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;

@@ -260,6 +260,8 @@ export interface Addon extends Kernels {
   setIsa(isa: AddonInfo['isa']): AddonInfo['isa'];
   /** A zeroed ArrayBuffer aligned to 64 bytes. */
   allocate(bytes: number): ArrayBuffer;
+  /** Has memory of 2 MiB and more that nothing was written to yet lie on large pages, where the system has them. */
+  useHugePages(bytes: Uint8Array): void;
   /**
    * Detaches the ArrayBuffer under `bytes`, whose memory goes back to its maker without waiting for a garbage collection.
    * Every view of it is empty afterwards. Shared memory is left alone.

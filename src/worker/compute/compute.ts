@@ -2,6 +2,7 @@
 // started before its job is known, since loading what computes takes longest.
 import { SHARE_ENV, Worker } from 'node:worker_threads';
 import type { EngineChoice } from '../../engine/names.js';
+import { sharedMemory } from '../../engine/native/shared-memory.js';
 import type { Batch } from '../../model/batch.js';
 import { parameterLayout, type ParameterLayout } from '../../model/parameters.js';
 import type { Job } from '../../protocol/job.js';
@@ -80,7 +81,7 @@ export class Compute {
 }
 
 function vectors(count: number, elements: number): SharedArrayBuffer[] {
-  return Array.from({ length: count }, () => new SharedArrayBuffer(elements * 4));
+  return Array.from({ length: count }, () => sharedMemory(elements * 4));
 }
 
 /** An error loses its class on the way between threads: a user's fault (an engine that is not there) stays one. */
