@@ -49,6 +49,24 @@ describe('fast kernels', () => {
     }
   });
 
+  test('products of bfloat16 with subnormal operands, products and sums have the same bits with and without its instruction', () => {
+    const [m, k, n] = [40, 2, 50];
+    const scaled = (values: Float32Array, seed: number): Float32Array => {
+      const exponents = randoms(values.length, seed);
+      return values.map((value, i) => value * 2 ** Math.round(-75 + 70 * exponents[i]!));
+    };
+    const [x, w] = [scaled(randoms(m * k, 1), 3), scaled(randoms(n * k, 2), 4)];
+    const products = (['avx2', 'avx512', 'avx512bf16'] as const).map((isa) => {
+      addon.setIsa(isa);
+      const y = new Float32Array(m * n);
+      addon.linear(x, w, null, y, null, m, k, n, ActivationCode.none, PrecisionCode.bfloat16);
+      return y;
+    });
+    const smallest = 2 ** -126;
+    assert.ok(products[0]!.some((value) => value !== 0 && Math.abs(value) < 100 * smallest));
+    for (const product of products) assert.ok(bitsOf([product]).equals(bitsOf([products[0]!])));
+  });
+
   test('without fused multiply-add products are as exact', () => {
     addon.setIsa('sse2');
     for (const { name, matmul, run, tolerance = 2e-5 } of cases()) {
