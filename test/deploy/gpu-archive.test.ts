@@ -68,7 +68,7 @@ describe('the archive for a bare machine with a GPU', { skip: missing() }, () =>
     const short = ['window=8', 'batch.samples=2', 'steps=2', 'evaluate.every=2', 'evaluate.batches=1'];
     const settings = [...tiny, ...short].flatMap((setting) => ['--set', setting]);
     await run('train', '--workers', '1', ...settings);
-    const data = await stat(path.join(here, 'work', 'data'));
+    const data = await stat(path.join(here, 'scratch', 'data'));
     assert.ok(data.isDirectory());
   });
 });
