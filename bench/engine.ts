@@ -8,6 +8,7 @@ import { loadAddon } from '../src/engine/native/load.js';
 import { precisions, type Precision } from '../src/engine/names.js';
 import { multipliesBfloat16 } from '../src/engine/precision.js';
 import { installedPackage } from '../src/engine/tensorflow/load.js';
+import { messageOf } from '../src/util/errors.js';
 import { ownArm, torchArms, type Arm } from './support/arms.js';
 import { Deadline } from './support/deadline.js';
 import { ProductRate } from './support/product-rate.js';
@@ -104,7 +105,9 @@ async function productsOf(
     return await ProductRate.start(workload, precision, signal);
   } catch (error) {
     if (signal.aborted) throw error;
-    note('without the rate of matrix products alone, for which oneDNN is needed (Debian: libdnnl-dev)');
+    note(
+      `without the rate of matrix products alone, which needs oneDNN (Debian: libdnnl-dev): ${messageOf(error)}`,
+    );
     return null;
   }
 }

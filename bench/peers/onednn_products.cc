@@ -3,8 +3,8 @@
 // gradients 128 rows (256 of 1024 and more) whose dz lies dense. Arguments: precision, then shapes as m,k,n.
 // Says its version in a line; then, for each line that it reads, measures each shape once and prints the seconds.
 #include <omp.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>

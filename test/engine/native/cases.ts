@@ -324,7 +324,7 @@ function vectorCases(count: number): Case[] {
 
 export function cases(): Case[] {
   const linear =
-    ([[0, 5, 7], [1, 1, 1], [3, 0, 4], [2, 17, 33], [300, 48, 20], [257, 33, 130], [1030, 16, 260]] as const) // prettier-ignore
+    ([[0, 5, 7], [1, 1, 1], [3, 0, 4], [2, 17, 33], [300, 48, 20], [257, 33, 130], [1030, 16, 260], [9, 600, 550]] as const) // prettier-ignore
       .flatMap(linearCases);
   const attention = (
     [
@@ -342,8 +342,9 @@ export function cases(): Case[] {
     .flatMap(([rows, length, width]) =>
       [noDropout, dropout].flatMap((spec) => embeddingCases(rows, length, width, spec)),
     );
-  const loss = ([[0, 8, 20, 0.1], [1, 16, 33, 0], [70, 24, 600, 0.1], [260, 17, 50, 0.1]] as const) // prettier-ignore
-    .flatMap(([rows, width, vocabulary, smoothing]) => lossCases(rows, width, vocabulary, smoothing));
+  const loss =
+    ([[0, 8, 20, 0.1], [1, 16, 33, 0], [70, 24, 600, 0.1], [260, 17, 50, 0.1], [70, 8, 2100, 0.1]] as const) // prettier-ignore
+      .flatMap(([rows, width, vocabulary, smoothing]) => lossCases(rows, width, vocabulary, smoothing));
   const activation = [0, 1, 50, 16500].flatMap((count) =>
     Object.values(ActivationCode).map((code) => activationCase(count, code)),
   );
