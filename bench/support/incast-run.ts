@@ -190,6 +190,6 @@ async function withSecrets<T>(encrypted: boolean, body: (secrets: Secrets | null
       client: { keys: client, coordinator: server.publicKey },
     });
   } finally {
-    close();
+    await close();
   }
 }

@@ -62,7 +62,7 @@ export class CoordinatorProcess {
   private reducers!: Reducers;
   private checkpoints!: CheckpointWriter;
   private telemetry!: Telemetry;
-  private closeGate: (() => void) | undefined;
+  private closeGate: (() => Promise<void>) | undefined;
   private timer: NodeJS.Timeout | undefined;
   private sequence = 0;
   private ended = false;
@@ -419,7 +419,7 @@ export class CoordinatorProcess {
     this.socket.close();
     await this.checkpoints?.settled();
     await this.reducers?.stop();
-    this.closeGate?.();
+    await this.closeGate?.();
     await this.telemetry?.close();
     await this.options.run.dataset.close();
     await this.options.run.term.release();

@@ -11,26 +11,33 @@ const VERSION = '1.0';
 type Allows = (key: PublicKey) => boolean;
 
 const domains = new Map<string, Allows>();
-let gate: { readonly socket: Reply; readonly bound: Promise<void> } | undefined;
+let gate: Reply | undefined;
+let lastClosed = Promise.resolve();
 
 /** From now on, connections to sockets of this domain are decided by `allows`. Returns how to end that. */
-export async function openGate(domain: string, allows: Allows): Promise<() => void> {
+export async function openGate(domain: string, allows: Allows): Promise<() => Promise<void>> {
   domains.set(domain, allows);
+  await lastClosed;
   gate ??= start();
-  await gate.bound;
-  return () => {
+  return async () => {
     domains.delete(domain);
-    if (domains.size > 0) return;
-    gate?.socket.close();
-    gate = undefined;
+    if (domains.size === 0) await (lastClosed = close());
   };
 }
 
-function start(): NonNullable<typeof gate> {
+function start(): Reply {
   const socket = new Reply({ linger: 0 });
-  const bound = socket.bind(ADDRESS);
-  void bound.then(() => serve(socket));
-  return { socket, bound };
+  socket.bindSync(ADDRESS);
+  void serve(socket);
+  return socket;
+}
+
+/** A closed socket keeps its address until ZeroMQ's own thread comes to it: it is given back before. */
+async function close(): Promise<void> {
+  const socket = gate;
+  gate = undefined;
+  await socket?.unbind(ADDRESS);
+  socket?.close();
 }
 
 async function serve(socket: Reply): Promise<void> {

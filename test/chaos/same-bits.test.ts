@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, test } from 'node:test';
+import type { Failpoint } from './failpoints.js';
 import { isLease } from './processes.js';
 import { Stage, type Format } from './scene.js';
 
@@ -20,6 +21,20 @@ for (const format of formats) {
     assert.match(run.text(), /Asking the last model about held-out samples, for at most 10 s/);
     assert.doesNotMatch(run.text(), /There are no sample predictions/);
     await scene.assertSameBits();
+  });
+}
+
+for (const format of formats) {
+  test(`an older processor and this one train one run to the same bits in ${format}`, async () => {
+    const scene = await stage.scene({ model: 'chunked', format });
+    await scene.startCoordinator();
+    const failpoint: Failpoint = { point: 'when it gets a lease', step: 3, signal: 'SIGSTOP' };
+    const older = scene.worker('older', { env: { LOCKSTEP_ISA: 'avx2' }, failpoint });
+    await older.stopped(); // three steps are its own
+    scene.worker('this');
+    await scene.coordinator.line('a lease of the other one', isLease(3, 'this'));
+    older.kill('SIGCONT');
+    await scene.finish();
   });
 }
 
