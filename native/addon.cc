@@ -53,12 +53,6 @@ napi_value exponential(const Arguments& a) {
   return nullptr;
 }
 
-napi_value normalCdf(const Arguments& a) {
-  const int64_t count = a.length(0, "x");
-  kernels().normalCdf(a.floats(0, "x", 0), a.floats(1, "out", count), count);
-  return nullptr;
-}
-
 napi_value dropoutFactors(const Arguments& a) {
   const int64_t first = a.count(1, "first"), count = a.length(0, "out");
   const DropoutField field = fieldOf(a.dropout(2));
@@ -95,7 +89,6 @@ napi_value initialise(napi_env env, napi_value exports) {
   napi_value elementary;
   napi_create_object(env, &elementary);
   define<exponential>(env, elementary, "exponential", nullptr);
-  define<normalCdf>(env, elementary, "normalCdf", nullptr);
   define<dropoutFactors>(env, elementary, "dropoutFactors", nullptr);
   napi_set_named_property(env, exports, "elementary", elementary);
   return exports;

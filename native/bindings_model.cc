@@ -129,9 +129,16 @@ napi_value embeddingGradient(const Arguments& a) {
   return nullptr;
 }
 
-// With bfloat16 the logits of two rows lie in the place of one.
-int64_t logitFloats(int64_t rows, int64_t vocabulary, Precision precision) {
-  return precision == Precision::bfloat16 ? sizeOf(depthOf(precision, rows), wholeLanes(vocabulary)) : sizeOf(rows, vocabulary);
+// logitUnits of sizes that JavaScript gave.
+int64_t keptLogits(Precision precision, int64_t rows, int64_t vocabulary) {
+  return sizeOf(depthOf(precision, rows), logitStride(precision, vocabulary));
+}
+
+napi_value logitUnits(const Arguments& a) {
+  const int64_t rows = a.size(0, "rows"), vocabulary = a.size(1, "vocabulary");
+  napi_value result;
+  napi_create_double(a.env(), static_cast<double>(keptLogits(a.precision(2, "precision"), rows, vocabulary)), &result);
+  return result;
 }
 
 napi_value crossEntropy(const Arguments& a) {
@@ -144,7 +151,7 @@ napi_value crossEntropy(const Arguments& a) {
   const Precision precision = a.precision(12, "precision");
   a.operations().crossEntropy(a.floats(0, "hidden", 0), a.floats(1, "table", sizeOf(vocabulary, width)),
                               a.floats(2, "bias", vocabulary), lossRows, labels,
-                              a.floatsOrNull(5, "dLogits", logitFloats(rows, vocabulary, precision)),
+                              a.floatsOrNull(5, "dLogits", keptLogits(precision, rows, vocabulary)),
                               a.floats(6, "loss", 1), a.floats(7, "correct", 1), rows, width, vocabulary,
                               a.number(11, "smoothing"), precision);
   return nullptr;
@@ -157,7 +164,7 @@ napi_value crossEntropyGradient(const Arguments& a) {
   checkIndices(a, lossRows, rows, hiddenRows, "lossRows");
   const Precision precision = a.precision(12, "precision");
   a.operations().crossEntropyGradient(
-      a.floats(0, "dLogits", logitFloats(rows, vocabulary, precision)),
+      a.floats(0, "dLogits", keptLogits(precision, rows, vocabulary)),
       a.floats(1, "hidden", sizeOf(hiddenRows, width)),
       a.floats(2, "table", sizeOf(vocabulary, width)), lossRows,
       a.floats(4, "dHidden", sizeOf(hiddenRows, width)), a.floats(5, "dTable", sizeOf(vocabulary, width)),
@@ -179,6 +186,7 @@ void bindModelOperations(napi_env env, napi_value target, const Operations& oper
   define<embedding>(env, target, "embedding", &operations);
   define<embeddingGradient>(env, target, "embeddingGradient", &operations);
   define<crossEntropy>(env, target, "crossEntropy", &operations);
+  define<logitUnits>(env, target, "logitUnits", nullptr);
   define<crossEntropyGradient>(env, target, "crossEntropyGradient", &operations);
 }
 

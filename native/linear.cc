@@ -10,10 +10,6 @@ namespace {
 
 constexpr int64_t kRows = 128;
 
-int64_t leftUnits(Precision precision, int64_t rows, int64_t width) {
-  return rows * wholeLanes(depthOf(precision, width));
-}
-
 void linear(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m, int64_t k,
             int64_t n, Activation activation, Precision precision) {
   const float* const weights = packed(Slot::weights, precision, {w, 1, k}, k, n);
@@ -35,7 +31,7 @@ void linearGradient(const float* dy, const float* x, const float* w, const float
   const float* const weights = packed(Slot::weights, precision, {w, k, 1}, n, k);
   const bool converts = precision != Precision::float32, activates = activation != Activation::none;
   const int64_t stride = converts ? wholeLanes(n) : n;
-  float* const kept = converts || activates ? scratch(Slot::gradients, depthOf(precision, m) * stride) : nullptr;
+  float* const kept = converts || activates ? scratch(Slot::kept, depthOf(precision, m) * stride) : nullptr;
   std::vector<float> parts(db ? static_cast<size_t>((m + kRows - 1) / kRows * n) : 0);
   forPanelsOf(kRows, m, [&, kept, weights](int64_t first, int64_t rows) {
     const int64_t at = first * n;

@@ -21,11 +21,6 @@ void gather(const float* a, const int32_t* rows, int64_t count, int64_t width, f
   }
 }
 
-// Of d loss / d logits as it is kept, in units: from one row, or pair of rows, to the next.
-int64_t logitStride(Precision precision, int64_t vocabulary) {
-  return precision == Precision::float32 ? vocabulary : wholeLanes(vocabulary);
-}
-
 void crossEntropy(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
                   const int32_t* labels, float* dLogits, float* loss, float* correct, int64_t rows, int64_t width,
                   int64_t vocabulary, double smoothing, Precision precision) {
@@ -35,13 +30,12 @@ void crossEntropy(const float* hidden, const float* table, const float* bias, co
   const float* const weights = packed(Slot::weights, precision, {table, 1, width}, width, vocabulary);
   for (int64_t block = 0; block < rows; block += kRows) {
     const int64_t count = rows - block < kRows ? rows - block : kRows;
-    // This thread's scratch, which the panels below read on other threads too: nothing in them asks for these slots.
-    float* const gathered = scratch(Slot::kernel, count * width);
+    float* const gathered = scratch(Slot::rows, count * width);
     float* const kept = dLogits ? dLogits + depthOf(precision, block) * stride : nullptr;
-    float* const logits = kept && !converts ? kept : scratch(Slot::gradients, count * vocabulary);
+    float* const logits = kept && !converts ? kept : scratch(Slot::kept, count * vocabulary);
     gather(hidden, lossRows + block, count, width, 1, gathered);
-    const Matrix<float> inputs = kernels().left(precision, gathered, count, width,
-                                                scratch(Slot::operand, count * wholeLanes(depth)));
+    const Matrix<float> inputs =
+        kernels().left(precision, gathered, count, width, scratch(Slot::inputs, leftUnits(precision, count, width)));
     forPanelsOf(kTableRows, vocabulary, [=](int64_t first, int64_t size) {
       kernels().product(precision, inputs, weights + first * depth, logits + first, vocabulary, count, width, size, false);
     });
@@ -74,7 +68,7 @@ void crossEntropyGradient(const float* dLogits, const float* hidden, const float
     kernels().pack(precision, {table + first * width, width, 1}, size, width, weights + depthOf(precision, first) * columns);
   });
   // A row may carry loss twice; its gradients are added in order. Hence one dense result first.
-  float* const dense = scratch(Slot::gradients, rows * width);
+  float* const dense = scratch(Slot::rows, rows * width);
   forPanelsOf(kHiddenRows, rows, [=](int64_t first, int64_t count) {
     float* const buffer = scratch(Slot::operand, count * kTableBlock);
     for (int64_t v = 0; v < vocabulary; v += kTableBlock) {

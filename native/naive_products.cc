@@ -73,7 +73,7 @@ void matmul(const float* a, const float* b, float* c, int64_t m, int64_t k, int6
 
 // Where a row's logit is kept. With bfloat16 those of two rows follow each other.
 int64_t keptAt(int64_t row, int64_t j, int64_t vocabulary, Precision precision) {
-  return precision == Precision::bfloat16 ? (row / 2 * wholeLanes(vocabulary) + j) * 2 + row % 2 : row * vocabulary + j;
+  return precision == Precision::bfloat16 ? (row / 2 * logitStride(precision, vocabulary) + j) * 2 + row % 2 : row * vocabulary + j;
 }
 
 void keep(float* dLogits, int64_t at, float value, Precision precision) {

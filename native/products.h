@@ -21,6 +21,11 @@ inline const float* packed(Slot slot, Precision precision, Matrix<float> b, int6
   return out;
 }
 
+// The sizes of a weight gradient's panels and of their blocks of tokens were chosen by measurement.
+constexpr int64_t kWideRows = 2048;  // from here on dz's rows fall upon each other in the caches
+constexpr int64_t kMostPanelRows = 512, kMostPanelColumns = 192, kMostWidePanelColumns = 512;
+constexpr int64_t kBlockDepth = 256, kWideBlockDepth = 128;
+
 // The size of parts, whole vectors each, into which `total` falls evenly when none may be larger than `most`.
 inline int64_t evenPart(int64_t total, int64_t most) {
   const int64_t parts = total > most ? (total + most - 1) / most : 1;
@@ -28,13 +33,13 @@ inline int64_t evenPart(int64_t total, int64_t most) {
 }
 
 // dw[n,k] (+)= dzᵀ · x over m tokens, of dz in units [depth of tokens][stride]. A panel is some rows and columns of dw; it takes
-// blocks of tokens that stay in cache, of which it packs what it needs of x. Where dz is wide, rows of a block fall upon
-// each other in the caches: they are brought together first.
+// blocks of tokens that stay in cache, of which it packs what it needs of x. Where dz is wide, a block is brought together first.
 inline void weightGradient(Precision precision, const float* dz, int64_t stride, const float* x, float* dw, int64_t m,
                            int64_t k, int64_t n, bool accumulate) {
-  const bool isWide = n > 2048;
-  const int64_t rowStep = evenPart(n, 512), columnStep = evenPart(k, isWide ? 512 : 192);
-  const int64_t tokenStep = (isWide ? 128 : 256) * (precision == Precision::bfloat16 ? 2 : 1);
+  const bool isWide = n > kWideRows;
+  const int64_t rowStep = evenPart(n, kMostPanelRows);
+  const int64_t columnStep = evenPart(k, isWide ? kMostWidePanelColumns : kMostPanelColumns);
+  const int64_t tokenStep = (isWide ? kWideBlockDepth : kBlockDepth) * (precision == Precision::bfloat16 ? 2 : 1);
   const int64_t rowPanels = (n + rowStep - 1) / rowStep, columnPanels = (k + columnStep - 1) / columnStep;
   forPanels(rowPanels * columnPanels, [=](int64_t panel) {
     const int64_t row = panel % rowPanels * rowStep, column = panel / rowPanels * columnStep;

@@ -1,4 +1,4 @@
-// Memory that one thread needs only inside one panel: kept per thread and used again, since panels are many.
+// Memory that a thread needs while it works on an operation: kept and used again, since operations and panels are many.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,19 @@
 
 namespace lockstep {
 
-// Who uses it: what is held at the same time must be different slots.
-enum class Slot { panel, operand, kernel, weights, gradients, count };
+// What is held at the same time must be different slots.
+enum class Slot {
+  // Of the thread that runs an operation, until its end; panels on other threads read them, and ask for none of these.
+  weights,
+  rows,
+  inputs,
+  kept,
+  // Of the thread that works on a panel, until its end.
+  panel,
+  operand,
+  kernel,
+  count
+};
 
 // At least `count` floats, aligned to a cache line, uninitialised; valid until this thread asks for more in the slot.
 // Freed when the thread ends.

@@ -16,7 +16,7 @@ export const compiler = process.env.CXX ?? 'g++';
 // Bits are promised across runs, threads and machines: no contraction of a*b+c, no -march=native, no fast-math.
 // The last two only say that nobody reads errno or floating-point exception flags; they change no result.
 export const FLAGS = [
-  ...['-std=c++17', '-O3', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wextra', '-pthread'],
+  ...['-std=c++20', '-O3', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wextra', '-pthread'],
   ...['-ffp-contract=off', '-fno-math-errno', '-fno-trapping-math'],
 ];
 

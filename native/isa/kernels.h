@@ -38,6 +38,20 @@ static inline int64_t packedUnits(Precision precision, int64_t k, int64_t n) {
   return depthOf(precision, k) * wholeLanes(n);
 }
 
+// Of rows that are multiplied along their width.
+static inline int64_t leftUnits(Precision precision, int64_t rows, int64_t width) {
+  return rows * wholeLanes(depthOf(precision, width));
+}
+
+// d loss / d logits as it is kept between forward and backward: [depth of rows][logitStride].
+static inline int64_t logitStride(Precision precision, int64_t vocabulary) {
+  return precision == Precision::float32 ? vocabulary : wholeLanes(vocabulary);
+}
+
+static inline int64_t logitUnits(Precision precision, int64_t rows, int64_t vocabulary) {
+  return depthOf(precision, rows) * logitStride(precision, vocabulary);
+}
+
 // What a linear layer's result passes. `gelu` is the exact one, z Φ(z); `swish` is z σ(z).
 enum class Activation { none = 0, relu = 1, gelu = 2, swish = 3 };
 
@@ -104,7 +118,7 @@ struct Kernels {
   const char* isa;
 
   // ---- matrix products
-  // Rows [rows, width] to be multiplied along their width: themselves, or in `out` (rows * wholeLanes(depth)).
+  // Rows [rows, width] to be multiplied along their width: themselves, or in `out` (leftUnits).
   Matrix<float> (*left)(Precision precision, const float* a, int64_t rows, int64_t width, float* out);
   // Rows to be multiplied with each other: out[depth of rows][wholeLanes(width)].
   void (*stacked)(Precision precision, const float* a, int64_t stride, int64_t rows, int64_t width, float* out);
@@ -165,7 +179,6 @@ struct Kernels {
 
   // ---- for tests of the functions that the kernels are made of
   void (*exponential)(const float* x, float* out, int64_t count);
-  void (*normalCdf)(const float* x, float* out, int64_t count);
   void (*dropoutFactors)(const DropoutField& field, int64_t first, int64_t count, float* out, float* scratch);
 };
 

@@ -120,8 +120,8 @@ LANES_INLINE Lanes<T>& operator*=(Lanes<T>& a, Lanes<T> b) {
   return a = a * b;
 }
 
-// a * b + c for matrix products: rounded once where the instruction set has the fused instruction, which doubles the rate;
-// their bits depend on the instruction set. Everything else multiplies and adds apart.
+// a * b + c for matrix products: rounded once where the instruction set has the fused instruction, which doubles the rate, so
+// SSE2 alone gives other bits. Everything else multiplies and adds apart.
 LANES_INLINE Floats multiplyAdd(Floats a, Floats b, Floats c) {
 #if defined(__AVX512F__)
   LANES_EACH(c.part[i] = (Floats::Part)_mm512_fmadd_ps((__m512)a.part[i], (__m512)b.part[i], (__m512)c.part[i]));

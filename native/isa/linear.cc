@@ -69,10 +69,6 @@ void exponentials(const float* x, float* out, int64_t count) {
   forLanes(count, [=](int64_t i, int64_t n) { storeSome(out + i, exponential(loadSome(x + i, n)), n); });
 }
 
-void normalCdf(const float* x, float* out, int64_t count) {
-  forLanes(count, [=](int64_t i, int64_t n) { storeSome(out + i, normal(loadSome(x + i, n)).cdf, n); });
-}
-
 }  // namespace
 
 void fillLinear(Kernels& table) {
@@ -80,7 +76,6 @@ void fillLinear(Kernels& table) {
   table.activationGradient = activationGradient;
   table.columnSums = columnSums;
   table.exponential = exponentials;
-  table.normalCdf = normalCdf;
 }
 
 }  // namespace LOCKSTEP_ISA

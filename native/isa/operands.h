@@ -27,7 +27,7 @@ LANES_INLINE Floats roundedToBfloat16(Floats v) { return as<Floats>(roundedBits(
 // Numbers as they are.
 struct Numbers {
   typedef float Unit;
-  static int64_t depth(int64_t n) { return n; }
+  static int64_t depth(int64_t n) { return depthOf(Precision::float32, n); }
 
   static Matrix<float> left(const float* a, int64_t stride, int64_t, int64_t, float*) { return {a, stride, 1}; }
 
@@ -69,7 +69,7 @@ LANES_INLINE Words roundedUnit(Floats v) {
 // Pairs of bfloat16, one in each half of a word. What is missing from the last pair is zero.
 struct Pairs {
   typedef uint32_t Unit;
-  static int64_t depth(int64_t n) { return (n + 1) / 2; }
+  static int64_t depth(int64_t n) { return depthOf(Precision::bfloat16, n); }
 
   // 32 numbers in order.
   static Words together(Floats first, Floats second) {

@@ -4,7 +4,7 @@ import { type Addon, PrecisionCode } from '../engine/native/addon.js';
 import type { Precision } from '../engine/names.js';
 
 const WIDTH = 512;
-const ROWS_PER_THREAD = 1024; // four of the addon's panels, so that every thread has some
+const ROWS_PER_THREAD = 1024; // several of the addon's panels, so that every thread has some
 const MEASURED_MS = 120;
 
 export interface ProductRate {

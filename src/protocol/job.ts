@@ -57,7 +57,7 @@ export const jobSchema = z.object({
   microBatches: size.max(65_536),
   labelSmoothing: share,
   precision: z.enum(precisions),
-  /** Workers without bfloat16 instructions compute it in float32; otherwise they are refused. */
+  /** Workers without bfloat16 instructions compute it slowly, with the same bits; otherwise they are refused. */
   emulate: z.boolean(),
   wire: z.enum(['float32', 'bfloat16']),
   heartbeat: z.object({ intervalMs: size, timeoutMs: size }),

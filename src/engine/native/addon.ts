@@ -12,13 +12,16 @@ export type ActivationCode = (typeof ActivationCode)[keyof typeof ActivationCode
 export const PrecisionCode = { float32: 0, bfloat16: 1 } as const;
 export type PrecisionCode = (typeof PrecisionCode)[keyof typeof PrecisionCode];
 
+/** That the kernels are compiled for, ascending; avx512bf16 has an instruction for bfloat16 too. */
+export const instructionSets = ['sse2', 'avx2', 'avx512', 'avx512bf16'] as const;
+export type InstructionSet = (typeof instructionSets)[number];
+
 export interface AddonInfo {
-  /** The instruction set that the kernels dispatch to on this machine; avx512bf16 has one for bfloat16 too. */
-  readonly isa: 'sse2' | 'avx2' | 'avx512' | 'avx512bf16';
+  /** That the kernels dispatch to on this machine. */
+  readonly isa: InstructionSet;
   readonly compiler: string;
 }
 
-/** rows × width of a matrix inside an array: element (r, c) is array[offset + r * stride + c]. */
 export interface AttentionShape {
   readonly batch: number; // B
   readonly queries: number; // Tq
@@ -196,9 +199,12 @@ export interface Kernels {
   ): void;
 
   // ---- tied output product and cross-entropy over the rows that carry loss
+  /** Elements of `dLogits`: [R,V], or with bfloat16 two rows in one and V in whole 16s. */
+  logitUnits(rows: number, vocabulary: number, precision: PrecisionCode): number;
   /**
    * logits[R,V] = hidden[rows] · tableᵀ + bias; loss = Σ cross-entropy with label smoothing (as PyTorch defines it).
-   * Keeps d loss / d logits in `dLogits` [R,V] (null: not wanted), as bfloat16, of two rows in one ([⌈R/2⌉, V in whole 16s]), where products take that. `loss` and `correct`, the number of rows whose label has the largest logit, are one element each.
+   * Keeps d loss / d logits in `dLogits` (null: not wanted) in the format of products. `loss` and `correct`, the number of
+   * rows whose label has the largest logit, are one element each.
    */
   crossEntropy(
     hidden: Floats,
@@ -257,7 +263,7 @@ export interface Addon extends Kernels {
   /** Threads of the process-wide pool, the caller included; 1 runs everything on the caller. */
   setThreads(threads: number): void;
   /** Forces a lower instruction set for the vector kernels (tests). Returns the one in force. */
-  setIsa(isa: AddonInfo['isa']): AddonInfo['isa'];
+  setIsa(isa: InstructionSet): InstructionSet;
   /** A zeroed ArrayBuffer aligned to 64 bytes. */
   allocate(bytes: number): ArrayBuffer;
   /** Has memory of 2 MiB and more that nothing was written to yet lie on large pages, where the system has them. */
@@ -272,12 +278,10 @@ export interface Addon extends Kernels {
   readonly cuda: CudaAddon;
   /** The same operations as plain single-threaded loops with float64 sums: what the fast ones are tested against. */
   readonly naive: Kernels;
-  /** The functions kernels are made of, over whole arrays, for tests and benchmarks. */
+  /** The functions kernels are made of, over whole arrays, for tests. */
   readonly elementary: {
     /** out = eˣ */
     exponential(x: Float32Array, out: Float32Array): void;
-    /** out = Φ(x) */
-    normalCdf(x: Float32Array, out: Float32Array): void;
     /** out[i] = what dropout multiplies element first + i by: 0 or 1 / (1 - rate). */
     dropoutFactors(out: Float32Array, first: number, dropout: DropoutSpec): void;
   };

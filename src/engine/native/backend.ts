@@ -84,12 +84,8 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     return this.output(shape);
   }
 
-  /** With bfloat16 two of them lie in the place of a float. */
   logitsOutput(rows: number, vocabulary: number): Output<Float32Array> {
-    const isPaired = this.precision === PrecisionCode.bfloat16;
-    return this.output(
-      isPaired ? [Math.ceil(rows / 2), 16 * Math.ceil(vocabulary / 16)] : [rows, vocabulary],
-    );
+    return this.output([this.kernels.logitUnits(rows, vocabulary, this.precision)]);
   }
 
   zero({ values }: Output<Float32Array>): void {

@@ -4,11 +4,12 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { messageOf, UserError } from '../../util/errors.js';
 import { packageRoot } from '../../util/package.js';
-import type { Addon, AddonInfo } from './addon.js';
+import { instructionSets, type Addon, type InstructionSet } from './addon.js';
 
 /**
  * LOCKSTEP_ISA names an instruction set that is computed with at most, to compare machines.
- * Throws UserError ADDON_MISSING where the addon has not been built, or was built for another machine.
+ * Throws UserError ADDON_MISSING where the addon has not been built, or was built for another machine, and ISA_INVALID where
+ * there is no instruction set of that name.
  */
 export function loadAddon(): Addon {
   const file = `${packageRoot}build/lockstep.node`;
@@ -26,6 +27,15 @@ export function loadAddon(): Addon {
     );
   }
   const isa = process.env['LOCKSTEP_ISA'];
-  if (isa) addon.setIsa(isa as AddonInfo['isa']);
+  if (isa) addon.setIsa(checked(isa));
   return addon;
+}
+
+function checked(name: string): InstructionSet {
+  const isa = instructionSets.find((known) => known === name);
+  if (isa) return isa;
+  throw new UserError(
+    'ISA_INVALID',
+    `LOCKSTEP_ISA: expected one of ${instructionSets.join(', ')}, got "${name}"`,
+  );
 }
