@@ -18,10 +18,9 @@ import {
 import { copyFileSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, relative } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
+import { BuildError, main, root } from './build.mjs';
 import { buildCuda } from './cuda.mjs';
-import { NativeBuildError } from './native.mjs';
 
 const MIB = 2 ** 20;
 const MOST_BYTES = 60 * MIB;
@@ -29,7 +28,6 @@ const MOST_BYTES = 60 * MIB;
 const SMALL_PACKAGE_BYTES = 2 * MIB;
 const FOLDER = 'lockstep-gpu';
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { resolve } = createRequire(import.meta.url);
 const execute = promisify(execFile);
 
@@ -142,16 +140,16 @@ async function gather(folder) {
   }
 }
 
-async function main() {
+async function archive() {
   const { values } = parseArgs({
     options: { out: { type: 'string' }, fast: { type: 'boolean', default: false } },
   });
   const out = values.out ?? join(root, 'build', 'lockstep-gpu-linux-x64.tar.xz');
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    throw new NativeBuildError('The archive is made on Linux x86-64, for machines of that kind.');
+    throw new BuildError('The archive is made on Linux x86-64, for machines of that kind.');
   }
   if ((await buildCuda()) === null) {
-    throw new NativeBuildError(
+    throw new BuildError(
       'nvcc was not found: install a CUDA toolkit of version 12 or 13, then `npm run setup`.',
     );
   }
@@ -169,16 +167,8 @@ async function main() {
   const { size } = statSync(out);
   const words = `${basename(out)}: ${(size / MIB).toFixed(1)} MiB`;
   if (size > MOST_BYTES)
-    throw new NativeBuildError(`${words}, more than the ${MOST_BYTES / MIB} that it may have.`);
+    throw new BuildError(`${words}, more than the ${MOST_BYTES / MIB} that it may have.`);
   console.error(`${words}; unpack it on a machine with a GPU and say ./run help`);
 }
 
-if (process.argv[1] && import.meta.url === pathToFileURL(realpathSync(process.argv[1])).href) {
-  try {
-    await main();
-  } catch (error) {
-    if (!(error instanceof NativeBuildError)) throw error;
-    console.error(error.message);
-    process.exitCode = 1;
-  }
-}
+await main(import.meta.url, archive);

@@ -4,16 +4,12 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { fileURLToPath } from 'node:url';
+import { BuildError, compiler, root } from './build.mjs';
+import { buildCuda } from './cuda.mjs';
 import { acquireLock } from './lock.mjs';
-
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const compiler = process.env.CXX ?? 'g++';
-
-/** A failure the user can do something about: the message is one sentence. */
-class StepError extends Error {}
+import { buildNative } from './native.mjs';
 
 // ---- what is printed: one line a step, written as "name … " when it begins and completed when it ends
 
@@ -46,7 +42,7 @@ async function step(name, work) {
   } catch (error) {
     end('failed', startedAt);
     // What a step did not foresee is told in its own words, without a stack.
-    throw error instanceof StepError ? error : new StepError(`${name} failed: ${error?.message ?? error}`);
+    throw error instanceof BuildError ? error : new BuildError(`${name} failed: ${error?.message ?? error}`);
   }
 }
 
@@ -85,7 +81,7 @@ function checkNode() {
   const found = process.versions.node.split('.').map(Number);
   const difference = found.map((part, i) => part - wanted[i]).find((d) => d !== 0) ?? 0;
   if (difference < 0) {
-    throw new StepError(
+    throw new BuildError(
       `Node ${process.versions.node} is too old: install Node ${wanted.join('.')} or newer (https://nodejs.org).`,
     );
   }
@@ -95,7 +91,7 @@ function checkNode() {
 async function checkCompiler() {
   const { code, output } = await run(compiler, ['--version']);
   if (code !== 0) {
-    throw new StepError(`${compiler} was not found: install a C++ compiler (Debian: apt-get install g++).`);
+    throw new BuildError(`${compiler} was not found: install a C++ compiler (Debian: apt-get install g++).`);
   }
   return output.split('\n', 1)[0];
 }
@@ -120,7 +116,7 @@ async function installPackages() {
   const { code, output } = await run(npm, arguments_);
   if (code !== 0) {
     say(lastLines(output));
-    throw new StepError(
+    throw new BuildError(
       code === -1
         ? 'npm was not found: install it (Debian: apt-get install npm).'
         : '`npm ci` failed with the words above: check the connection to the npm registry, then run this again.',
@@ -139,33 +135,25 @@ async function loadNativePackages(npm, first) {
     const { code, output } = await load();
     if (code === 0) continue;
     say(lastLines(output));
-    throw new StepError(
+    throw new BuildError(
       `The npm package ${name} does not load on ${process.platform} ${process.arch}: its words are above.`,
     );
   }
 }
 
 async function buildAddon() {
-  const { buildNative, NativeBuildError } = await import('./native.mjs');
-  try {
-    const { built } = await buildNative({ log: say });
-    return built ? 'built' : 'up to date';
-  } catch (error) {
-    if (error instanceof NativeBuildError) throw new StepError(error.message);
-    throw error;
-  }
+  const { built } = await buildNative({ log: say });
+  return built ? 'built' : 'up to date';
 }
 
 /** Optional: without it workers compute on the processor. */
 async function buildCudaDevice() {
-  const { buildCuda } = await import('./cuda.mjs');
-  const { NativeBuildError } = await import('./native.mjs');
   try {
     const result = await buildCuda({ log: say });
     if (result === null) return 'no CUDA toolkit (nvcc), so workers compute on the processor';
     return `${result.built ? 'built' : 'up to date'}, CUDA ${result.version}`;
   } catch (error) {
-    if (error instanceof NativeBuildError) return `${error.message} Workers compute on the processor.`;
+    if (error instanceof BuildError) return `${error.message} Workers compute on the processor.`;
     throw error;
   }
 }
@@ -179,7 +167,7 @@ async function buildTypeScript() {
   const { code, output } = await run(process.execPath, [tsc, '--build']);
   if (code !== 0) {
     say(lastLines(output, 40));
-    throw new StepError('The TypeScript does not compile: correct the errors above, then run this again.');
+    throw new BuildError('The TypeScript does not compile: correct the errors above, then run this again.');
   }
   return statSync(record).mtimeMs === before ? 'up to date' : 'built';
 }
