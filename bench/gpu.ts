@@ -2,7 +2,7 @@
 // against the card's own rate of matrix products; then how exact its kernels are, and whether it trains the same bits again.
 import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
-import { loadEngine } from '../src/engine/engine.js';
+import { loadEngine } from '../src/engine/load.js';
 import { cudaLibrary } from '../src/engine/native/cuda/engine.js';
 import { precisions, type Precision } from '../src/engine/names.js';
 import { ownArm, torchDeviceArms, type Arm } from './support/arms.js';

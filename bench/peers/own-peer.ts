@@ -3,7 +3,7 @@
 // seconds, and those inside the addon or, of further steps, the share in which a device waited; the first line describes the process once it is warm. Ends with its input.
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { loadEngine } from '../../src/engine/engine.js';
+import { loadEngine } from '../../src/engine/load.js';
 import { loadAddon } from '../../src/engine/native/load.js';
 import { type DeviceName, engineNames, precisions } from '../../src/engine/names.js';
 import { DeviceStep } from '../support/device-step.js';

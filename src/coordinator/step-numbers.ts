@@ -57,7 +57,7 @@ export function completeStep(
   const clip = clipScale(norm, optimizer.clipNorm);
   const gradientScale = clip / totals.tokens;
   return {
-    update: adamWSpec({ update: updates + 1, learningRate: rate, gradientScale, decay: true }, optimizer),
+    update: adamWSpec({ update: updates + 1, learningRate: rate, gradientScale }, optimizer),
     progress: { ...progress, version, updates: updates + 1, tokens: tokens + totals.tokens },
     event: {
       kind: 'stepCommitted',

@@ -2,20 +2,12 @@
 // which asks for the inputs' gradients one by one.
 import * as tf from '@tensorflow/tfjs';
 import { assert } from '../util/errors.js';
-import { type CrossEntropyAttrs, Kernel, type LinearAttrs, type NormAttrs } from './kernels.js';
+import { type CrossEntropyAttrs, Kernel, type LinearAttrs, type NormAttrs, runKernel } from './kernels.js';
 import { isMissing } from './missing-gradient.js';
 
 type GradientFunction = Parameters<typeof tf.registerGradient>[0]['gradFunc'];
 type Gradients = ReturnType<GradientFunction>;
 type Attrs = Parameters<GradientFunction>[2];
-
-function run<T extends tf.Tensor | tf.Tensor[]>(
-  name: string,
-  inputs: Record<string, tf.Tensor>,
-  attrs: Attrs,
-): T {
-  return tf.engine().runKernel<T>(name, inputs, attrs);
-}
 
 /** Names the outputs of a backward kernel after the inputs whose gradients they are. */
 function named(names: readonly string[], gradients: readonly tf.Tensor[]): Gradients {
@@ -36,7 +28,7 @@ function linearGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: 
     `linear with ${activation} was run without a tape, and has no gradient`,
   );
   if (activationInput !== undefined) inputs.saved = activationInput;
-  return named(['x', 'w', 'b'], run<tf.Tensor[]>(Kernel.linearGradient, inputs, attrs));
+  return named(['x', 'w', 'b'], runKernel<tf.Tensor[]>(Kernel.linearGradient, inputs, attrs));
 }
 
 function addDropoutNormGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: Attrs): Gradients {
@@ -45,7 +37,7 @@ function addDropoutNormGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[],
   const inputs: Record<string, tf.Tensor> = { dy: dNormed!, sum, gamma, beta, stats };
   if (isMissing(dNormed!)) inputs.dy = tf.zerosLike(sum);
   if (!isMissing(dSum!)) inputs.dSum = dSum!;
-  const gradients = run<tf.Tensor[]>(Kernel.addDropoutNormGradient, inputs, {
+  const gradients = runKernel<tf.Tensor[]>(Kernel.addDropoutNormGradient, inputs, {
     dropout: (attrs as NormAttrs).dropout,
   });
   return named(['residual', 'x', 'gamma', 'beta'], gradients);
@@ -61,7 +53,10 @@ function crossEntropyGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], a
   ];
   const inputs = { dy: first(dy), dLogits, hidden, table, lossRows, labels };
   const { smoothing } = attrs as CrossEntropyAttrs;
-  return named(['hidden', 'table'], run<tf.Tensor[]>(Kernel.crossEntropyGradient, inputs, { smoothing }));
+  return named(
+    ['hidden', 'table'],
+    runKernel<tf.Tensor[]>(Kernel.crossEntropyGradient, inputs, { smoothing }),
+  );
 }
 
 /** Registers every gradient with tfjs; registering again changes nothing. */
@@ -74,7 +69,7 @@ export function registerGradients(): void {
     inputsToSave: ['table', 'ids'],
     gradFunc: (dy, [table, ids], attrs) => {
       const inputs = { dy: first(dy), table: table!, ids: ids! };
-      const dTable = run<tf.Tensor>(Kernel.embeddingGradient, inputs, attrs);
+      const dTable = runKernel<tf.Tensor>(Kernel.embeddingGradient, inputs, attrs);
       return { table: () => dTable };
     },
   });
@@ -101,7 +96,7 @@ function registerAttention(): void {
     gradFunc: (dy, saved, attrs) => {
       const [qkv, lengths, out, logSum] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
       const inputs = { dy: first(dy), qkv, lengths, out, logSum };
-      const dQkv = run<tf.Tensor>(Kernel.selfAttentionGradient, inputs, attrs);
+      const dQkv = runKernel<tf.Tensor>(Kernel.selfAttentionGradient, inputs, attrs);
       return { qkv: () => dQkv };
     },
   });
@@ -112,7 +107,7 @@ function registerAttention(): void {
     gradFunc: (dy, saved, attrs) => {
       const [q, kv, lengths, out, logSum] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
       const inputs = { dy: first(dy), q, kv, lengths, out, logSum };
-      return named(['q', 'kv'], run<tf.Tensor[]>(Kernel.crossAttentionGradient, inputs, attrs));
+      return named(['q', 'kv'], runKernel<tf.Tensor[]>(Kernel.crossAttentionGradient, inputs, attrs));
     },
   });
 }
@@ -131,7 +126,7 @@ function registerNorms(): void {
     gradFunc: (dy, saved) => {
       const [x, gamma, beta, stats] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
       const inputs = { dy: first(dy), x, gamma, beta, stats };
-      return named(['x', 'gamma', 'beta'], run<tf.Tensor[]>(Kernel.layerNormGradient, inputs, {}));
+      return named(['x', 'gamma', 'beta'], runKernel<tf.Tensor[]>(Kernel.layerNormGradient, inputs, {}));
     },
   });
 }

@@ -3,6 +3,7 @@
 // given the parameters themselves too, also where it needs no value of them: an engine may know where their gradients belong.
 // An output that only the gradient uses (logSum, stats, dLogits) is named after what the native engine keeps there;
 // another engine may keep something else.
+import * as tf from '@tensorflow/tfjs';
 import type { Activation } from '../model/config.js';
 import type { RandomKey } from '../util/philox.js';
 
@@ -62,3 +63,15 @@ export type EmbeddingAttrs = { scale: number; first: number; padding: number; dr
 /** As an embedding's `padding`: every id has a gradient. */
 export const NO_PADDING = -1;
 export type CrossEntropyAttrs = { smoothing: number };
+
+/** A kernel's tensors by name. tfjs types them as perhaps missing: the ops have checked that they are there. */
+export type Inputs = Readonly<Record<string, tf.TensorInfo>>;
+
+/** Runs a kernel on the backend in force. */
+export function runKernel<T extends tf.Tensor | tf.Tensor[]>(
+  name: string,
+  inputs: Record<string, tf.Tensor>,
+  attrs: NonNullable<Parameters<ReturnType<typeof tf.engine>['runKernel']>[2]>,
+): T {
+  return tf.engine().runKernel<T>(name, inputs, attrs);
+}

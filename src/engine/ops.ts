@@ -7,22 +7,12 @@ import type { Activation } from '../model/config.js';
 import { assert } from '../util/errors.js';
 import { expectFloat, expectInt, expectShape } from './expect.js';
 import { registerGradients } from './gradients.js';
-import { type Dropout, type DropoutAttrs, Kernel, NO_DROPOUT, NO_PADDING } from './kernels.js';
-
-export type { Dropout } from './kernels.js';
+import { type Dropout, type DropoutAttrs, Kernel, NO_DROPOUT, NO_PADDING, runKernel } from './kernels.js';
 
 /** PyTorch's default, and the one that Hugging Face's Marian and Pegasus use. */
 export const LAYER_NORM_EPSILON = 1e-5;
 
 registerGradients();
-
-function run<T extends tf.Tensor | tf.Tensor[]>(
-  name: string,
-  inputs: Record<string, tf.Tensor>,
-  attrs: NonNullable<Parameters<ReturnType<typeof tf.engine>['runKernel']>[2]>,
-): T {
-  return tf.engine().runKernel<T>(name, inputs, attrs);
-}
 
 function dropoutAttrs(op: string, dropout: Dropout): DropoutAttrs {
   if (dropout === null) return NO_DROPOUT;
@@ -39,9 +29,10 @@ export function linear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor, activation: 'no
   expectShape('linear', 'b', b, [w.shape[0]]);
   const inputs = { x, w, b };
   // Nothing but the result is wanted when no gradient is recorded.
-  if (activation === 'none' || !tf.engine().isTapeOn()) return run(Kernel.linear, inputs, { activation });
-  if (activation === 'relu') return run(Kernel.linearRelu, inputs, { activation });
-  return run<tf.Tensor[]>(Kernel.linearKeepingSum, inputs, { activation })[0]!;
+  if (activation === 'none' || !tf.engine().isTapeOn())
+    return runKernel(Kernel.linear, inputs, { activation });
+  if (activation === 'relu') return runKernel(Kernel.linearRelu, inputs, { activation });
+  return runKernel<tf.Tensor[]>(Kernel.linearKeepingSum, inputs, { activation })[0]!;
 }
 
 /**
@@ -55,7 +46,7 @@ export function selfAttention(qkv: tf.Tensor, lengths: tf.Tensor, heads: number,
   expectShape('selfAttention', 'qkv', qkv, [-1, -1, -1]);
   expectShape('selfAttention', 'lengths', lengths, [qkv.shape[0]]);
   expectHeads('selfAttention', qkv.shape[2]! / 3, heads);
-  return run<tf.Tensor[]>(Kernel.selfAttention, { qkv, lengths }, { heads, causal })[0]!;
+  return runKernel<tf.Tensor[]>(Kernel.selfAttention, { qkv, lengths }, { heads, causal })[0]!;
 }
 
 /**
@@ -70,7 +61,7 @@ export function crossAttention(q: tf.Tensor, kv: tf.Tensor, lengths: tf.Tensor, 
   expectShape('crossAttention', 'kv', kv, [q.shape[0], -1, 2 * q.shape[2]!]);
   expectShape('crossAttention', 'lengths', lengths, [q.shape[0]]);
   expectHeads('crossAttention', q.shape[2]!, heads);
-  return run<tf.Tensor[]>(Kernel.crossAttention, { q, kv, lengths }, { heads, causal: false })[0]!;
+  return runKernel<tf.Tensor[]>(Kernel.crossAttention, { q, kv, lengths }, { heads, causal: false })[0]!;
 }
 
 function expectHeads(op: string, width: number, heads: number): void {
@@ -94,7 +85,7 @@ export function addDropoutNorm(
   expectFloat('addDropoutNorm', { residual, x, gamma, beta });
   expectShape('addDropoutNorm', 'residual', residual, x.shape);
   expectNormParameters('addDropoutNorm', x, gamma, beta);
-  const [sum, normed] = run<tf.Tensor[]>(
+  const [sum, normed] = runKernel<tf.Tensor[]>(
     Kernel.addDropoutNorm,
     { residual, x, gamma, beta },
     { epsilon: LAYER_NORM_EPSILON, dropout: dropoutAttrs('addDropoutNorm', dropout) },
@@ -107,7 +98,7 @@ export function layerNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor): tf.T
   expectFloat('layerNorm', { x, gamma, beta });
   expectNormParameters('layerNorm', x, gamma, beta);
   const attrs = { epsilon: LAYER_NORM_EPSILON, dropout: NO_DROPOUT };
-  return run<tf.Tensor[]>(Kernel.layerNorm, { x, gamma, beta }, attrs)[0]!;
+  return runKernel<tf.Tensor[]>(Kernel.layerNorm, { x, gamma, beta }, attrs)[0]!;
 }
 
 function expectNormParameters(op: string, x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor): void {
@@ -152,7 +143,7 @@ export function embedding(
     padding: padding ?? NO_PADDING,
     dropout: dropoutAttrs('embedding', dropout),
   };
-  return run(Kernel.embedding, { table, positions, ids }, attrs);
+  return runKernel(Kernel.embedding, { table, positions, ids }, attrs);
 }
 
 /**
@@ -178,6 +169,10 @@ export function crossEntropy(
   expectShape('crossEntropy', 'labels', labels, [lossRows.shape[0]]);
   assert(smoothing >= 0 && smoothing < 1, `crossEntropy: expected smoothing in [0, 1), got ${smoothing}`);
   const name = tf.engine().isTapeOn() ? Kernel.crossEntropy : Kernel.crossEntropyValue;
-  const [loss, correct] = run<tf.Scalar[]>(name, { hidden, table, bias, lossRows, labels }, { smoothing });
+  const [loss, correct] = runKernel<tf.Scalar[]>(
+    name,
+    { hidden, table, bias, lossRows, labels },
+    { smoothing },
+  );
   return { loss: loss!, correct: correct! };
 }

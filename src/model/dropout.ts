@@ -1,6 +1,6 @@
 // Which random field each dropout of a forward draws from.
 
-import type { Dropout } from '../engine/ops.js';
+import type { Dropout } from '../engine/kernels.js';
 import type { RandomKey } from '../util/philox.js';
 
 /** What the dropout of one micro-batch is keyed by; the model adds the site. */

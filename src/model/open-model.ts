@@ -3,7 +3,7 @@
 import { nameOf, readText, type Folder } from '../checkpoint/folder.js';
 import type { CheckpointState } from '../checkpoint/state.js';
 import { parseTokenizer, type Tokenizer } from '../data/tokenizer.js';
-import { loadEngine } from '../engine/engine.js';
+import { loadEngine } from '../engine/load.js';
 import type { Precision } from '../engine/names.js';
 import { UserError } from '../util/errors.js';
 import type { ModelConfig } from './config.js';

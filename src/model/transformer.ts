@@ -3,14 +3,8 @@
 // PegasusForConditionalGeneration (`norm: pre`). Training (`loss`) and use (`encode`, `decodeStep`) share it.
 
 import * as tf from '@tensorflow/tfjs';
-import {
-  crossAttention,
-  crossEntropy,
-  embedding,
-  linear,
-  selfAttention,
-  type Dropout,
-} from '../engine/ops.js';
+import type { Dropout } from '../engine/kernels.js';
+import { crossAttention, crossEntropy, embedding, linear, selfAttention } from '../engine/ops.js';
 import { assert, UserError } from '../util/errors.js';
 import { RandomSite } from '../util/philox.js';
 import type { Batch } from './batch.js';

@@ -11,11 +11,9 @@ export interface UpdateTerms {
   readonly learningRate: number;
   /** Multiplies the summed gradient: 1 / target tokens, times the clip's scale. */
   readonly gradientScale: number;
-  /** Whether weight decay applies to the elements in question (TensorSpec.decay). */
-  readonly decay: boolean;
 }
 
-/** The constants of one update, for a run of elements that all decay or all do not. */
+/** The constants of one update of elements that decay. */
 export function adamWSpec(terms: UpdateTerms, config: OptimizerConfig): AdamWSpec {
   return {
     gradientScale: terms.gradientScale,
@@ -23,7 +21,7 @@ export function adamWSpec(terms: UpdateTerms, config: OptimizerConfig): AdamWSpe
     beta1: config.beta1,
     beta2: config.beta2,
     epsilon: config.epsilon,
-    weightDecay: terms.decay ? config.weightDecay : 0,
+    weightDecay: config.weightDecay,
     correction1: 1 - Math.pow(config.beta1, terms.update),
     correction2: 1 - Math.pow(config.beta2, terms.update),
   };

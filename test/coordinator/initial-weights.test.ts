@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test';
 import { parseRunConfig } from '../../src/config/load.js';
 import { initialWeights } from '../../src/coordinator/initial-weights.js';
 import { openDataset } from '../../src/data/dataset.js';
-import { loadEngine } from '../../src/engine/engine.js';
+import { loadEngine } from '../../src/engine/load.js';
 import type { ModelConfig } from '../../src/model/config.js';
 import { toHuggingFace } from '../../src/model/hugging-face.js';
 import { parameterLayout } from '../../src/model/parameters.js';

@@ -1,7 +1,7 @@
 // bfloat16 products: where they are refused, and how far they take a model's gradient from float32's.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { loadEngine } from '../../src/engine/engine.js';
+import { loadEngine } from '../../src/engine/load.js';
 import { loadAddon } from '../../src/engine/native/load.js';
 import { checkPrecision } from '../../src/engine/precision.js';
 import { valueAndGradients } from '../../src/engine/reverse.js';

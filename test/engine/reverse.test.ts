@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
-import { loadEngine } from '../../src/engine/engine.js';
+import { loadEngine } from '../../src/engine/load.js';
 import type { NativeBackend } from '../../src/engine/native/backend.js';
 import * as ops from '../../src/engine/ops.js';
 import { valueAndGradients } from '../../src/engine/reverse.js';

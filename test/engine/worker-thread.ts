@@ -1,7 +1,7 @@
 // What a worker thread of engine.test.ts runs: one training step of the small network on an engine of its own.
 import { createHash } from 'node:crypto';
 import { isMainThread, parentPort } from 'node:worker_threads';
-import { loadEngine } from '../../src/engine/engine.js';
+import { loadEngine } from '../../src/engine/load.js';
 import { valueAndGradients } from '../../src/engine/reverse.js';
 import { DROPOUT } from './cases.js';
 import { network, networkParameters } from './network.js';

@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs';
 import { writeSlice } from '../../src/checkpoint/files.js';
 import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import { createSafetensors } from '../../src/checkpoint/safetensors.js';
-import { loadEngine } from '../../src/engine/engine.js';
+import { loadEngine } from '../../src/engine/load.js';
 import type { ModelConfig } from '../../src/model/config.js';
 import { generationConfig, toHuggingFace } from '../../src/model/hugging-face.js';
 import type { Transformer } from '../../src/model/transformer.js';

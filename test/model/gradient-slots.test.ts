@@ -1,7 +1,8 @@
 // Gradients that kernels write straight to where they are wanted.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type Engine, loadEngine } from '../../src/engine/engine.js';
+import type { Engine } from '../../src/engine/engine.js';
+import { loadEngine } from '../../src/engine/load.js';
 import { valueAndGradients } from '../../src/engine/reverse.js';
 import { tinyBatch, tinyConfig, tinyModel, type TinyModel } from './tiny.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { loadEngine } from '../../src/engine/engine.js';
+import { loadEngine } from '../../src/engine/load.js';
 import { fromHuggingFace, generationConfig, toHuggingFace } from '../../src/model/hugging-face.js';
 import { UserError } from '../../src/util/errors.js';
 import { goldenConfig, goldenLogits, goldenParameters } from '../golden/golden.js';

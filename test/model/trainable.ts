@@ -1,6 +1,7 @@
 // A model small enough to initialise and to train inside a test, on the native engine with one thread.
 
-import { loadEngine, type Engine } from '../../src/engine/engine.js';
+import type { Engine } from '../../src/engine/engine.js';
+import { loadEngine } from '../../src/engine/load.js';
 import { valueAndGradients } from '../../src/engine/reverse.js';
 import type { Batch } from '../../src/model/batch.js';
 import type { ModelConfig } from '../../src/model/config.js';
@@ -77,7 +78,6 @@ export function train(
       update: step + 1,
       learningRate: learningRate * Math.min(1, (step + 1) / 20),
       gradientScale: 1 / batch.labels.length,
-      decay: false,
     };
     model.engine.addon.adamW(flat, moment1!, moment2!, gradient!, size, adamWSpec(terms, config));
   }

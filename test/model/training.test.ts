@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { loadEngine } from '../../src/engine/engine.js';
+import { loadEngine } from '../../src/engine/load.js';
 import { valueAndGradients } from '../../src/engine/reverse.js';
 import type { Batch } from '../../src/model/batch.js';
 import { adamWSpec } from '../../src/optim/adamw.js';
@@ -49,7 +49,8 @@ for (const { norm, activation, steps } of runs) {
       for (const { offset, size, decay } of layout.tensors) {
         if (offset >= layout.trainable) continue;
         const part = (values: Float32Array) => values.subarray(offset, offset + size);
-        const spec = adamWSpec({ ...terms, decay }, optimizer);
+        const weightDecay = decay ? optimizer.weightDecay : 0;
+        const spec = { ...adamWSpec(terms, optimizer), weightDecay };
         engine.addon.adamW(part(flat), part(moment1), part(moment2), part(gradient), size, spec);
       }
       const relative = (actual: number, golden: number) => Math.abs(actual / golden - 1);

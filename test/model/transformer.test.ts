@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
-import { loadEngine } from '../../src/engine/engine.js';
+import { loadEngine } from '../../src/engine/load.js';
 import { valueAndGradients } from '../../src/engine/reverse.js';
-import type { Dropout } from '../../src/engine/ops.js';
+import type { Dropout } from '../../src/engine/kernels.js';
 import type { Batch } from '../../src/model/batch.js';
 import { DropoutSites } from '../../src/model/dropout.js';
 import { UserError } from '../../src/util/errors.js';

@@ -34,8 +34,8 @@ function start(count: number): State {
   };
 }
 
-function spec(update: number, decay = true) {
-  return adamWSpec({ update, learningRate: 0.01, gradientScale: 0.25, decay }, config);
+function spec(update: number, weightDecay = config.weightDecay) {
+  return adamWSpec({ update, learningRate: 0.01, gradientScale: 0.25 }, { ...config, weightDecay });
 }
 
 test('the reference computes the published update, to the precision of float32', () => {
@@ -61,9 +61,9 @@ test('the reference computes the published update, to the precision of float32',
 test('without decay a parameter whose gradient is zero does not move', () => {
   const state = start(8);
   const before = state.parameters.slice();
-  adamWReference(state.parameters, state.moment1, state.moment2, new Float32Array(8), spec(1, false));
+  adamWReference(state.parameters, state.moment1, state.moment2, new Float32Array(8), spec(1, 0));
   assert.deepEqual(state.parameters, before);
-  adamWReference(state.parameters, state.moment1, state.moment2, new Float32Array(8), spec(2, true));
+  adamWReference(state.parameters, state.moment1, state.moment2, new Float32Array(8), spec(2));
   assert.deepEqual(
     state.parameters,
     before.map((value) => value * Math.fround(1 - 0.01 * 0.1)),
@@ -84,7 +84,7 @@ test('the native kernel agrees with the reference to the precision of float32, o
     const [ours, native] = [start(count), start(count)];
     for (let update = 1; update <= 10; update++) {
       const gradient = noise(count, 10 + update);
-      const constants = spec(update, update % 2 === 0);
+      const constants = spec(update, update % 2 === 0 ? 0 : config.weightDecay);
       adamWReference(ours.parameters, ours.moment1, ours.moment2, gradient, constants);
       addon.adamW(native.parameters, native.moment1, native.moment2, gradient, count, constants);
     }

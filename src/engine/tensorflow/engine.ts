@@ -1,6 +1,7 @@
 // The engine on TensorFlow: loads tfjs-node and gives its backend the fused kernels.
 import * as tf from '@tensorflow/tfjs';
 import { assert } from '../../util/errors.js';
+import type { EngineOfBackend } from '../engine.js';
 import { Kernel } from '../kernels.js';
 import { Views } from './backend.js';
 import { registerAttention } from './kernels/attention.js';
@@ -13,8 +14,10 @@ import { BACKEND_NAME, loadBackend } from './load.js';
 /** How many threads TensorFlow was loaded with. */
 let loadedThreads: number | undefined;
 
-/** Throws UserError TENSORFLOW_MISSING. See `Engine` in engine.ts for what is returned. */
-export async function loadTensorFlow(threads: number) {
+/** Throws UserError TENSORFLOW_MISSING. Gradients lie in the host's memory. */
+export async function loadTensorFlow(
+  threads: number,
+): Promise<Omit<EngineOfBackend, 'memoryOf' | 'gradients'>> {
   setThreads(threads);
   const backend = loadBackend(threads);
   loadedThreads = threads;
@@ -25,10 +28,10 @@ export async function loadTensorFlow(threads: number) {
   return {
     fingerprint: { engine: 'tensorflow', matmul: `TensorFlow ${backend.binding.TF_Version}`, isa: device },
     setThreads,
-    view: (values: Float32Array, shape: readonly number[]) => views.create(values, shape),
-    refresh: (view: tf.Tensor) => views.refresh(view),
+    view: (values, shape) => views.create(values, shape),
+    refresh: (view) => views.refresh(view),
     setGradientSlots: () => undefined, // its memory is not ours
-    values: (tensor: tf.Tensor) => backend.readSync(tensor.dataId) as Float32Array,
+    values: (tensor) => backend.readSync(tensor.dataId) as Float32Array,
   };
 }
 

@@ -1,7 +1,7 @@
 // A worker's compute thread: model, backward and nothing else, so that computing never delays a heartbeat.
 import { once } from 'node:events';
 import { parentPort } from 'node:worker_threads';
-import { loadEngine } from '../../engine/engine.js';
+import { loadEngine } from '../../engine/load.js';
 import { assert } from '../../util/errors.js';
 import { Control, type FromCompute, type ToCompute } from './port.js';
 import { probe } from './probe.js';

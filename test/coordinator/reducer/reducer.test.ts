@@ -16,7 +16,7 @@ const CONFIG: OptimizerConfig = {
   clipNorm: null,
   schedule: { kind: 'constant', warmupSteps: 0 },
 };
-const UPDATE = adamWSpec({ update: 1, learningRate: 0.1, gradientScale: 0.25, decay: true }, CONFIG);
+const UPDATE = adamWSpec({ update: 1, learningRate: 0.1, gradientScale: 0.25 }, CONFIG);
 
 const ROOT = node(2, 0);
 

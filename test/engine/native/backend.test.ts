@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
-import { type Engine, loadEngine } from '../../../src/engine/engine.js';
+import type { Engine } from '../../../src/engine/engine.js';
+import { loadEngine } from '../../../src/engine/load.js';
 import type { NativeBackend } from '../../../src/engine/native/backend.js';
 import * as ops from '../../../src/engine/ops.js';
 import { assertClose, floats, randomIds, randomTensor, scoped } from '../support.js';

@@ -57,7 +57,7 @@ async function loadSuite(): Promise<Jasmine> {
   const jasmine = (require('jasmine-core') as { boot(): Jasmine }).boot();
   jasmine.DEFAULT_TIMEOUT_INTERVAL = SPEC_TIMEOUT_MS;
 
-  const { loadEngine } = await import('../../../src/engine/engine.js');
+  const { loadEngine } = await import('../../../src/engine/load.js');
   const { name } = await loadEngine('native', { threads: 1 });
   const suite = await import('@tensorflow/tfjs-core/dist/jasmine_util.js');
   suite.setTestEnvs([{ name, backendName: name, isDataSync: true }]);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
-import { loadEngine } from '../../../src/engine/engine.js';
+import { loadEngine } from '../../../src/engine/load.js';
 import type { Dropout } from '../../../src/engine/kernels.js';
 import * as ops from '../../../src/engine/ops.js';
 import * as references from '../../../src/engine/references.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { loadEngine } from '../../../src/engine/engine.js';
+import { loadEngine } from '../../../src/engine/load.js';
 import { initialParameters } from '../../../src/model/initialise.js';
 import { parameterLayout } from '../../../src/model/parameters.js';
 import type { Job } from '../../../src/protocol/job.js';

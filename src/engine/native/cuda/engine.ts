@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs';
 import { assert, messageOf, UserError } from '../../../util/errors.js';
 import { packageRoot } from '../../../util/package.js';
+import type { EngineOfBackend } from '../../engine.js';
 import type { Addon, Arithmetic, CudaInfo } from '../addon.js';
 import { register } from '../kernels/register.js';
 import { registerFused } from '../kernels/fused.js';
@@ -59,8 +60,12 @@ function version(number: number): string {
   return `${Math.floor(number / 1000)}.${Math.floor((number % 1000) / 10)}`;
 }
 
-/** See `Engine` in ../../engine.ts for what is returned. */
-export async function loadCuda(addon: Addon, index: number, arithmetic: Arithmetic) {
+/** Throws UserError CUDA_MISSING, NO_SUCH_DEVICE. */
+export async function loadCuda(
+  addon: Addon,
+  index: number,
+  arithmetic: Arithmetic,
+): Promise<EngineOfBackend> {
   const info = openDevice(addon, index);
   registerBackend(addon, info);
   assert(await tf.setBackend(BACKEND_NAME), 'tfjs does not accept the CUDA backend');
@@ -73,10 +78,10 @@ export async function loadCuda(addon: Addon, index: number, arithmetic: Arithmet
       isa: `${info.architecture} ${info.name}, CUDA ${version(info.runtimeVersion)}`,
     },
     setThreads: () => undefined, // the device's are its own
-    view: (values: Float32Array, shape: readonly number[]) => backend.view(values, shape),
-    refresh: (view: tf.Tensor) => backend.refresh(view),
-    values: (tensor: tf.Tensor) => backend.readSync(tensor.dataId) as Float32Array,
-    memoryOf: (tensor: tf.Tensor) => backend.floats(tensor),
+    view: (values, shape) => backend.view(values, shape),
+    refresh: (view) => backend.refresh(view),
+    values: (tensor) => backend.readSync(tensor.dataId) as Float32Array,
+    memoryOf: (tensor) => backend.floats(tensor),
     setGradientSlots: (slots: Parameters<typeof backend.gradientSlots.set>[0]) =>
       backend.gradientSlots.set(slots),
     gradients: deviceGradients(backend),

@@ -1,8 +1,8 @@
 // The attention kernels: where q, k and v lie in the packed tensors, and the addon's call.
-import { type AttentionAttrs, Kernel } from '../../kernels.js';
+import { type AttentionAttrs, Kernel, type Inputs } from '../../kernels.js';
 import type { AttentionShape } from '../addon.js';
 import type { KernelBackend } from '../kernel-backend.js';
-import { type Inputs, register } from './register.js';
+import { register } from './register.js';
 
 /** q, k and v side by side in qkv [B, T, 3d]. */
 function selfShape(

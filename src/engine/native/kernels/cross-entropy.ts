@@ -1,7 +1,7 @@
 // The kernels of the tied output product with cross-entropy, over the R rows that carry loss.
-import { type CrossEntropyAttrs, Kernel } from '../../kernels.js';
+import { type CrossEntropyAttrs, Kernel, type Inputs } from '../../kernels.js';
 import type { KernelBackend, Output } from '../kernel-backend.js';
-import { type Inputs, register, rowsOf } from './register.js';
+import { register, rowsOf } from './register.js';
 
 /** `dLogits` null: the loss is wanted without its gradient. */
 function forward(

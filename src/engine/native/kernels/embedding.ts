@@ -1,7 +1,7 @@
 // The kernels of the embedding: look-up, scale, positions, dropout.
-import { type EmbeddingAttrs, Kernel } from '../../kernels.js';
+import { type EmbeddingAttrs, Kernel, type Inputs } from '../../kernels.js';
 import type { KernelBackend } from '../kernel-backend.js';
-import { type Inputs, register, widthOf } from './register.js';
+import { register, widthOf } from './register.js';
 
 function embedding(backend: KernelBackend, inputs: Inputs, { scale, first, dropout }: EmbeddingAttrs) {
   const [batch, length] = inputs.ids!.shape as [number, number];

@@ -1,8 +1,8 @@
 // The linear layer's kernels: y = activation(x · wᵀ + b) and its gradient. M rows, K inputs, N outputs.
-import { Kernel, type LinearAttrs } from '../../kernels.js';
+import { Kernel, type LinearAttrs, type Inputs } from '../../kernels.js';
 import { ActivationCode } from '../addon.js';
 import type { KernelBackend, Output } from '../kernel-backend.js';
-import { type Inputs, register, rowsOf, widthOf } from './register.js';
+import { register, rowsOf, widthOf } from './register.js';
 
 /** Computes y; `keepPreActivation` adds z, the sum before the activation. */
 function forward(

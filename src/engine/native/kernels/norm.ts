@@ -1,7 +1,7 @@
 // The kernels of layer norm, alone and behind residual and dropout.
-import { Kernel, NO_DROPOUT, type NormAttrs } from '../../kernels.js';
+import { Kernel, NO_DROPOUT, type NormAttrs, type Inputs } from '../../kernels.js';
 import type { KernelBackend } from '../kernel-backend.js';
-import { type Inputs, register, rowsOf, widthOf } from './register.js';
+import { register, rowsOf, widthOf } from './register.js';
 
 type GradientAttrs = Pick<NormAttrs, 'dropout'>;
 

@@ -1,9 +1,7 @@
 // How a kernel of ours takes its place in tfjs's registry.
 import * as tf from '@tensorflow/tfjs';
+import type { Inputs } from '../../kernels.js';
 import type { KernelBackend } from '../kernel-backend.js';
-
-/** A kernel's tensors by name. tfjs types them as perhaps missing: the ops have checked that they are there. */
-export type Inputs = Readonly<Record<string, tf.TensorInfo>>;
 
 /** Registers a kernel, in place of the one of that name copied from the cpu backend. */
 export function register<Attrs, Backend = KernelBackend>(

@@ -3,7 +3,8 @@
 // Reshape, Cast to the same type) copy nothing.
 import * as tf from '@tensorflow/tfjs';
 import type { NativeBackend } from '../backend.js';
-import { type Inputs, register } from './register.js';
+import type { Inputs } from '../../kernels.js';
+import { register } from './register.js';
 
 type MatMulAttrs = { transposeA: boolean; transposeB: boolean };
 type FusedMatMulAttrs = MatMulAttrs & { activation?: string | null; leakyreluAlpha?: number };

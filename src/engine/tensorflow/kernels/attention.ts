@@ -2,9 +2,9 @@
 //
 // Shapes: B samples, Tq and Tk positions, H heads, D width of a head, d = H * D.
 import * as tf from '@tensorflow/tfjs';
-import { type AttentionAttrs, Kernel } from '../../kernels.js';
+import { type AttentionAttrs, Kernel, type Inputs } from '../../kernels.js';
 import type { Operations } from '../operations.js';
-import { type Inputs, register } from './register.js';
+import { register } from './register.js';
 
 /** Added to the scores of hidden keys. */
 const HIDDEN = -1e9;

@@ -2,9 +2,9 @@
 // gradient is the probabilities: the targets, a label and a constant, enter the gradients as terms of their own, which
 // spares passes over [R, V].
 import type * as tf from '@tensorflow/tfjs';
-import { type CrossEntropyAttrs, Kernel } from '../../kernels.js';
+import { type CrossEntropyAttrs, Kernel, type Inputs } from '../../kernels.js';
 import type { Operations } from '../operations.js';
-import { type Inputs, register } from './register.js';
+import { register } from './register.js';
 
 /** -Σ target · log p: a target is 1 - s at the label, and s / V everywhere. */
 function lossOf(ops: Operations, logs: tf.Tensor, labels: tf.TensorInfo, smoothing: number): tf.Tensor {

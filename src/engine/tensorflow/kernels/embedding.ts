@@ -1,9 +1,9 @@
 // The kernels of the embedding: look-up, scale, positions, dropout.
 import type * as tf from '@tensorflow/tfjs';
-import { type EmbeddingAttrs, Kernel } from '../../kernels.js';
+import { type EmbeddingAttrs, Kernel, type Inputs } from '../../kernels.js';
 import type { Operations } from '../operations.js';
 import { dropOut } from './dropout.js';
-import { type Inputs, register } from './register.js';
+import { register } from './register.js';
 
 function embedding(
   ops: Operations,

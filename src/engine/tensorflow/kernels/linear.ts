@@ -1,9 +1,9 @@
 // The linear layer's kernels: y = activation(x · wᵀ + b) and its gradient. M rows, K inputs, N outputs.
 // tfjs-node cannot pass lists of strings, which TensorFlow's fused product wants: bias and activation follow it.
 import type * as tf from '@tensorflow/tfjs';
-import { Kernel, type LinearAttrs } from '../../kernels.js';
+import { Kernel, type LinearAttrs, type Inputs } from '../../kernels.js';
 import type { Operations } from '../operations.js';
-import { type Inputs, register } from './register.js';
+import { register } from './register.js';
 
 /** x · wᵀ + b: [M, N]. */
 function product(ops: Operations, { x, w, b }: Inputs): tf.Tensor {

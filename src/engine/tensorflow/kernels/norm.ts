@@ -1,9 +1,9 @@
 // The kernels of layer norm, alone and behind residual and dropout. `stats` holds mean and 1 / √(variance + ε).
 import type * as tf from '@tensorflow/tfjs';
-import { Kernel, type NormAttrs } from '../../kernels.js';
+import { Kernel, type NormAttrs, type Inputs } from '../../kernels.js';
 import type { Operations } from '../operations.js';
 import { dropOut } from './dropout.js';
-import { type Inputs, register } from './register.js';
+import { register } from './register.js';
 
 type GradientAttrs = Pick<NormAttrs, 'dropout'>;
 

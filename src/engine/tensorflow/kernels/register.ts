@@ -1,11 +1,9 @@
 // How a kernel made of TensorFlow's operations enters tfjs's registry.
 import * as tf from '@tensorflow/tfjs';
+import type { Inputs } from '../../kernels.js';
 import type { NodeBackend } from '../backend.js';
 import { BACKEND_NAME } from '../load.js';
 import { Operations } from '../operations.js';
-
-/** A kernel's tensors by name. tfjs types them as perhaps missing: the ops have checked that they are there. */
-export type Inputs = Readonly<Record<string, tf.TensorInfo>>;
 
 const operations = new WeakMap<object, Operations>();
 

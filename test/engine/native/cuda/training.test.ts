@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
-import { loadEngine, type Engine } from '../../../../src/engine/engine.js';
+import type { Engine } from '../../../../src/engine/engine.js';
+import { loadEngine } from '../../../../src/engine/load.js';
 import type { Precision } from '../../../../src/engine/names.js';
 import { initialParameters } from '../../../../src/model/initialise.js';
 import { parameterLayout } from '../../../../src/model/parameters.js';
