@@ -1,5 +1,6 @@
 // A run in a few lines of text: how far it is, its losses, its speed, its checkpoint and its workers.
 import type { RunView, WorkerView } from '../live/run-view.js';
+import { cut, padding, widthOf } from '../util/columns.js';
 import { formatBytes, formatCount, formatDuration, printable } from '../util/format.js';
 import { joined, span, type Line, type Style } from './spans.js';
 import { bar, sparkline } from './sparkline.js';
@@ -69,11 +70,11 @@ function speedLine({ tokensPerSecond, checkpoint }: RunView, { now, url }: Panel
 function workerLines({ workers, run, ended }: RunView, { now, mostWorkers }: PanelOptions): Line[] {
   if (workers.length === 0) return ended || !run ? [] : [[span('no worker is here', 'yellow')]];
   const shown = workers.length > mostWorkers ? workers.slice(0, Math.max(0, mostWorkers - 1)) : workers;
-  const name = ({ name }: WorkerView): string => printable(name).slice(0, LONGEST_NAME);
-  const width = Math.max(...shown.map((worker) => name(worker).length));
+  const name = ({ name }: WorkerView): string => cut(printable(name), LONGEST_NAME);
+  const width = Math.max(...shown.map((worker) => widthOf(name(worker))));
   const lines = shown.map((worker) =>
     joined([
-      [span(name(worker).padEnd(width))],
+      [span(name(worker) + padding(name(worker), width))],
       [phaseSpan(worker, now)],
       [span(leaseText(worker, run?.microBatches ?? null).padEnd(9), 'dim')],
       worker.microBatchesPerSecond === null

@@ -2,7 +2,7 @@
 // drawing is one write, in the terminal's synchronised mode, and hides the cursor only while it lasts: nothing
 // flickers, and however the process ends there is nothing to restore.
 import type { Writable } from 'node:stream';
-import { columnsOf, renderLine, rowsOf, widthOf, type Line } from './spans.js';
+import { columnsOf, renderLine, rowsOf, columnsOfLine, type Line } from './spans.js';
 
 /** A terminal, or whatever else the lines go to. */
 export type TextStream = Writable & {
@@ -59,7 +59,7 @@ export class Screen {
     const lines = this.lines.slice(0, Math.max(1, this.rows - 1));
     const frame = lines.map((line) => `${renderLine(line, columns, this.colour)}${CLEAR_LINE}\n`).join('');
     this.stream.write(`${BEGIN}${this.toTop()}${above}${frame}${CLEAR_BELOW}${END}`);
-    this.drawn = lines.map((line) => Math.min(columns, widthOf(line)));
+    this.drawn = lines.map((line) => Math.min(columns, columnsOfLine(line)));
   }
 
   /** To where the last frame begins: a terminal that became narrower has wrapped its lines. */

@@ -1,4 +1,5 @@
 // Lines of styled text that can be cut to a terminal's width before they become escape codes.
+import { cut, widthOf } from '../util/columns.js';
 
 export type Style = 'plain' | 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'cyan';
 
@@ -29,17 +30,17 @@ export function joined(parts: readonly (Line | null)[]): Line {
   return shown.flatMap((part, i) => (i === 0 ? part : [span('  '), ...part]));
 }
 
-export function widthOf(line: Line): number {
-  return line.reduce((width, { text }) => width + text.length, 0);
+export function columnsOfLine(line: Line): number {
+  return line.reduce((columns, { text }) => columns + widthOf(text), 0);
 }
 
-/** At most `columns` characters of the line, with escape codes if `colour`. */
+/** At most `columns` columns of the line, with escape codes if `colour`. */
 export function renderLine(line: Line, columns: number, colour: boolean): string {
   let left = columns;
   let rendered = '';
   for (const { text, style } of line) {
-    const shown = text.slice(0, left);
-    left -= shown.length;
+    const shown = cut(text, left);
+    left -= widthOf(shown);
     const code = CODES[style];
     rendered += colour && code !== null && shown !== '' ? `\x1b[${code}m${shown}\x1b[0m` : shown;
   }
