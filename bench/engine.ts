@@ -11,9 +11,10 @@ import { installedPackage } from '../src/engine/tensorflow/load.js';
 import { messageOf } from '../src/util/errors.js';
 import { ownArm, torchArms, type Arm } from './support/arms.js';
 import { Deadline } from './support/deadline.js';
-import { ProductRate } from './support/product-rate.js';
 import { describeComparison } from './support/engine-report.js';
 import { oneOrMoreOf } from './support/list-option.js';
+import { note } from './support/note.js';
+import { OneDnnRate } from './support/onednn-rate.js';
 import { compareSteps, type Comparison } from './support/step-comparison.js';
 import { BASE, QUICK, SMALL, type StepWorkload } from './support/step-workload.js';
 
@@ -89,7 +90,7 @@ async function measure(options: Options, signal: AbortSignal): Promise<Result> {
       try {
         comparisons.push(await compareSteps(plan));
       } finally {
-        products?.close();
+        await products?.close();
       }
     }
   }
@@ -100,9 +101,9 @@ async function productsOf(
   workload: StepWorkload,
   precision: Precision,
   signal: AbortSignal,
-): Promise<ProductRate | null> {
+): Promise<OneDnnRate | null> {
   try {
-    return await ProductRate.start(workload, precision, signal);
+    return await OneDnnRate.start(workload, precision, signal);
   } catch (error) {
     if (signal.aborted) throw error;
     note(
@@ -130,8 +131,4 @@ function stepsOfRound(workload: StepWorkload): number {
 
 function threadCounts(value: string): number[] {
   return value.split(',').map(integerArgument(1, 1024));
-}
-
-function note(line: string): void {
-  process.stderr.write(`${line}\n`);
 }

@@ -12,6 +12,7 @@ import { describeComparison } from './support/engine-report.js';
 import { describeFigures, figuresOf } from './support/gpu-figures.js';
 import { checkKernels } from './support/kernel-check.js';
 import { oneOrMoreOf } from './support/list-option.js';
+import { note } from './support/note.js';
 import { SMALL_RUN, TINY_RUN, trainThrice } from './support/same-bits.js';
 import { compareSteps, type Comparison } from './support/step-comparison.js';
 import { BASE, BIG, QUICK, type StepWorkload } from './support/step-workload.js';
@@ -93,8 +94,4 @@ async function measure(options: Options, signal: AbortSignal): Promise<Compariso
     }
   }
   return comparisons;
-}
-
-function note(line: string): void {
-  process.stderr.write(`${line}\n`);
 }

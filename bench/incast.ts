@@ -6,6 +6,7 @@ import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { counted } from '../src/util/format.js';
 import { table } from '../src/util/table.js';
 import { reducersRate, socketsRate, type IncastOptions } from './support/incast-run.js';
+import { note } from './support/note.js';
 import { median } from './support/statistics.js';
 
 const RECEIVERS = [1, 2, 4];
@@ -60,7 +61,7 @@ async function measure(options: Options, signal: AbortSignal): Promise<Result> {
     memoryCopy.push(memoryCopyRate());
     for (const { receivers, encrypted, reducers, sockets } of measurements) {
       const what = `${receivers} ${encrypted ? 'encrypted' : 'plain'}`;
-      process.stderr.write(`round ${round} of ${options.rounds}: ${what}\n`);
+      note(`round ${round} of ${options.rounds}: ${what}`);
       const arm: IncastOptions = { ...options, receivers, encrypted };
       reducers.push(await reducersRate(arm, signal));
       sockets.push(await socketsRate(arm, signal));

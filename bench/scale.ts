@@ -8,6 +8,7 @@ import { integerArgument, numberArgument } from '../src/cli/options.js';
 import type { Costs } from '../src/simulation/plan.js';
 import { table } from '../src/util/table.js';
 import { Deadline } from './support/deadline.js';
+import { note } from './support/note.js';
 import { costsOf, simulatedStepMs, type MeasuredStep } from './support/scale-model.js';
 import { measureStep } from './support/scale-run.js';
 import { withTemporaryFolder } from './support/temporary-folder.js';
@@ -59,7 +60,7 @@ async function measure(options: Options, signal: AbortSignal): Promise<Result> {
       await deadline.time(async () => {
         const { reducers, compute: computeMs, steps: measured } = options;
         const step = await measureStep({ folder, workers, reducers, computeMs, steps: measured, signal });
-        process.stderr.write(`${JSON.stringify(step)}\n`);
+        note(JSON.stringify(step));
         steps.push(step);
       });
     }

@@ -9,6 +9,7 @@ import { counted } from '../src/util/format.js';
 import { table } from '../src/util/table.js';
 import { Deadline } from './support/deadline.js';
 import { IndependentProcesses } from './support/independent-processes.js';
+import { note } from './support/note.js';
 import { median } from './support/statistics.js';
 import { withTemporaryFolder } from './support/temporary-folder.js';
 import {
@@ -239,8 +240,4 @@ function two(value: number): string {
 
 function signed(value: number): string {
   return `${value < 0 ? '' : '+'}${two(value)}`;
-}
-
-function note(line: string): void {
-  process.stderr.write(`${line}\n`);
 }

@@ -1,10 +1,11 @@
-// The processes that `bench engine` compares: Lockstep's engines, and PyTorch as fast as it gets on this machine.
+// The processes that `bench engine` and `bench gpu` compare: Lockstep's engines, and PyTorch as fast as it gets on this machine.
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { packageRoot } from '../../src/util/package.js';
 import { messageOf } from '../../src/util/errors.js';
-import { Peer, type PeerCommand } from './peer.js';
+import type { AnsweringCommand } from './answering-process.js';
+import { Peer } from './peer.js';
 import type { DeviceName, EngineName } from '../../src/engine/names.js';
 import type { Precision } from '../../src/engine/names.js';
 import { QUICK, type StepWorkload } from './step-workload.js';
@@ -23,7 +24,7 @@ export interface Task {
 export interface Arm {
   readonly name: string;
   readonly isTorch: boolean;
-  command(task: Task): PeerCommand;
+  command(task: Task): AnsweringCommand;
 }
 
 /** This project's own, on either of its engines. */

@@ -1,5 +1,6 @@
-// What `bench engine` prints.
+// What `bench engine` and `bench gpu` print of a comparison.
 import type { Comparison, Measurement } from './step-comparison.js';
+import { percent } from './percent.js';
 import { counted } from '../../src/util/format.js';
 import { table } from '../../src/util/table.js';
 
@@ -115,10 +116,6 @@ function seconds(value: number): string {
 
 function milliseconds(ofSeconds: number): string {
   return (1000 * ofSeconds).toFixed(1);
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }
 
 function giga(value: number): string {

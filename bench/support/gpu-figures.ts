@@ -1,5 +1,6 @@
 // The figures that the CUDA device is to reach, each with what was measured.
 import type { KernelErrors } from './kernel-check.js';
+import { percent } from './percent.js';
 import { areEqual, type TrainedWeights } from './same-bits.js';
 import type { Comparison, Measurement } from './step-comparison.js';
 import { table } from '../../src/util/table.js';
@@ -88,8 +89,4 @@ function exponential(value: number): string {
 
 function times(value: number): string {
   return `${value.toFixed(2)} times`;
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }

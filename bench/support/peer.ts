@@ -1,12 +1,6 @@
-// A process that runs training steps when asked: see bench/peers/. It stays warm between questions, so that several
-// can be measured in turn.
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
+// A process that runs training steps when asked: see bench/peers/.
 import { z } from 'zod';
-
-/** What an error message quotes of a process that failed. */
-const QUOTED_LINES = 12;
+import { AnsweringProcess, type AnsweringCommand } from './answering-process.js';
 
 const description = z.object({ version: z.string(), parameters: z.int().positive() });
 const answer = z.object({
@@ -22,65 +16,29 @@ const answer = z.object({
 export type PeerDescription = z.infer<typeof description>;
 export type PeerAnswer = z.infer<typeof answer>;
 
-export interface PeerCommand {
-  readonly program: string;
-  readonly args: readonly string[];
-  /** Beside the environment of this process. */
-  readonly environment: Readonly<Record<string, string>>;
-}
-
 export class Peer {
-  private readonly child: ChildProcess;
-  private readonly lines: AsyncIterator<string, undefined>;
-  private errorOutput = '';
-
-  private constructor({ program, args, environment }: PeerCommand, signal: AbortSignal) {
-    const child = spawn(program, args, {
-      stdio: 'pipe',
-      env: { ...process.env, ...environment },
-      signal,
-      killSignal: 'SIGKILL',
-    });
-    // Its output ends either way, and reading it tells; writing to one that is gone is no news then.
-    child.on('error', (error) => (this.errorOutput += `${error.message}\n`));
-    child.stdin.on('error', () => undefined);
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.errorOutput += text));
-    this.lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    this.child = child;
-  }
+  private constructor(private readonly process: AnsweringProcess) {}
 
   /** Resolves once the process is warm. */
   static async start(
-    command: PeerCommand,
+    command: AnsweringCommand,
     signal: AbortSignal,
   ): Promise<{ peer: Peer; description: PeerDescription }> {
-    const peer = new Peer(command, signal);
+    const process = new AnsweringProcess(command, signal);
     try {
-      return { peer, description: description.parse(await peer.read()) };
+      return { peer: new Peer(process), description: description.parse(JSON.parse(await process.line())) };
     } catch (error) {
-      await peer.close();
+      await process.close();
       throw error;
     }
   }
 
   async run(steps: number): Promise<PeerAnswer> {
-    this.child.stdin!.write(`${JSON.stringify({ steps })}\n`);
-    return answer.parse(await this.read());
+    return answer.parse(JSON.parse(await this.process.ask(JSON.stringify({ steps }))));
   }
 
   /** Ends the process, whatever it does. */
-  async close(): Promise<void> {
-    if (this.child.pid === undefined || this.child.exitCode !== null || this.child.signalCode !== null)
-      return;
-    const closed = once(this.child, 'exit');
-    this.child.kill('SIGKILL');
-    await closed;
-  }
-
-  private async read(): Promise<unknown> {
-    const line = await this.lines.next();
-    if (line.done !== true) return JSON.parse(line.value);
-    const quoted = this.errorOutput.trimEnd().split('\n').slice(-QUOTED_LINES).join('\n');
-    throw new Error(`${this.child.spawnargs.join(' ')} ended early; its last words:\n${quoted}`);
+  close(): Promise<void> {
+    return this.process.close();
   }
 }

@@ -1,4 +1,4 @@
-// What `bench engine` trains: its sizes, and the arithmetic of one training step on them.
+// What `bench engine` and `bench gpu` train: its sizes, and the arithmetic of one training step on them.
 
 /** One micro-batch is a step. Every row of the target carries loss; padding there is none. */
 export interface StepWorkload {

@@ -1,13 +1,12 @@
 // The rate of a step's matrix products alone, by oneDNN on one thread: the ceiling that a step is compared with. A program of
 // its own computes them (bench/peers/onednn_products.cc), where the library is installed to build it.
-import { execFile, spawn, type ChildProcessByStdio } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
-import { createInterface } from 'node:readline';
-import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import type { Precision } from '../../src/engine/names.js';
 import { packageRoot } from '../../src/util/package.js';
+import { AnsweringProcess } from './answering-process.js';
 import { median } from './statistics.js';
 import type { ProductMeter } from './step-comparison.js';
 import { linearFlops, linearShapes, type LinearShape, type StepWorkload } from './step-workload.js';
@@ -15,13 +14,14 @@ import { linearFlops, linearShapes, type LinearShape, type StepWorkload } from '
 const SOURCE = `${packageRoot}bench/peers/onednn_products.cc`;
 const PROGRAM = `${packageRoot}build/onednn-products`;
 
-export class ProductRate implements ProductMeter {
+let compiled: Promise<unknown> | undefined;
+
+export class OneDnnRate implements ProductMeter {
   /** Per shape a value for each measurement. */
   private readonly seconds: number[][];
 
   private constructor(
-    private readonly child: ChildProcessByStdio<Writable, Readable, null>,
-    private readonly lines: AsyncIterator<string, undefined>,
+    private readonly process: AnsweringProcess,
     private readonly shapes: readonly LinearShape[],
     readonly ceiling: string,
   ) {
@@ -29,28 +29,18 @@ export class ProductRate implements ProductMeter {
   }
 
   /** Resolves once the program is warm. Throws where it does not compile, which is where oneDNN is not installed. */
-  static async start(
-    workload: StepWorkload,
-    precision: Precision,
-    signal: AbortSignal,
-  ): Promise<ProductRate> {
-    mkdirSync(`${packageRoot}build`, { recursive: true });
-    const compiler = process.env['CXX'] ?? 'g++';
-    const flags = ['-std=c++17', '-O2', SOURCE, '-o', PROGRAM, '-ldnnl', '-lgomp'];
-    await promisify(execFile)(compiler, flags, { signal });
+  static async start(workload: StepWorkload, precision: Precision, signal: AbortSignal): Promise<OneDnnRate> {
+    await (compiled ??= compile(signal));
     const shapes = linearShapes(workload);
     const args = [precision, ...shapes.map(({ m, k, n }) => `${m},${k},${n}`)];
-    const child = spawn(PROGRAM, args, { stdio: ['pipe', 'pipe', 'inherit'], signal, killSignal: 'SIGKILL' });
-    child.on('error', () => undefined); // its output ends then, and reading it tells
-    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    const version = await lineOf(lines);
-    return new ProductRate(child, lines, shapes, `the step's linear products by ${version}, of one thread`);
+    const process = new AnsweringProcess({ program: PROGRAM, args, environment: {} }, signal);
+    const version = await process.line();
+    return new OneDnnRate(process, shapes, `the step's linear products by ${version}, of one thread`);
   }
 
   /** Once through all shapes. */
   async measure(): Promise<void> {
-    this.child.stdin.write('\n');
-    const measured = z.array(z.number()).parse(JSON.parse(await lineOf(this.lines)));
+    const measured = z.array(z.number()).parse(JSON.parse(await this.process.ask('')));
     measured.forEach((value, i) => this.seconds[i]!.push(value));
   }
 
@@ -61,13 +51,13 @@ export class ProductRate implements ProductMeter {
     return flops / seconds;
   }
 
-  close(): void {
-    this.child.kill('SIGKILL');
+  close(): Promise<void> {
+    return this.process.close();
   }
 }
 
-async function lineOf(lines: AsyncIterator<string, undefined>): Promise<string> {
-  const line = await lines.next();
-  if (line.done === true) throw new Error(`${PROGRAM} ended early`);
-  return line.value;
+function compile(signal: AbortSignal): Promise<unknown> {
+  mkdirSync(`${packageRoot}build`, { recursive: true });
+  const flags = ['-std=c++17', '-O2', SOURCE, '-o', PROGRAM, '-ldnnl', '-lgomp'];
+  return promisify(execFile)(process.env['CXX'] ?? 'g++', flags, { signal });
 }
