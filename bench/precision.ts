@@ -1,13 +1,15 @@
 // What bfloat16 products cost in quality: the quickstart's model trained on its book in both precisions, from the same
 // weights on the same batches, and their losses on the held-out part.
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { precisions, type Precision } from '../src/engine/names.js';
 import { packageRoot } from '../src/util/package.js';
 import { table } from '../src/util/table.js';
-import { Lockstep } from './support/lockstep.js';
+import { note } from './support/note.js';
+import { percent } from './support/percent.js';
+import { lockstepOutput } from './support/run-lockstep.js';
+import { recordsOf } from './support/run-metrics.js';
 import { withTemporaryFolder } from './support/temporary-folder.js';
 import { BOOK } from './support/training.js';
 
@@ -50,7 +52,7 @@ export function register(program: Command, signal: AbortSignal): void {
       process.stdout.write(`${options.json ? JSON.stringify(result) : describe(result)}\n`);
       if (Math.abs(result.difference) > (options.atMost ?? Infinity)) {
         throw new Error(
-          `expected losses within ${percent(options.atMost!)}, got ${percent(result.difference)}`,
+          `expected losses within ${percent(options.atMost!, 2)}, got ${signed(result.difference)}`,
         );
       }
     });
@@ -59,10 +61,10 @@ export function register(program: Command, signal: AbortSignal): void {
 async function measure({ steps, workers }: Options, signal: AbortSignal): Promise<Result> {
   return withTemporaryFolder(async (folder) => {
     const data = join(folder, 'data');
-    await new Lockstep(['prepare', BOOK, '--out', data, ...PREPARE, '--json'], signal).finished;
+    await lockstepOutput(['prepare', BOOK, '--out', data, ...PREPARE, '--json'], { signal });
     const evaluations = {} as Record<Precision, Evaluation[]>;
     for (const precision of precisions) {
-      process.stderr.write(`training ${steps} steps in ${precision}\n`);
+      note(`training ${steps} steps in ${precision}`);
       const run = join(folder, precision);
       const every = Math.max(1, Math.floor(steps / 4));
       const settings = { data, steps, precision, emulate: true };
@@ -76,34 +78,27 @@ async function measure({ steps, workers }: Options, signal: AbortSignal): Promis
         `${key}=${value}`,
       ]);
       const args = ['train', CONFIG, '--workers', String(workers), '--run', run, '--json', ...sets];
-      await new Lockstep(args, signal).finished;
-      evaluations[precision] = await readEvaluations(run);
+      await lockstepOutput(args, { signal });
+      const evaluated = await recordsOf(run, 'evaluated');
+      evaluations[precision] = evaluated.map(({ version, loss }) => ({ version, loss }));
     }
     const last = (precision: Precision): number => evaluations[precision].at(-1)!.loss;
     return { steps, evaluations, difference: last('bfloat16') / last('float32') - 1 };
   });
 }
 
-async function readEvaluations(run: string): Promise<Evaluation[]> {
-  const lines = (await readFile(join(run, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n');
-  return lines
-    .map((line) => JSON.parse(line) as Evaluation & { kind: string })
-    .filter(({ kind }) => kind === 'evaluated')
-    .map(({ version, loss }) => ({ version, loss }));
-}
-
 function describe({ evaluations, difference }: Result): string {
   const rows = evaluations.float32.map(({ version, loss }, i) => {
     const other = evaluations.bfloat16[i]!.loss;
-    return [String(version), loss.toFixed(4), other.toFixed(4), percent(other / loss - 1)];
+    return [String(version), loss.toFixed(4), other.toFixed(4), signed(other / loss - 1)];
   });
   return [
     'validation loss, nats per hidden token',
     table([['step', 'float32', 'bfloat16', 'difference'], ...rows]),
-    `after the last step: ${percent(difference)}`,
+    `after the last step: ${signed(difference)}`,
   ].join('\n');
 }
 
-function percent(share: number): string {
-  return `${share < 0 ? '' : '+'}${(100 * share).toFixed(2)} %`;
+function signed(share: number): string {
+  return `${share < 0 ? '' : '+'}${percent(share, 2)}`;
 }

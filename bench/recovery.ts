@@ -4,6 +4,8 @@
 import type { Command } from 'commander';
 import { integerArgument } from '../src/cli/options.js';
 import { table } from '../src/util/table.js';
+import { timeOf, type LogLine } from './support/log-lines.js';
+import { note } from './support/note.js';
 import { withTemporaryFolder } from './support/temporary-folder.js';
 import { prepareTinyData, TinyRun } from './support/tiny-run.js';
 
@@ -44,7 +46,7 @@ async function measure(rounds: number, signal: AbortSignal): Promise<Result> {
   await withTemporaryFolder(async (folder) => {
     await prepareTinyData(folder, signal);
     for (let round = 1; round <= rounds; round++) {
-      process.stderr.write(`round ${round} of ${rounds}\n`);
+      note(`round ${round} of ${rounds}`);
       const run = new TinyRun({ folder, name: `run-${round}`, microBatches: 1, steps: 10, signal });
       try {
         for (const [name, seconds] of Object.entries(await faults(run))) result[name]!.push(seconds);
@@ -65,33 +67,31 @@ async function faults(run: TinyRun): Promise<Record<Case, number>> {
   ];
   const processes = { a, b, c };
   const first = await run.leased(0);
-  const holder = first.fields['worker'] as keyof typeof processes;
-  const greeted = await run.happened(
-    'its greeting',
-    0,
-    ({ msg, fields }) => msg === 'hello' && fields['worker'] === holder,
-  );
+  const holder = first['worker'] as keyof typeof processes;
+  const isGreeting = (line: LogLine): boolean => line.msg === 'hello' && line['worker'] === holder;
+  const greeted = await run.happened('its greeting', 0, isGreeting);
   await Promise.all(['a', 'b', 'c'].map((name) => run.joined(name, 0)));
 
   const killedAt = Date.now();
-  processes[holder].signal('SIGKILL');
+  processes[holder].kill('SIGKILL');
   const second = await run.leased(killedAt);
 
   const stoppedAt = Date.now();
-  const next = second.fields['worker'] as keyof typeof processes;
-  processes[next].signal('SIGSTOP');
+  const next = second['worker'] as keyof typeof processes;
+  processes[next].kill('SIGSTOP');
   const third = await run.leased(stoppedAt);
 
-  await run.coordinator.kill();
+  run.coordinator.kill('SIGKILL');
+  await run.coordinator.exit();
   const restartedAt = Date.now();
   await run.start();
   const fourth = await run.leased(restartedAt);
   return {
-    'a worker joins: from its process’s start': (first.time - processes[holder].startedAt) / 1000,
-    'a worker joins: from its greeting’s answer': (first.time - greeted.time) / 1000,
-    'a worker is killed (kill -9)': (second.time - killedAt) / 1000,
-    'a worker stands still (SIGSTOP)': (third.time - stoppedAt) / 1000,
-    'the coordinator is killed and started again': (fourth.time - restartedAt) / 1000,
+    'a worker joins: from its process’s start': (timeOf(first) - processes[holder].startedAt) / 1000,
+    'a worker joins: from its greeting’s answer': (timeOf(first) - timeOf(greeted)) / 1000,
+    'a worker is killed (kill -9)': (timeOf(second) - killedAt) / 1000,
+    'a worker stands still (SIGSTOP)': (timeOf(third) - stoppedAt) / 1000,
+    'the coordinator is killed and started again': (timeOf(fourth) - restartedAt) / 1000,
   };
 }
 

@@ -1,10 +1,10 @@
 // What one slow worker of four costs a step: three equal workers alone, and the same three with a fourth ten times slower.
 // Real processes and sockets; the workers sleep instead of computing, so that two cores serve four.
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { table } from '../src/util/table.js';
+import { isCommit } from './support/log-lines.js';
+import { recordsOf } from './support/run-metrics.js';
 import { mean } from './support/statistics.js';
 import { withTemporaryFolder } from './support/temporary-folder.js';
 import { prepareTinyData, TinyRun } from './support/tiny-run.js';
@@ -72,25 +72,15 @@ async function stepSeconds(
     await run.start();
     for (const [worker, sleepMs] of workers) run.join(worker, sleepMs);
     await Promise.all(workers.map(([worker]) => run.joined(worker, 0)));
-    const { fields } = await run.leased(0);
-    const first = Number(fields['step']) + warmUp;
-    await run.happened(
-      `step ${first + steps} is committed`,
-      0,
-      ({ msg, fields }) => msg === 'commit' && Number(fields['step']) === first + steps,
-    );
-    return await readSteps(join(run.directory, 'metrics.jsonl'), first, steps);
+    const first = Number((await run.leased(0))['step']) + warmUp;
+    await run.happened(`step ${first + steps} is committed`, 0, isCommit(first + steps));
+    const committed = await recordsOf(run.directory, 'stepCommitted');
+    return committed
+      .filter(({ step }) => step >= first && step < first + steps)
+      .map(({ seconds }) => seconds);
   } finally {
     await run.close();
   }
-}
-
-async function readSteps(file: string, first: number, steps: number): Promise<number[]> {
-  const lines = (await readFile(file, 'utf8')).split('\n').slice(0, -1); // the last may not be whole
-  return lines
-    .map((line) => JSON.parse(line) as { kind: string; step: number; seconds: number })
-    .filter(({ kind, step }) => kind === 'stepCommitted' && step >= first && step < first + steps)
-    .map(({ seconds }) => seconds);
 }
 
 function describe({ microBatches, three, four, ratio }: Result): string {

@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Precision } from '../../src/engine/names.js';
-import { Lockstep } from './lockstep.js';
+import { lockstepOutput } from './run-lockstep.js';
 import { withTemporaryFolder } from './temporary-folder.js';
+import { wordText } from './word-text.js';
 
 export interface RunSize {
   readonly width: number;
@@ -30,8 +31,6 @@ export function areEqual({ oneWorker, oneWorkerAgain, twoWorkers }: TrainedWeigh
   return oneWorker === oneWorkerAgain && oneWorker === twoWorkers;
 }
 
-const TEXT = Array.from({ length: 20_000 }, (_, i) => `w${(i * i + 7 * i) % 701}`).join(' ');
-
 export async function trainThrice(
   size: RunSize,
   precision: Precision,
@@ -39,9 +38,9 @@ export async function trainThrice(
 ): Promise<TrainedWeights> {
   return withTemporaryFolder(async (folder) => {
     const text = join(folder, 'text.txt');
-    await writeFile(text, TEXT);
+    await writeFile(text, wordText(20_000));
     const data = join(folder, 'data');
-    await new Lockstep(['prepare', text, '--out', data, '--vocabulary', '400'], signal).finished;
+    await lockstepOutput(['prepare', text, '--out', data, '--vocabulary', '400'], { signal });
     const { width, layers, window, samples, steps } = size;
     const config = {
       data,
@@ -61,8 +60,8 @@ export async function trainThrice(
     await writeFile(file, JSON.stringify(config)); // JSON is YAML
     const train = async (name: string, workers: number): Promise<string> => {
       const run = join(folder, name);
-      await new Lockstep(['train', file, '--run', run, '--workers', `${workers}`], signal, ON_ONE_CARD)
-        .finished;
+      const args = ['train', file, '--run', run, '--workers', `${workers}`];
+      await lockstepOutput(args, { env: ON_ONE_CARD, signal });
       const weights = await readFile(join(run, 'checkpoints', `step-${steps}`, 'model.safetensors'));
       return createHash('sha256').update(weights).digest('hex');
     };

@@ -1,8 +1,8 @@
 // One size of `bench -- scale`: a coordinator's process, workers that pretend to compute, and what both used in some steps.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Lockstep } from './lockstep.js';
-import { cpuOf, residentMegabytes } from './process-usage.js';
+import { LockstepProcess } from './lockstep-process.js';
+import { cpuOf, residentBytes } from './process-usage.js';
 import type { MeasuredStep } from './scale-model.js';
 import { SocketWorker } from './socket-worker.js';
 
@@ -34,21 +34,17 @@ export async function measureStep(run: ScaleRun): Promise<MeasuredStep> {
   await writeFile(config, JSON.stringify(configOf(run))); // JSON is YAML
   const directory = join(folder, `scale-${workers}`);
   const args = ['coordinator', config, '--run', directory, '--bind', 'tcp://127.0.0.1:*'];
-  const coordinator = new Lockstep(args, signal);
+  const coordinator = new LockstepProcess(args, { signal });
   const clients: SocketWorker[] = [];
   try {
-    const url = await coordinator.printed(/tcp:\/\/[\d.]+:\d+/);
+    const url = await coordinator.told('where workers connect', /^Workers: lockstep worker (\S+)/);
     const begun = new StepClock();
     for (let i = 0; i < workers; i++) {
-      clients.push(
-        new SocketWorker({
-          url,
-          name: `worker-${i}`,
-          microBatchMs: computeMs,
-          leased: (step) => begun.reached(step),
-          failed: (error) => begun.fail(error),
-        }),
-      );
+      const name = `worker-${i}`;
+      const leased = (step: number): void => begun.reached(step);
+      const client = new SocketWorker({ url, name, microBatchMs: computeMs, leased });
+      void client.ended.then((reason) => begun.fail(new Error(`${name} ended its session: ${reason}`)));
+      clients.push(client);
     }
     const before = await begun.step(WARM_UP, () => usage(coordinator.pid));
     const after = await begun.step(WARM_UP + steps, () => usage(coordinator.pid));
@@ -65,12 +61,12 @@ export async function measureStep(run: ScaleRun): Promise<MeasuredStep> {
         io: 1000 * each(({ cpu }) => cpu.io),
       },
       workerCpuMs: each(({ ownCpuMs }) => ownCpuMs),
-      residentMegabytes: residentMegabytes(coordinator.pid),
+      residentMegabytes: residentBytes(coordinator.pid) / 2 ** 20,
     };
   } finally {
     for (const client of clients) client.close();
-    coordinator.kill();
-    await coordinator.finished.catch(() => undefined);
+    coordinator.kill('SIGKILL');
+    await coordinator.exit();
   }
 }
 

@@ -29,11 +29,12 @@ export interface SocketWorkerOptions {
   /** What it pretends to compute on a micro-batch. */
   readonly microBatchMs: number;
   /** It has been leased a part of this step. */
-  readonly leased: (step: number) => void;
-  readonly failed: (error: Error) => void;
+  readonly leased?: (step: number) => void;
 }
 
 export class SocketWorker {
+  /** Why its session ended; not when it was closed here. */
+  readonly ended: Promise<string>;
   private readonly sockets = new Map<number, DealerSocket>();
   private readonly host: WorkerHost;
   private readonly timer: NodeJS.Timeout;
@@ -43,10 +44,12 @@ export class SocketWorker {
   private zeros = new Uint8Array(0);
   private readonly crcs = new Map<number, number>(); // of zeros, by length
   private running = 0;
-  private closed = false;
 
   constructor(private readonly options: SocketWorkerOptions) {
     const { name, url } = options;
+    let end!: (reason: string) => void;
+    this.ended = new Promise((resolve) => (end = resolve));
+    void this.ended.then(() => this.close());
     this.connect(CONTROL, url);
     this.host = new WorkerHost({
       name,
@@ -60,9 +63,7 @@ export class SocketWorker {
       cancel: (id) => this.cancel(id),
       store: () => undefined,
       chunkOf: (_, chunk) => this.zeros.subarray(0, this.chunkBytes(chunk)),
-      ended: (_, reason) => {
-        if (!this.closed) options.failed(new Error(`${name} ended its session: ${reason}`));
-      },
+      ended: (_, reason) => end(reason),
     });
     this.timer = setInterval(() => this.host.tick(), 1000);
   }
@@ -73,7 +74,6 @@ export class SocketWorker {
   }
 
   close(): void {
-    this.closed = true;
     clearInterval(this.timer);
     for (const socket of this.sockets.values()) socket.close();
   }
@@ -117,7 +117,7 @@ export class SocketWorker {
   /** As a simulated worker does: chunks become final one after another in the last micro-batch's backward. */
   private compute(task: Task): void {
     if (task.kind !== 'node') throw new Error('nothing is evaluated here');
-    this.options.leased(task.node.step);
+    this.options.leased?.(task.node.step);
     const { start, end } = this.tree.range(task.node);
     const { microBatchMs } = this.options;
     const ms = (end - start) * microBatchMs;

@@ -2,11 +2,12 @@
 // makes the time between events measurable where there are fewer cores than workers.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Lockstep } from './lockstep.js';
-import { LoggedProcess, type LogLine } from './logged-process.js';
+import { LockstepProcess } from './lockstep-process.js';
+import { isLease, timeOf, type LogLine } from './log-lines.js';
+import { lockstepOutput } from './run-lockstep.js';
+import { wordText } from './word-text.js';
 
 const MODEL = { width: 16, heads: 2, feedForward: 16, encoderLayers: 1, decoderLayers: 1, maxLength: 16 };
-const TEXT = Array.from({ length: 3000 }, (_, i) => `w${(i * i + 7 * i) % 701}`).join(' ');
 
 export interface TinyRunOptions {
   readonly folder: string;
@@ -19,15 +20,14 @@ export interface TinyRunOptions {
 /** Prepares the data that all tiny runs of a folder train on. */
 export async function prepareTinyData(folder: string, signal: AbortSignal): Promise<void> {
   const text = join(folder, 'text.txt');
-  await writeFile(text, TEXT);
-  await new Lockstep(['prepare', text, '--out', join(folder, 'data'), '--vocabulary', '400'], signal)
-    .finished;
+  await writeFile(text, wordText(3000));
+  await lockstepOutput(['prepare', text, '--out', join(folder, 'data'), '--vocabulary', '400'], { signal });
 }
 
 export class TinyRun {
-  coordinator!: LoggedProcess;
+  coordinator!: LockstepProcess;
   url = 'tcp://127.0.0.1:*';
-  private readonly processes: LoggedProcess[] = [];
+  private readonly processes: LockstepProcess[] = [];
 
   constructor(private readonly options: TinyRunOptions) {}
 
@@ -37,7 +37,7 @@ export class TinyRun {
 
   /** Starts the coordinator, or starts it again where it listened before. */
   async start(): Promise<void> {
-    const { folder, name, microBatches, steps, signal } = this.options;
+    const { folder, name, microBatches, steps } = this.options;
     const never = 1_000_000;
     const config = {
       data: join(folder, 'data'),
@@ -50,44 +50,36 @@ export class TinyRun {
     };
     const file = join(folder, `${name}.yaml`);
     await writeFile(file, JSON.stringify(config, null, 2)); // JSON is YAML
-    const args = ['coordinator', file, '--run', this.directory, '--bind', this.url];
-    this.coordinator = this.track(new LoggedProcess(args, signal));
-    const { startedAt } = this.coordinator;
-    const { fields } = await this.happened('it listens', startedAt, ({ msg }) =>
-      msg.startsWith('coordinator listening'),
-    );
-    this.url = String(fields['url']);
+    this.coordinator = this.run(['coordinator', file, '--run', this.directory, '--bind', this.url]);
+    this.url = (await this.coordinator.listening()).url;
   }
 
   /** A worker that sleeps so long for each micro-batch. */
-  join(name: string, sleepMs: number): LoggedProcess {
-    const args = ['worker', this.url, '--name', name, '--threads', '1', '--fault', `sleep:${sleepMs}`];
-    return this.track(new LoggedProcess(args, this.options.signal));
+  join(name: string, sleepMs: number): LockstepProcess {
+    return this.run(['worker', this.url, '--name', name, '--threads', '1', '--fault', `sleep:${sleepMs}`]);
   }
 
   /** What the coordinator's log says next, from `since` on (ms since 1970). */
   happened(what: string, since: number, fits: (line: LogLine) => boolean): Promise<LogLine> {
-    return this.coordinator.line(what, since, fits);
+    return this.coordinator.line(what, (line) => timeOf(line) >= since && fits(line));
   }
 
   joined(name: string, since: number): Promise<LogLine> {
     return this.happened(`${name} joins`, since, ({ msg }) => new RegExp(`^${name} on .* joined`).test(msg));
   }
 
-  /** The next lease, given to anybody but the ones named. */
-  leased(since: number, butNot: readonly string[] = []): Promise<LogLine> {
-    return this.happened(
-      'a lease',
-      since,
-      ({ msg, fields }) => msg === 'lease' && !butNot.includes(String(fields['worker'])),
-    );
+  leased(since: number): Promise<LogLine> {
+    return this.happened('a lease', since, isLease());
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.processes.map((process) => process.kill()));
+    for (const process of this.processes) process.kill('SIGKILL');
+    await Promise.all(this.processes.map((process) => process.exit()));
   }
 
-  private track(process: LoggedProcess): LoggedProcess {
+  private run(args: readonly string[]): LockstepProcess {
+    const { signal } = this.options;
+    const process = new LockstepProcess([...args, '--log-level', 'debug'], { signal });
     this.processes.push(process);
     return process;
   }

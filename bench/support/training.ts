@@ -1,10 +1,13 @@
 // Training runs to measure: their data, their config, and the runs themselves, timed or taken apart by phase.
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { packageRoot } from '../../src/util/package.js';
-import { Lockstep } from './lockstep.js';
+import { LockstepProcess } from './lockstep-process.js';
+import { says } from './log-lines.js';
 import { scrape, type MetricValues } from './prometheus.js';
+import { lockstepOutput } from './run-lockstep.js';
+import { recordsOf } from './run-metrics.js';
 import { mean } from './statistics.js';
 
 export interface Workload {
@@ -80,7 +83,7 @@ export async function writeWorkload(
   const data = join(folder, 'data');
   const { vocabulary, window, microBatches, samples, model } = workload;
   const args = ['prepare', BOOK, '--out', data, '--vocabulary', String(vocabulary), '--json'];
-  await new Lockstep(args, signal).finished;
+  await lockstepOutput(args, { signal });
   const never = 1_000_000;
   const config = {
     data,
@@ -103,7 +106,7 @@ export async function writeWorkload(
 /** `lockstep train` from nothing, with one thread for each worker. */
 export async function timeTraining(plan: TrainingPlan): Promise<TimedRun> {
   return inRun(plan, async (run, signal) => {
-    await new Lockstep(trainArguments(plan, run, plan.workers), signal).finished;
+    await lockstepOutput(trainArguments(plan, run, plan.workers), { signal });
     return readSteps(run, plan);
   });
 }
@@ -115,26 +118,29 @@ export async function timeTraining(plan: TrainingPlan): Promise<TimedRun> {
 export async function profileTraining(plan: TrainingPlan): Promise<StepProfile | undefined> {
   return inRun(plan, async (run, signal) => {
     const heartbeat = ['--set', `heartbeat.intervalMs=${PROFILE_HEARTBEAT_MS}`];
-    const train = new Lockstep([...trainArguments(plan, run, 0), ...heartbeat, '--http', '0'], signal);
-    const metricsUrl = /http:\/\/[^"\s]+\/metrics/;
-    const coordinatorUrl = await train.printed(metricsUrl);
-    const address = await train.printed(/tcp:\/\/\S+/);
+    const args = [...trainArguments(plan, run, 0), ...heartbeat, '--http', '0'];
+    const train = new LockstepProcess(args, { signal });
+    const coordinatorUrl = await train.told('where its metrics are', /\(metrics: (\S+)\)$/);
+    const address = await train.told('where workers connect', /^Workers: lockstep worker (\S+)/);
     const workers = Array.from({ length: plan.workers }, (_, i) => {
       const options = ['--name', `worker-${i + 1}`, '--threads', '1', '--http', '0', '--patience', '5'];
-      return new Lockstep(['worker', address, ...options, '--log-level', 'info'], signal);
+      return new LockstepProcess(['worker', address, ...options, '--log-level', 'info'], { signal });
     });
     try {
-      const workerUrls = await Promise.all(workers.map((worker) => worker.printed(metricsUrl)));
-      let running = true;
-      const finished = train.finished.finally(() => (running = false));
-      const samples = await sampleMetrics(coordinatorUrl, workerUrls, () => running);
-      await finished;
+      const workerUrls = await Promise.all(workers.map(metricsUrl));
+      const samples = await sampleMetrics(coordinatorUrl, workerUrls, () => !train.hasEnded);
+      const code = await train.exit();
+      if (code !== 0) throw new Error(`lockstep train ended with ${code}:\n${train.text()}`);
       return profileOf(samples, plan);
     } finally {
-      for (const worker of workers) worker.kill();
-      await Promise.allSettled(workers.map((worker) => worker.finished));
+      for (const process of [train, ...workers]) process.kill('SIGKILL');
+      await Promise.all([train, ...workers].map((process) => process.exit()));
     }
   });
+}
+
+async function metricsUrl(worker: LockstepProcess): Promise<string> {
+  return String((await worker.line('where its metrics are', says('worker metrics')))['metrics']);
 }
 
 function trainArguments(plan: TrainingPlan, run: string, workers: number): string[] {
@@ -156,10 +162,7 @@ async function inRun<T>(
 }
 
 async function readSteps(run: string, { steps, warmUp }: TrainingPlan): Promise<TimedRun> {
-  const lines = (await readFile(join(run, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n');
-  const committed = lines
-    .map((line) => JSON.parse(line) as { kind: string; seconds: number; loss: number })
-    .filter(({ kind }) => kind === 'stepCommitted');
+  const committed = await recordsOf(run, 'stepCommitted');
   if (committed.length !== steps) throw new Error(`expected ${steps} steps, got ${committed.length}`);
   return {
     stepSeconds: committed.slice(warmUp).map(({ seconds }) => seconds),

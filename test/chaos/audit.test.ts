@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { folderWithData, hashOfTrained, removeFolder } from '../support/small-data.js';
 import { IS_FULL } from './cases.js';
 import { failpointEnvironment } from './failpoints.js';
-import { Lockstep } from './processes.js';
 
 const STEPS = 6;
 
@@ -34,8 +34,8 @@ after(() => removeFolder(folder));
 interface Ended {
   readonly directory: string;
   readonly code: number | NodeJS.Signals;
-  readonly coordinator: Lockstep;
-  readonly workers: readonly Lockstep[];
+  readonly coordinator: LockstepProcess;
+  readonly workers: readonly LockstepProcess[];
 }
 
 /** The first worker stands still at its first lease until the others are there: who is audited needs others from the start. */
@@ -47,12 +47,12 @@ async function run(settings: readonly string[], faults: readonly (string | null)
   const set = settings.flatMap((setting) => ['--set', setting]);
   const bind = ['--bind', 'tcp://127.0.0.1:*', '--log-level', 'info'];
   const args = ['run.yaml', '--run', directory, ...bind, ...set];
-  const coordinator = new Lockstep(['coordinator', ...args], { cwd: folder });
-  const { url } = await coordinator.line('it listens', ({ msg }) => msg === 'coordinator listening');
-  const start = (i: number, env?: NodeJS.ProcessEnv): Lockstep => {
+  const coordinator = new LockstepProcess(['coordinator', ...args], { cwd: folder });
+  const { url } = await coordinator.listening();
+  const start = (i: number, env?: NodeJS.ProcessEnv): LockstepProcess => {
     const options = ['--name', `worker-${i}`, '--threads', '1'];
     const fault = faults[i] ? ['--fault', faults[i]] : [];
-    return new Lockstep(['worker', String(url), ...options, ...fault], { cwd: folder, env });
+    return new LockstepProcess(['worker', url, ...options, ...fault], { cwd: folder, env });
   };
   const first = start(0, WAITS);
   await first.stopped();

@@ -4,9 +4,10 @@ import { execFile } from 'node:child_process';
 import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { isLease, says } from '../../bench/support/log-lines.js';
+import { recordsOf } from '../../bench/support/run-metrics.js';
 import { withoutRoot } from '../support/root.js';
 import { chaosCases } from './cases.js';
-import { isLease, says } from './processes.js';
 import type { Scene } from './scene.js';
 
 const chaos = chaosCases();
@@ -21,8 +22,7 @@ async function mountDisk(scene: Scene, directory: string, megabytes: number): Pr
 }
 
 async function metrics(scene: Scene): Promise<string> {
-  const line = await scene.coordinator.line('where its metrics are', says('Live page: …'));
-  return (await fetch(/metrics: ([^)]+)/.exec(line.msg)![1]!)).text();
+  return (await fetch(await scene.coordinator.told('where its metrics are', METRICS))).text();
 }
 
 /** Trains until the first checkpoint was due and failed, and returns why. Then nobody trains, and there is time to repair. */
@@ -40,6 +40,7 @@ async function goOn(scene: Scene): Promise<void> {
   await scene.coordinator.nextLine('the next checkpoint', says(WRITTEN));
 }
 
+const METRICS = /^Live page: .*metrics: ([^)]+)/;
 const FAILED = 'the checkpoint could not be written: …';
 const WRITTEN = 'checkpoint written';
 
@@ -52,8 +53,7 @@ chaos('the disk is full when a checkpoint is due', { skip }, async (scene) => {
   await rm(filler);
   await goOn(scene);
   await scene.coordinator.exit();
-  const log = await readFile(path.join(scene.directory, 'metrics.jsonl'), 'utf8');
-  const steps = log.split('\n').filter((line) => line.includes('"stepCommitted"'));
+  const steps = await recordsOf(scene.directory, 'stepCommitted');
   assert.equal(steps.length, scene.steps, 'every step is recorded, also those of the full disk');
 });
 

@@ -1,12 +1,14 @@
 // Runs whose workers compute with TensorFlow, alone and beside the native engine. Real processes and sockets.
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { LockstepProcess } from '../../bench/support/lockstep-process.js';
+import { isLease } from '../../bench/support/log-lines.js';
+import { recordsOf } from '../../bench/support/run-metrics.js';
 import { skip } from '../engine/tensorflow/available.js';
 import { hashOfTrained, prepareWords } from '../support/small-data.js';
-import { Lockstep } from './processes.js';
 
 const STEPS = 8;
 
@@ -42,20 +44,18 @@ describe('with the tensorflow engine', { skip }, () => {
     const directory = path.join(folder, name);
     await writeFile(config, CONFIG);
     const common = [command, config, '--run', directory, '--log-level', 'debug'];
-    return { name, directory, process: new Lockstep([...common, ...args], { cwd: folder }) };
+    return { name, directory, process: new LockstepProcess([...common, ...args], { cwd: folder }) };
   }
 
   /** The loss of the first and of the last step. */
   async function losses(directory: string): Promise<[number, number]> {
-    const lines = (await readFile(path.join(directory, 'metrics.jsonl'), 'utf8')).trim().split('\n');
-    const steps = lines.map((line) => JSON.parse(line) as { kind?: string; step?: number; loss?: number });
-    const all = steps.flatMap(({ step, loss }) => (step !== undefined && loss !== undefined ? [loss] : []));
-    return [all[0]!, all.at(-1)!];
+    const steps = await recordsOf(directory, 'stepCommitted');
+    return [steps[0]!.loss, steps.at(-1)!.loss];
   }
 
-  function join(url: string, engine: string): Lockstep {
+  function join(url: string, engine: string): LockstepProcess {
     const args = ['worker', url, '--name', engine, '--engine', engine, '--threads', '1'];
-    return new Lockstep(args, { cwd: folder });
+    return new LockstepProcess(args, { cwd: folder });
   }
 
   test('one worker and two train the same bits', async () => {
@@ -73,34 +73,34 @@ describe('with the tensorflow engine', { skip }, () => {
   async function startCoordinator(settings: readonly string[]) {
     const args = settings.flatMap((setting) => ['--set', setting]);
     const started = await start('coordinator', ['--bind', 'tcp://127.0.0.1:*', ...args]);
-    const { url } = await started.process.line('it listens', ({ msg }) => msg === 'coordinator listening');
-    return { ...started, url: String(url) };
+    const { url } = await started.process.listening();
+    return { ...started, url };
   }
 
   test('a worker loads TensorFlow again for the next session', async () => {
     const { process: first, url, name } = await startCoordinator(['batch.samples=32', 'steps=20']);
     const worker = join(url, 'tensorflow');
-    await first.line('a lease of step 5', isLease('tensorflow', 5));
+    await first.line('a lease of step 5', isLease(5, 'tensorflow'));
     first.kill('SIGKILL');
     assert.equal(await first.exit(), 'SIGKILL');
     const again = ['--bind', url, '--set', 'batch.samples=32', '--set', 'steps=20'];
     const { process: second } = await start('coordinator', again, name);
     for (const process of [second, worker]) assert.equal(await process.exit(), 0, process.text());
-    await second.line('a lease after the restart', isLease('tensorflow', 5));
+    await second.line('a lease after the restart', isLease(5, 'tensorflow'));
   });
 
   test('a relaxed run trains with both engines and says so', async () => {
     const { process: coordinator, directory, url } = await startCoordinator([...ENDLESS, 'hardware=relaxed']);
     const native = join(url, 'native');
-    await coordinator.line('a lease of native', isLease('native'));
+    await coordinator.line('a lease of native', isLease(0, 'native'));
     const tensorflow = join(url, 'tensorflow');
-    const joint = await coordinator.line('a lease of tensorflow', isLease('tensorflow'));
+    const joint = await coordinator.line('a lease of tensorflow', isLease(0, 'tensorflow'));
     const isForeign = ({ msg }: { msg: string }): boolean => msg.startsWith('tensorflow on ');
     const { msg } = await coordinator.line('that its bits are others', isForeign);
     assert.match(msg, /computes other bits: tensorflow, TensorFlow \d.*; the run's workers have native/);
     const later = Number(joint['step']) + 5;
     for (const worker of ['native', 'tensorflow']) {
-      await coordinator.line(`a later lease of ${worker}`, isLease(worker, later));
+      await coordinator.line(`a later lease of ${worker}`, isLease(later, worker));
     }
     coordinator.kill('SIGINT');
     assert.equal(await coordinator.exit(), 130, coordinator.text());
@@ -112,7 +112,7 @@ describe('with the tensorflow engine', { skip }, () => {
   test('a strict run of the native engine refuses it', async () => {
     const { process: coordinator, url } = await startCoordinator(ENDLESS);
     const native = join(url, 'native');
-    await coordinator.line('a lease of native', isLease('native'));
+    await coordinator.line('a lease of native', isLease(0, 'native'));
     const refused = join(url, 'tensorflow');
     assert.equal(await refused.exit(), 2, refused.text());
     assert.match(refused.text(), /computes other bits/);
@@ -121,7 +121,3 @@ describe('with the tensorflow engine', { skip }, () => {
     assert.equal(await native.exit(), 0, native.text());
   });
 });
-
-function isLease(worker: string, fromStep = 0): (line: Lockstep['lines'][number]) => boolean {
-  return (line) => line.msg === 'lease' && line['worker'] === worker && Number(line['step']) >= fromStep;
-}

@@ -1,7 +1,8 @@
 // What a user sees when a run is broken off, or cannot begin: a sentence and an exit code, from real processes.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Lockstep } from './processes.js';
+import { LockstepProcess } from '../../bench/support/lockstep-process.js';
+import { isLease } from '../../bench/support/log-lines.js';
 import { folderWithData, removeFolder } from '../support/small-data.js';
 
 const CONFIG = `
@@ -20,16 +21,16 @@ before(async () => {
 
 after(() => removeFolder(folder));
 
-function coordinator(...args: string[]): Lockstep {
+function coordinator(...args: string[]): LockstepProcess {
   const bind = ['--bind', 'tcp://127.0.0.1:*', '--log-level', 'debug'];
-  return new Lockstep(['coordinator', 'run.yaml', ...bind, ...args], { cwd: folder });
+  return new LockstepProcess(['coordinator', 'run.yaml', ...bind, ...args], { cwd: folder });
 }
 
 test('Ctrl-C twice ends a coordinator by that signal, whatever its threads are doing', async () => {
   const run = coordinator();
-  const { url } = await run.line('it listens', ({ msg }) => msg === 'coordinator listening');
-  const worker = new Lockstep(['worker', String(url), '--patience', '0'], { cwd: folder });
-  await run.line('a lease', ({ msg }) => msg === 'lease');
+  const { url } = await run.listening();
+  const worker = new LockstepProcess(['worker', url, '--patience', '0'], { cwd: folder });
+  await run.line('a lease', isLease());
   worker.kill('SIGSTOP'); // the step cannot be finished
   run.kill('SIGINT');
   await run.line('that it will end', ({ msg }) => msg.startsWith('Finishing the step'));
@@ -44,7 +45,7 @@ test('Ctrl-C twice ends a coordinator by that signal, whatever its threads are d
 test('a run whose workers cannot compute what it asks for ends at once, with a sentence and exit code 2', async () => {
   const args = ['train', 'run.yaml', '--workers', '2', '--run', 'refused', '--set', 'precision=bfloat16'];
   const withoutBfloat16 = { LOCKSTEP_ISA: 'avx512' };
-  const run = new Lockstep(args, { cwd: folder, env: withoutBfloat16 });
+  const run = new LockstepProcess(args, { cwd: folder, env: withoutBfloat16 });
   assert.equal(await run.exit(), 2, run.text());
   assert.match(run.text(), /precision: bfloat16 cannot be computed here, since .*: use precision: float32/);
   assert.match(run.text(), /error: worker-\d cannot work here; it says why above/);

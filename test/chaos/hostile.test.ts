@@ -1,10 +1,10 @@
 // Peers that mean no good, against a coordinator that trains meanwhile: real sockets, no keys.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { isCommit } from '../../bench/support/log-lines.js';
+import { peakResidentBytes } from '../../bench/support/process-usage.js';
 import { chaosCases } from './cases.js';
 import { HostilePeer, RawConnections, Wiretap } from './hostile-peers.js';
-import { isCommit } from './processes.js';
 import type { Scene } from './scene.js';
 
 const chaos = chaosCases();
@@ -14,11 +14,6 @@ const RANDOM = 20;
 const FAR = Number.MAX_SAFE_INTEGER;
 const NODE = { step: 0, round: 0, level: 0, index: 0 };
 const MOST_GROWTH_BYTES = 256 * 2 ** 20;
-
-function peakMemory(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
-}
 
 async function sendAndBeTurnedAway(peers: readonly HostilePeer[]): Promise<void> {
   await Promise.all(peers.map((peer) => peer.turnedAway()));
@@ -100,12 +95,8 @@ async function replay(url: string, reducers: readonly string[], tap: Wiretap): P
 
 async function attackWhileItTrains(scene: Scene): Promise<void> {
   const coordinator = await scene.startCoordinator();
-  const { url, reducers, pid } = (await scene.listening()) as unknown as {
-    url: string;
-    reducers: string[];
-    pid: number;
-  };
-  const idle = peakMemory(pid);
+  const { url, reducers } = await scene.listening();
+  const idle = peakResidentBytes(coordinator.pid);
   const crowd = new RawConnections();
   scene.atClose(() => Promise.resolve(crowd.close()));
   for (const target of [url, ...reducers]) {
@@ -123,7 +114,7 @@ async function attackWhileItTrains(scene: Scene): Promise<void> {
     replay(url, reducers, tap),
     nonsense(url, reducers),
   ]);
-  const growth = peakMemory(pid) - idle;
+  const growth = peakResidentBytes(coordinator.pid) - idle;
   assert.ok(growth < MOST_GROWTH_BYTES, `it grew by ${growth} bytes`);
   assert.equal(await coordinator.exit(), 0, coordinator.text());
   assert.equal(await honest.exit(), 0, honest.text());

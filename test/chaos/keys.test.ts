@@ -4,8 +4,8 @@ import { chmod, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { folderWithData, hashOfTrained, removeFolder } from '../support/small-data.js';
-import { Lockstep } from './processes.js';
 
 const CONFIG = `
 data: ./data
@@ -28,8 +28,8 @@ before(async () => {
 
 after(() => removeFolder(folder));
 
-function lockstep(...args: string[]): Lockstep {
-  return new Lockstep(args, { cwd: folder });
+function lockstep(...args: string[]): LockstepProcess {
+  return new LockstepProcess(args, { cwd: folder });
 }
 
 const COORDINATOR_KEYS = ['--key', 'keys/coordinator.key', '--workers-allowed', 'keys/worker.pub'];
@@ -42,9 +42,9 @@ test('an allowed worker trains the same bits over encrypted connections, beside 
 
   const bind = ['--bind', 'tcp://0.0.0.0:*', '--log-level', 'info'];
   const run = lockstep('coordinator', 'run.yaml', ...bind, ...COORDINATOR_KEYS, '--run', 'keyed');
-  const { url } = await run.line('it listens', ({ msg }) => msg === 'coordinator listening');
-  const address = String(url).replace('0.0.0.0', '127.0.0.1');
-  const work = (key: string): Lockstep =>
+  const { url } = await run.listening();
+  const address = url.replace('0.0.0.0', '127.0.0.1');
+  const work = (key: string): LockstepProcess =>
     lockstep('worker', address, '--key', `keys/${key}.key`, '--coordinator-key', 'keys/coordinator.pub');
   const stranger = work('stranger');
   assert.equal(await stranger.exit(), 2, stranger.text());

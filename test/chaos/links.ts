@@ -2,6 +2,7 @@
 // which it finds the coordinator's and the reducers' ports. A link delays, limits and cuts each direction.
 import { once } from 'node:events';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
+import { Random } from '../simulation/random.js';
 import type { Scene } from './scene.js';
 
 /** What a line does to what is sent on it. */
@@ -36,11 +37,11 @@ export class Link {
 
   private constructor(
     private readonly line: Line,
-    private readonly random: () => number,
+    private readonly random: Random,
   ) {}
 
   /** Opens the ports that the scene's coordinator says it listens at. */
-  static async to(scene: Scene, line: Line = CLEAR, random: () => number = seeded(links)): Promise<Link> {
+  static async to(scene: Scene, line: Line = CLEAR, random = new Random(links)): Promise<Link> {
     const link = new Link(line, random);
     await link.follow(scene);
     return link;
@@ -49,7 +50,7 @@ export class Link {
   /** Opens the ports of the coordinator that runs now: its reducers' change with each start. */
   async follow(scene: Scene): Promise<void> {
     const { url, reducers } = await scene.listening();
-    for (const port of [url, ...(reducers as string[])].map(portOf)) await this.listen(port);
+    for (const port of [url, ...reducers].map(portOf)) await this.listen(port);
   }
 
   /** Where the worker of this link finds the coordinator. */
@@ -121,7 +122,7 @@ export class Link {
     const { loss, delayMs } = this.line;
     let waitMs = 0;
     for (let sent = 0; sent < bytes; sent += SEGMENT_BYTES) {
-      if (this.random() < loss) waitMs += RETRANSMISSION_MS + 2 * delayMs;
+      if (this.random.chance(loss)) waitMs += RETRANSMISSION_MS + 2 * delayMs;
     }
     return waitMs;
   }
@@ -131,22 +132,11 @@ export class Link {
   }
 }
 
-function portOf(url: unknown): number {
-  return Number(/:(\d+)$/.exec(String(url))![1]);
+function portOf(url: string): number {
+  return Number(/:(\d+)$/.exec(url)![1]);
 }
 
 async function until(time: number): Promise<void> {
   const wait = time - performance.now();
   if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-}
-
-/** Mulberry32: a sequence of numbers in [0, 1) for each seed. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

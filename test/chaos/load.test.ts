@@ -1,13 +1,14 @@
 // Many workers that push at once: the coordinator's memory stays within what it owes them, it answers in time, and nothing
 // is lost.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import { LockstepProcess } from '../../bench/support/lockstep-process.js';
+import { isCommit } from '../../bench/support/log-lines.js';
+import { peakResidentBytes, residentBytes } from '../../bench/support/process-usage.js';
 import { scrape } from '../../bench/support/prometheus.js';
-import { LightWorker } from '../support/light-worker.js';
+import { SocketWorker } from '../../bench/support/socket-worker.js';
 import { folderWithData, removeFolder } from '../support/small-data.js';
 import { IS_FULL } from './cases.js';
-import { isCommit, Lockstep, says } from './processes.js';
 
 const CLIENTS = 64;
 /** Committed before the run is asked to stop. */
@@ -33,11 +34,6 @@ before(async () => {
 
 after(() => removeFolder(folder));
 
-function memoryOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024;
-}
-
 /** The 99th percentile since it was asked last. */
 async function eventLoopLag(url: string): Promise<number> {
   const metrics = await scrape(url, 30_000);
@@ -57,19 +53,19 @@ test('64 workers that push at once are all counted, in bounded memory, and are a
     '--run',
     'run',
   ];
-  const run = new Lockstep(['coordinator', 'run.yaml', ...args], { cwd: folder });
+  const run = new LockstepProcess(['coordinator', 'run.yaml', ...args], { cwd: folder });
   t.after(() => run.kill('SIGKILL'));
-  const { url, pid } = await run.line('it listens', says('coordinator listening'));
-  const page = await run.line('where metrics are', ({ msg }) => msg.includes('metrics: '));
-  const metrics = /metrics: (\S+)\)/.exec(page.msg)![1]!;
-  const parameters = await run.line('its size', ({ msg }) => /[\d,]+ parameters/.test(msg));
-  const count = Number(/([\d,]+) parameters/.exec(parameters.msg)![1]!.replaceAll(',', ''));
-  const idle = memoryOf(Number(pid), 'VmRSS');
-  const clients = Array.from({ length: CLIENTS }, (_, i) => new LightWorker(String(url), `light-${i}`));
+  const { url } = await run.listening();
+  const metrics = await run.told('where metrics are', /metrics: (\S+)\)/);
+  const parameters = await run.told('its size', /([\d,]+) parameters/);
+  const count = Number(parameters.replaceAll(',', ''));
+  const idle = residentBytes(run.pid);
+  const names = Array.from({ length: CLIENTS }, (_, i) => `worker-${i}`);
+  const clients = names.map((name) => new SocketWorker({ url, name, microBatchMs: 0 }));
   let most = idle;
   const watch = setInterval(() => {
     try {
-      most = Math.max(most, memoryOf(Number(pid), 'VmHWM'));
+      most = Math.max(most, peakResidentBytes(run.pid));
     } catch {
       // It has ended.
     }

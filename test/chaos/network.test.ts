@@ -1,7 +1,7 @@
 // The network between coordinator and workers fails or is slow.
+import { hasLeft, isCommit, isLease, says } from '../../bench/support/log-lines.js';
 import { chaosCases } from './cases.js';
 import { Link, type Direction, type Line } from './links.js';
-import { hasLeft, isCommit, isLease, says } from './processes.js';
 import type { Scene } from './scene.js';
 
 const chaos = chaosCases();

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, test } from 'node:test';
+import { isLease } from '../../bench/support/log-lines.js';
 import type { Failpoint } from './failpoints.js';
-import { isLease } from './processes.js';
 import { Stage, type Format } from './scene.js';
 
 const stage = new Stage();

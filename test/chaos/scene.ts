@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { LockstepProcess, type Listening } from '../../bench/support/lockstep-process.js';
 import { hashOfTrained, prepareWords } from '../support/small-data.js';
 import { failpointEnvironment, type Failpoint } from './failpoints.js';
-import { Lockstep, says, type LogLine } from './processes.js';
 
 /** Six micro-batches (no power of two), dropout, evaluations and checkpoints beside the steps. */
 const CONFIG = `
@@ -88,11 +88,11 @@ export class Scene {
   readonly steps: number;
   readonly directory: string;
   /** The latest coordinator. */
-  coordinator!: Lockstep;
-  readonly everyCoordinator: Lockstep[] = [];
+  coordinator!: LockstepProcess;
+  readonly everyCoordinator: LockstepProcess[] = [];
   /** Where it listens; the next one will listen there as well. */
   url = 'tcp://127.0.0.1:*';
-  private readonly processes: Lockstep[] = [];
+  private readonly processes: LockstepProcess[] = [];
   private readonly cleanups: (() => Promise<unknown>)[] = [];
 
   constructor(
@@ -106,7 +106,7 @@ export class Scene {
   }
 
   /** A command that trains this run. */
-  async start(command: 'train' | 'coordinator', options: StartOptions = {}): Promise<Lockstep> {
+  async start(command: 'train' | 'coordinator', options: StartOptions = {}): Promise<LockstepProcess> {
     const config = path.join(this.folder, `${this.name}.yaml`);
     await writeFile(config, configText(this.options));
     const settings = (this.options.settings ?? []).flatMap((setting) => ['--set', setting]);
@@ -115,29 +115,28 @@ export class Scene {
   }
 
   /** Starts a coordinator, or the next one after it was killed, and returns when it listens. */
-  async startCoordinator(options: StartOptions = {}): Promise<Lockstep> {
+  async startCoordinator(options: StartOptions = {}): Promise<LockstepProcess> {
     const args = ['--bind', this.url, ...(options.args ?? [])];
     this.coordinator = await this.start('coordinator', { ...options, args });
     this.everyCoordinator.push(this.coordinator);
-    const { url } = await this.listening();
-    this.url = String(url);
+    this.url = (await this.listening()).url;
     return this.coordinator;
   }
 
-  /** What the coordinator says when it listens: its url, and its reducers'. */
-  listening(): Promise<LogLine> {
-    return this.coordinator.line('it listens', says('coordinator listening'));
+  /** Where the coordinator listens. */
+  listening(): Promise<Listening> {
+    return this.coordinator.listening();
   }
 
-  worker(name: string, options: StartOptions & { readonly url?: string } = {}): Lockstep {
+  worker(name: string, options: StartOptions & { readonly url?: string } = {}): LockstepProcess {
     const { url = this.url, args = [] } = options;
     return this.run(['worker', url, '--name', name, '--threads', '1', ...args], options);
   }
 
   /** Any command, to be ended with the scene at the latest. */
-  run(args: readonly string[], { failpoint, env, within }: StartOptions = {}): Lockstep {
+  run(args: readonly string[], { failpoint, env, within }: StartOptions = {}): LockstepProcess {
     const armed = failpoint ? failpointEnvironment(failpoint) : {};
-    const process = new Lockstep(args, { cwd: this.folder, env: { ...armed, ...env }, within });
+    const process = new LockstepProcess(args, { cwd: this.folder, env: { ...armed, ...env }, within });
     this.processes.push(process);
     return process;
   }

@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Link, seeded } from './links.js';
-import { isCommit, type Lockstep } from './processes.js';
+import type { LockstepProcess } from '../../bench/support/lockstep-process.js';
+import { isCommit } from '../../bench/support/log-lines.js';
+import { Random } from '../simulation/random.js';
+import { Link } from './links.js';
 import { Stage, type Scene } from './scene.js';
 
 const WORKERS = 3;
@@ -24,10 +26,10 @@ if (!(minutes > 0) || !Number.isSafeInteger(seed)) {
 }
 
 class Soak {
-  private readonly random = seeded(seed);
+  private readonly random = new Random(seed);
   private readonly counts = new Map<string, number>();
   private readonly links: Link[] = [];
-  private readonly workers: Lockstep[] = [];
+  private readonly workers: LockstepProcess[] = [];
 
   constructor(private readonly scene: Scene) {}
 
@@ -40,11 +42,11 @@ class Soak {
     }
     const faults = ['killWorker', 'stopWorker', 'flap', 'partition', 'restart', 'tear'] as const;
     while (performance.now() < until && !this.scene.coordinator.hasEnded) {
-      const fault = faults[Math.floor(this.random() * faults.length)]!;
+      const fault = this.random.pick(faults);
       this.counts.set(fault, (this.counts.get(fault) ?? 0) + 1);
       console.log(`${new Date().toISOString().slice(11, 19)} ${fault}`);
       await this[fault]();
-      await delay(PAUSE_MS[0] + this.random() * (PAUSE_MS[1] - PAUSE_MS[0]));
+      await delay(PAUSE_MS[0] + this.random.next() * (PAUSE_MS[1] - PAUSE_MS[0]));
     }
     await this.scene.finish();
   }
@@ -67,12 +69,12 @@ class Soak {
     );
   }
 
-  private join(i: number): Lockstep {
+  private join(i: number): LockstepProcess {
     return this.scene.worker(`w${i}`, { url: this.links[i]!.urlOf(this.scene) });
   }
 
   private anyone(): number {
-    return Math.floor(this.random() * WORKERS);
+    return this.random.below(WORKERS);
   }
 
   private async killWorker(i = this.anyone()): Promise<void> {
@@ -84,7 +86,7 @@ class Soak {
   private async stopWorker(): Promise<void> {
     const worker = this.workers[this.anyone()]!;
     worker.kill('SIGSTOP');
-    await delay(this.random() * 4000);
+    await delay(this.random.next() * 4000);
     worker.kill('SIGCONT');
   }
 
@@ -92,15 +94,15 @@ class Soak {
     const i = this.anyone();
     for (let times = 0; times < 3; times++) {
       await this.killWorker(i);
-      await delay(this.random() * 1500);
+      await delay(this.random.next() * 1500);
     }
   }
 
   private async partition(): Promise<void> {
-    const cut = this.links.filter(() => this.random() < 0.5);
-    const directions = (['toCoordinator', 'toWorker'] as const).filter(() => this.random() < 0.7);
+    const cut = this.links.filter(() => this.random.chance(0.5));
+    const directions = (['toCoordinator', 'toWorker'] as const).filter(() => this.random.chance(0.7));
     for (const link of cut) link.cut(...directions);
-    await delay(this.random() * 4000);
+    await delay(this.random.next() * 4000);
     for (const link of cut) link.heal();
   }
 

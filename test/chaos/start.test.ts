@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { after, test } from 'node:test';
-import { isLease, says } from './processes.js';
+import { isLease, says } from '../../bench/support/log-lines.js';
 import { Stage, type Scene } from './scene.js';
 
 const stage = new Stage();

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { LockstepProcess } from '../../bench/support/lockstep-process.js';
+import { isLease, says } from '../../bench/support/log-lines.js';
 import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import type { Folder } from '../../src/checkpoint/folder.js';
 import { hashBytes } from '../../src/checkpoint/hash.js';
@@ -10,7 +12,6 @@ import { listCheckpoints, type CheckpointInfo } from '../../src/checkpoint/list.
 import { openS3 } from '../../src/checkpoint/s3-open.js';
 import { S3Store } from '../support/s3-store.js';
 import { folderWithData, removeFolder } from '../support/small-data.js';
-import { Lockstep, says } from './processes.js';
 
 const STEPS = 24;
 
@@ -43,9 +44,9 @@ after(async () => {
   await removeFolder(folder);
 });
 
-function train(run: string, ...args: string[]): Lockstep {
+function train(run: string, ...args: string[]): LockstepProcess {
   const common = ['train', 'run.yaml', '--run', run, '--workers', '1', '--log-level', 'debug'];
-  return new Lockstep([...common, ...args], { cwd: folder });
+  return new LockstepProcess([...common, ...args], { cwd: folder });
 }
 
 async function newestIn(run: Folder): Promise<CheckpointInfo> {
@@ -66,9 +67,9 @@ const runIn = (name: string): Folder => new DiskFolder(path.join(folder, name));
 
 /** @param run the name of its folder, and of where it is stored */
 async function assertSuperseded(run: string, disturbed: Folder, settings: readonly string[]): Promise<void> {
-  const again = (...more: string[]): Lockstep => train(run, ...settings, ...more);
+  const again = (...more: string[]): LockstepProcess => train(run, ...settings, ...more);
   const first = again('--set', 'steps=1000000');
-  await first.line('a lease of step 6', ({ msg, step }) => msg === 'lease' && Number(step) >= 6);
+  await first.line('a lease of step 6', isLease(6));
   const refused = again();
   assert.equal(await refused.exit(), 2, refused.text());
   assert.match(refused.text(), new RegExp(`error: the run .*${run} is in use by process \\d+ on `));
@@ -90,7 +91,7 @@ async function assertSuperseded(run: string, disturbed: Folder, settings: readon
   const { directory } = await newestIn(disturbed);
   assert.match(directory, /\/step-\d+-term-2$/);
   assert.ok(second.lines.some(says(`Checkpoint (a Hugging Face model): ${directory}`)), second.text());
-  const status = new Lockstep(['status', run], { cwd: folder });
+  const status = new LockstepProcess(['status', run], { cwd: folder });
   assert.equal(await status.exit(), 0, status.text());
   assert.match(status.text(), new RegExp(`Newest checkpoint: ${directory}`));
 
@@ -105,10 +106,10 @@ test(`${title}: on disk`, () => assertSuperseded('on-disk', runIn('on-disk'), []
 test(`${title}: in S3, where models are used, too`, async () => {
   const url = s3.urlOf('runs/in-s3');
   await assertSuperseded('in-s3', openS3(url), ['--set', `checkpoints=${url}`]);
-  const verify = new Lockstep(['verify', url], { cwd: folder });
+  const verify = new LockstepProcess(['verify', url], { cwd: folder });
   assert.equal(await verify.exit(), 0, verify.text());
   for (const model of [url, 'in-s3']) {
-    const fill = new Lockstep(['fill', model, 'w7 <mask> w11'], { cwd: folder });
+    const fill = new LockstepProcess(['fill', model, 'w7 <mask> w11'], { cwd: folder });
     assert.equal(await fill.exit(), 0, fill.text());
   }
 });
@@ -118,14 +119,11 @@ test('a store that is down for a while costs checkpoints, not training', async (
   let isDown = false;
   s3.fault = (request) => (isDown && request.includes('runs/outage') ? 'slowDown' : undefined);
   const run = train('outage', '--set', `checkpoints=${url}`, '--set', 'steps=1000000');
-  await run.line('a checkpoint', ({ msg }) => msg === 'checkpoint written');
+  await run.line('a checkpoint', says('checkpoint written'));
   isDown = true;
-  await run.line('a failure', ({ msg }) => msg.startsWith('the checkpoint could not be written'));
+  await run.line('a failure', says('the checkpoint could not be written…'));
   isDown = false;
-  const failures = run.lines.length;
-  await run.line('a later checkpoint', (line) => {
-    return line.msg === 'checkpoint written' && run.lines.indexOf(line) >= failures;
-  });
+  await run.nextLine('a later checkpoint', says('checkpoint written'));
   run.kill('SIGINT');
   assert.equal(await run.exit(), 130, run.text());
 });

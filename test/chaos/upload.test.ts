@@ -6,13 +6,13 @@ import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import type { Folder } from '../../src/checkpoint/folder.js';
 import { listCheckpoints } from '../../src/checkpoint/list.js';
 import { inspectManifest } from '../../src/checkpoint/manifest.js';
 import { openS3 } from '../../src/checkpoint/s3-open.js';
 import { S3Store } from '../support/s3-store.js';
-import { Lockstep } from './processes.js';
 import { folderWithData, removeFolder } from '../support/small-data.js';
 
 const STEPS = 6;
@@ -46,9 +46,9 @@ after(async () => {
   await rm(objects, { recursive: true, force: true });
 });
 
-function train(run: string, ...settings: string[]): Lockstep {
+function train(run: string, ...settings: string[]): LockstepProcess {
   const sets = settings.flatMap((setting) => ['--set', setting]);
-  return new Lockstep(['train', 'run.yaml', '--run', run, '--workers', '1', ...sets], { cwd: folder });
+  return new LockstepProcess(['train', 'run.yaml', '--run', run, '--workers', '1', ...sets], { cwd: folder });
 }
 
 /** Names and sums of the newest checkpoint's vectors, from its manifest. */

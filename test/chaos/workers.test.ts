@@ -1,7 +1,8 @@
 // Workers that die, stand still, are slow, or come and go.
 import { setTimeout as delay } from 'node:timers/promises';
+import type { LockstepProcess } from '../../bench/support/lockstep-process.js';
+import { hasLeft, isCommit, isLease, says } from '../../bench/support/log-lines.js';
 import { chaosCases } from './cases.js';
-import { hasLeft, isCommit, isLease, says, type Lockstep } from './processes.js';
 import type { Failpoint, WorkerPoint } from './failpoints.js';
 
 const chaos = chaosCases();
@@ -63,7 +64,7 @@ chaos('a worker is ten times slower', { model: 'chunked' }, async (scene) => {
 });
 
 /** Lets it run for a tenth of the time. */
-async function slowDown(worker: Lockstep): Promise<void> {
+async function slowDown(worker: LockstepProcess): Promise<void> {
   while (worker.kill('SIGSTOP')) {
     await delay(45);
     worker.kill('SIGCONT');

@@ -1,16 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { test } from 'node:test';
-import { promisify } from 'node:util';
+import { lockstepOutput } from '../../bench/support/run-lockstep.js';
 import type { Diagnosis } from '../../src/cli/diagnosis.js';
 import { parseGpus } from '../../src/cli/machine.js';
 import { multipliesBfloat16 } from '../../src/engine/precision.js';
-import { packageRoot } from '../../src/util/package.js';
 
-async function doctor(...args: string[]): Promise<string> {
-  const main = `${packageRoot}dist/src/cli/main.js`;
-  return (await promisify(execFile)(process.execPath, [main, 'doctor', ...args])).stdout;
-}
+const doctor = (...args: string[]): Promise<string> => lockstepOutput(['doctor', ...args]);
 
 test('doctor measures matrix products on one thread and on all, and chooses the engine that it found usable', async () => {
   const { usable, cores, engines, chosen } = JSON.parse(await doctor('--json')) as Diagnosis;

@@ -4,45 +4,36 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { LOCKSTEP, runLockstep, runNode, type Outcome } from '../../bench/support/run-lockstep.js';
 import { packageRoot, packageVersion } from '../../src/util/package.js';
 
-const main = `${packageRoot}dist/src/cli/main.js`;
-
-async function node(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'close') as Promise<[number | null]>,
-  ]);
-  return { code, out, err };
-}
+const lockstep = (...args: string[]): Promise<Outcome> => runLockstep(args);
 
 /** Runs a piece of a program that uses output.ts. */
 function withOutput(program: string) {
   const prelude = `import * as output from ${JSON.stringify(`${packageRoot}dist/src/cli/output.js`)};
     import { UserError } from ${JSON.stringify(`${packageRoot}dist/src/util/errors.js`)};`;
-  return node('--input-type=module', '-e', `${prelude}\n${program}`);
+  return runNode(['--input-type=module', '-e', `${prelude}\n${program}`]);
 }
 
 test('--version and --help succeed on stdout', async () => {
-  const version = await node(main, '--version');
+  const version = await lockstep('--version');
   assert.deepEqual(version, { code: 0, out: `${packageVersion()}\n`, err: '' });
-  const help = await node(main, '--help');
+  const help = await lockstep('--help');
   assert.equal(help.code, 0);
   assert.match(help.out, /Usage: lockstep/);
   assert.equal(help.err, '');
 });
 
 test('a fault in the arguments ends with 2, says what is wrong and leaves stdout empty', async () => {
-  const unknown = await node(main, 'docter');
+  const unknown = await lockstep('docter');
   assert.equal(unknown.code, 2);
   assert.match(unknown.err, /^error: unknown command 'docter'\n\(Did you mean doctor\?\)/);
   assert.equal(unknown.out, '');
-  const option = await node(main, 'doctor', '--jsn');
+  const option = await lockstep('doctor', '--jsn');
   assert.equal(option.code, 2);
   assert.match(option.err, /unknown option '--jsn'\n\(Did you mean --json\?\)/);
-  assert.equal((await node(main)).code, 2);
+  assert.equal((await lockstep()).code, 2);
 });
 
 test('--json prints one line of JSON, before or after the command', async () => {
@@ -50,7 +41,7 @@ test('--json prints one line of JSON, before or after the command', async () => 
     ['doctor', '--json'],
     ['--json', 'doctor'],
   ]) {
-    const { out } = await node(main, ...args);
+    const { out } = await lockstep(...args);
     assert.match(out, /^\{.*\}\n$/);
     const diagnosis = JSON.parse(out) as {
       node: string;
@@ -76,12 +67,12 @@ test('--json prints one line of JSON, before or after the command', async () => 
 });
 
 test('`schema` prints the committed JSON Schema', async () => {
-  const { out } = await node(main, 'schema');
+  const { out } = await lockstep('schema');
   assert.equal(out, readFileSync(`${packageRoot}lockstep.schema.json`, 'utf8'));
 });
 
 test('a closed pipe is no fault', async () => {
-  const child = spawn(process.execPath, [main, 'schema'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [LOCKSTEP, 'schema'], { stdio: ['ignore', 'pipe', 'pipe'] });
   child.stdout.destroy();
   const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'close') as Promise<[number]>]);
   assert.deepEqual({ code, err }, { code: 0, err: '' });

@@ -1,15 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { test, type TestContext } from 'node:test';
+import { LockstepProcess } from '../../bench/support/lockstep-process.js';
+import { runLockstep, type Outcome } from '../../bench/support/run-lockstep.js';
 import type { PrepareSummary } from '../../src/data/prepare.js';
-import { packageRoot } from '../../src/util/package.js';
-
-const main = `${packageRoot}dist/src/cli/main.js`;
 
 async function folderWith(t: TestContext, files: Record<string, string>): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'lockstep-prepare-'));
@@ -18,21 +14,16 @@ async function folderWith(t: TestContext, files: Record<string, string>): Promis
   return folder;
 }
 
-function start(folder: string, ...args: string[]): ChildProcess {
-  return spawn(process.execPath, [main, 'prepare', ...args], {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+function run(folder: string, ...args: string[]): Promise<Outcome> {
+  return runLockstep(['prepare', ...args], { cwd: folder });
 }
 
-async function run(folder: string, ...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const child = start(folder, ...args);
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout!),
-    text(child.stderr!),
-    once(child, 'close') as Promise<[number]>,
-  ]);
-  return { code, out, err };
+/** A command that is at work: it has said what it does. */
+async function atWork(folder: string): Promise<LockstepProcess> {
+  const args = ['prepare', 'in.txt', '--out', 'out', '--threads', '1'];
+  const prepare = new LockstepProcess(args, { cwd: folder });
+  await prepare.line('what it does', () => true);
+  return prepare;
 }
 
 /** Text for long enough that a signal finds the command at work. */
@@ -72,21 +63,17 @@ test('a fault of the user ends with 2 and one sentence, and nothing is written',
 
 test('Ctrl-C ends with 130 and leaves nothing behind', async (t) => {
   const folder = await folderWith(t, { 'in.txt': LONG });
-  const child = start(folder, 'in.txt', '--out', 'out', '--threads', '1');
-  const closed = once(child, 'close');
-  await once(child.stderr!, 'data');
-  child.kill('SIGINT');
-  assert.deepEqual(await closed, [130, null]);
+  const prepare = await atWork(folder);
+  prepare.kill('SIGINT');
+  assert.equal(await prepare.exit(), 130, prepare.text());
   assert.deepEqual(await readdir(folder), ['in.txt']);
 });
 
 test('what a killed prepare has left is removed by the next one', async (t) => {
   const folder = await folderWith(t, { 'in.txt': LONG, 'short.txt': 'the sea' });
-  const child = start(folder, 'in.txt', '--out', 'out', '--threads', '1');
-  const closed = once(child, 'close');
-  await once(child.stderr!, 'data');
-  child.kill('SIGKILL');
-  await closed;
+  const prepare = await atWork(folder);
+  prepare.kill('SIGKILL');
+  await prepare.exit();
   const left = await readdir(folder);
   assert.ok(left.length === 3 && !left.includes('out'), left.join(' '));
   const { code, err } = await run(folder, 'short.txt', '--out', 'out', '--vocabulary', '260');

@@ -1,11 +1,10 @@
 // `lockstep runs` as a user calls it, on runs that are written here: in a folder, in an object store, and broken in many ways.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { runLockstep, type Outcome } from '../../bench/support/run-lockstep.js';
 import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import type { Folder } from '../../src/checkpoint/folder.js';
 import { thisOwner } from '../../src/checkpoint/owner.js';
@@ -17,8 +16,6 @@ import { TermsFolder } from '../../src/checkpoint/terms-folder.js';
 import type { RunSummary } from '../../src/live/run-summary.js';
 import { filled, flipBit, stateOf, storeIn, writeSlices } from '../checkpoint/fixture.js';
 import { S3Store } from '../support/s3-store.js';
-
-const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
 let root = '';
 let s3: S3Store;
@@ -34,21 +31,7 @@ after(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-interface Answer {
-  readonly out: string;
-  readonly err: string;
-  readonly code: number;
-}
-
-const runs = (...args: string[]): Promise<Answer> => lockstep('runs', ...args);
-
-function lockstep(...args: string[]): Promise<Answer> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [main, ...args], { cwd: root }, (error, out, err) => {
-      resolve({ out, err, code: typeof error?.code === 'number' ? error.code : 0 });
-    });
-  });
-}
+const runs = (...args: string[]): Promise<Outcome> => runLockstep(['runs', ...args], { cwd: root });
 
 async function summaries(...args: string[]): Promise<RunSummary[]> {
   const { out, code, err } = await runs('--json', ...args);
@@ -241,7 +224,7 @@ test('a place without a run, and a URL that is none, are refused with what was e
 });
 
 test('who asks for the status of a run by its S3 URL is told of the command that knows', async () => {
-  const { code, err } = await lockstep('status', s3.urlOf('all/first'));
+  const { code, err } = await runLockstep(['status', s3.urlOf('all/first')], { cwd: root });
   assert.equal(code, 2);
   assert.match(err, /`lockstep runs s3:\/\/bucket\/all\/first` shows its checkpoints/);
 });

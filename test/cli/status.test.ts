@@ -4,9 +4,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
+import type { LockstepProcess } from '../../bench/support/lockstep-process.js';
+import type { LogLine } from '../../bench/support/log-lines.js';
 import { fetchView, parseTarget } from '../../src/cli/run-target.js';
 import { readLastEvents } from '../../src/live/events-log.js';
-import type { Lockstep, LogLine } from '../chaos/processes.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 import { startLiveRun } from '../live/live-run.js';
 
@@ -21,7 +22,7 @@ function versions(lines: readonly LogLine[]): number[] {
 
 test('status and watch tell of a run that trains, was killed, goes on and was stopped', async (t) => {
   const { coordinator, url, start, restart, folder } = await startLiveRun(t, ['worker-1']);
-  const ended = async (...args: string[]): Promise<Lockstep> => {
+  const ended = async (...args: string[]): Promise<LockstepProcess> => {
     const command = start(...args);
     assert.equal(await command.exit(), 0, command.text());
     return command;

@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
+import { runLockstep, type Outcome } from '../../bench/support/run-lockstep.js';
 import { buildBatch, type ObjectiveConfig, type TokenIds } from '../../src/model/objectives.js';
-import { packageRoot } from '../../src/util/package.js';
 import { trainableModel, train } from '../model/trainable.js';
 import { letters, modelConfig, VOCABULARY, WINDOW, writeDataset, writeRun } from './model-run.js';
 
@@ -41,23 +38,8 @@ before(async () => {
 
 after(() => rm(root, { recursive: true, force: true }));
 
-interface Outcome {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function lockstep(args: readonly string[], input = ''): Promise<Outcome> {
-  const main = `${packageRoot}dist/src/cli/main.js`;
-  const child = spawn(process.execPath, [main, ...args, '--threads', '1']);
-  child.stdin.on('error', () => {}); // it may end before it has read everything
-  child.stdin.end(input);
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'close') as Promise<[number | null]>,
-  ]);
-  return { code, out, err };
+function lockstep(args: readonly string[], input = ''): Promise<Outcome> {
+  return runLockstep([...args, '--threads', '1'], { input });
 }
 
 const jsonLines = (out: string): Record<string, unknown>[] =>

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { runLockstep, type Outcome } from '../../bench/support/run-lockstep.js';
 import { flipBit, storeIn, writeCheckpoint } from '../checkpoint/fixture.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 
@@ -12,20 +11,11 @@ interface JsonReport {
   checkpoints: { directory: string; status: string; problems: string[] }[];
 }
 
-const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
-
-/** Runs `lockstep verify` as a user does. */
-function run(...args: string[]): Promise<{ stdout: string; stderr: string; exitCode: number }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [main, 'verify', ...args], (error, stdout, stderr) => {
-      resolve({ stdout, stderr, exitCode: typeof error?.code === 'number' ? error.code : 0 });
-    });
-  });
-}
+const verify = (...args: string[]): Promise<Outcome> => runLockstep(['verify', ...args]);
 
 async function report(...args: string[]) {
-  const { stdout, exitCode } = await run('--json', ...args);
-  const { sound, checkpoints } = JSON.parse(stdout) as JsonReport;
+  const { out, code: exitCode } = await verify('--json', ...args);
+  const { sound, checkpoints } = JSON.parse(out) as JsonReport;
   const statuses = checkpoints.map(({ directory, status }) => [path.basename(directory), status]);
   return { exitCode, sound, statuses, problems: checkpoints.flatMap(({ problems }) => problems) };
 }
@@ -50,8 +40,8 @@ test('verify accepts a run with whole checkpoints, names torn ones, and exits wi
   const { exitCode, sound, statuses, problems } = await report(directory);
   assert.deepEqual([exitCode, sound, statuses[1]], [2, false, ['step-10', 'bad']]);
   assert.match(problems.join(), /model\.safetensors has SHA-256 [0-9a-f]{64}, expected [0-9a-f]{64}/);
-  const { stdout } = await run(directory);
-  assert.match(stdout, /^valid {2}.*step-9 .*\nbad {4}.*step-10 {2}model\.safetensors has SHA-256.*\ntorn /);
+  const { out } = await verify(directory);
+  assert.match(out, /^valid {2}.*step-9 .*\nbad {4}.*step-10 {2}model\.safetensors has SHA-256.*\ntorn /);
 });
 
 test('verify of one checkpoint exits with 0 when it is whole and 2 when it is bad or torn', async (t) => {
@@ -77,7 +67,7 @@ test('verify of a run without a checkpoint exits with 2, and so does verify of w
   const directory = await temporaryDirectory(t);
   await mkdir(path.join(directory, 'checkpoints'));
   assert.equal((await report(directory)).exitCode, 2);
-  const { stdout, stderr, exitCode } = await run(path.join(directory, 'none'));
-  assert.deepEqual([stdout, exitCode], ['', 2]);
-  assert.match(stderr, /none is empty, or no directory/);
+  const { out, err, code } = await verify(path.join(directory, 'none'));
+  assert.deepEqual([out, code], ['', 2]);
+  assert.match(err, /none is empty, or no directory/);
 });

@@ -11,8 +11,8 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { parse, stringify } from 'yaml';
+import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { packageRoot } from '../../src/util/package.js';
-import { Lockstep } from '../chaos/processes.js';
 import { prepareWords } from '../support/small-data.js';
 import { dashboardNames, dashboardQueries, fillIn, readAlerts, sides, type Query } from './queries.js';
 
@@ -149,15 +149,14 @@ worker: { threads: 1 }
 heartbeat: { intervalMs: 200, timeoutMs: 30000 }
 `;
   await writeFile(path.join(folder, 'run.yaml'), config);
-  const training = new Lockstep(['train', 'run.yaml', '--workers', '2', '--http', '127.0.0.1:0'], {
+  const training = new LockstepProcess(['train', 'run.yaml', '--workers', '2', '--http', '127.0.0.1:0'], {
     cwd: folder,
   });
   t.after(async () => {
     training.kill('SIGINT');
     await training.exit();
   });
-  const { msg } = await training.line('it told where its metrics are', ({ msg }) => METRICS.test(msg));
-  return new URL(METRICS.exec(msg)![1]!).host;
+  return new URL(await training.told('where its metrics are', METRICS)).host;
 }
 
 test('every panel and every alert finds data in a run of two workers', { timeout: 180_000 }, async (t) => {

@@ -5,8 +5,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { packageRoot } from '../../src/util/package.js';
-import { Lockstep } from '../chaos/processes.js';
 import { hashOfTrained, prepareWords } from '../support/small-data.js';
 import { kill, missingForSlurm, SlurmCluster, until } from './slurm-cluster.js';
 
@@ -174,9 +174,12 @@ async function trainHere(folder: string, seed: string): Promise<string> {
   const config = path.join(folder, `here-${seed}.yaml`);
   await writeFile(config, CONFIG);
   const run = path.join(folder, `here-${seed}`);
-  const training = new Lockstep(['train', config, '--run', run, '--workers', '1', '--set', `seed=${seed}`], {
-    cwd: folder,
-  });
+  const training = new LockstepProcess(
+    ['train', config, '--run', run, '--workers', '1', '--set', `seed=${seed}`],
+    {
+      cwd: folder,
+    },
+  );
   assert.equal(await training.exit(), 0, training.text());
   return hashOfTrained(run, STEPS);
 }

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
-import { Lockstep } from '../chaos/processes.js';
+import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 import { writeDataset } from '../cli/model-run.js';
 
@@ -23,14 +23,14 @@ heartbeat: { intervalMs: 200, timeoutMs: 30000 }
 export interface LiveRun {
   /** Where commands are run: the run is `shown` there. */
   readonly folder: string;
-  readonly coordinator: Lockstep;
-  readonly workers: readonly Lockstep[];
+  readonly coordinator: LockstepProcess;
+  readonly workers: readonly LockstepProcess[];
   /** Of the live page. */
   readonly url: string;
   /** Starts a process that ends with the test. */
-  readonly start: (...args: string[]) => Lockstep;
+  readonly start: (...args: string[]) => LockstepProcess;
   /** Starts a coordinator where the first was, for those that follow it and for workers. */
-  readonly restart: () => Lockstep;
+  readonly restart: () => LockstepProcess;
 }
 
 /** @param names of its workers */
@@ -38,23 +38,19 @@ export async function startLiveRun(t: TestContext, names: readonly string[]): Pr
   const folder = await temporaryDirectory(t);
   await writeDataset(path.join(folder, 'data'), 2000);
   await writeFile(path.join(folder, 'run.yaml'), CONFIG);
-  const start = (...args: string[]): Lockstep => {
-    const child = new Lockstep(args, { cwd: folder });
+  const start = (...args: string[]): LockstepProcess => {
+    const child = new LockstepProcess(args, { cwd: folder });
     t.after(async () => {
       child.kill('SIGKILL');
       await child.exit();
     });
     return child;
   };
-  const coordinate = (...args: string[]): Lockstep => start('coordinator', 'run.yaml', ...args);
+  const coordinate = (...args: string[]): LockstepProcess => start('coordinator', 'run.yaml', ...args);
   const coordinator = coordinate('--bind', 'tcp://127.0.0.1:*');
-  const told = async (what: string, pattern: RegExp): Promise<string> => {
-    const { msg } = await coordinator.line(what, ({ msg }) => pattern.test(msg));
-    return pattern.exec(msg)![1]!;
-  };
-  const address = await told('it told where workers connect', /^Workers: lockstep worker (\S+)/);
+  const address = await coordinator.told('where workers connect', /^Workers: lockstep worker (\S+)/);
   const workers = names.map((name) => start('worker', address, '--name', name));
-  const url = await told('it told where its live page is', /^Live page: (\S+)/);
-  const restart = (): Lockstep => coordinate('--bind', address, '--http', new URL(url).host);
+  const url = await coordinator.told('where its live page is', /^Live page: (\S+)/);
+  const restart = (): LockstepProcess => coordinate('--bind', address, '--http', new URL(url).host);
   return { folder, coordinator, workers, url, start, restart };
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { wordText } from '../../bench/support/word-text.js';
 import { prepare } from '../../src/data/prepare.js';
 
 export interface SmallData {
@@ -12,14 +13,13 @@ export interface SmallData {
   readonly validationShare?: number;
 }
 
-/** Makes the data set `data` in `folder`, of words in an order that a model can learn. */
+/** Makes the data set `data` in `folder`. */
 export async function prepareWords(
   folder: string,
   { words = 3000, distinctWords = 701, vocabularySize = 400, ...shares }: SmallData = {},
 ): Promise<void> {
-  const word = (i: number): string => `w${(i * i + 7 * i) % distinctWords}${i % 11 === 0 ? '.' : ''}`;
   const text = path.join(folder, 'text.txt');
-  await writeFile(text, Array.from({ length: words }, (_, i) => word(i)).join(' '));
+  await writeFile(text, wordText(words, distinctWords));
   await prepare({ inputs: [text], out: path.join(folder, 'data'), vocabularySize, ...shares });
 }
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
-import { Lockstep } from '../../chaos/processes.js';
+import { LockstepProcess } from '../../../bench/support/lockstep-process.js';
 import { prepareWords } from '../../support/small-data.js';
 import { temporaryDirectory } from '../../support/temporary-directory.js';
 import { MlflowServer } from './mlflow-server.js';
@@ -31,7 +31,7 @@ test('TensorBoard and MLflow know every step of a run that was gone on with, onc
   await writeFile(path.join(folder, 'run.yaml'), `${CONFIG}tracking: { mlflow: '${server.url}' }\n`);
   for (const steps of [2, 4]) {
     const args = ['train', 'run.yaml', '--workers', '1', '--set', `steps=${steps}`];
-    const training = new Lockstep(args, { cwd: folder });
+    const training = new LockstepProcess(args, { cwd: folder });
     assert.equal(await training.exit(), 0, training.text());
   }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Lockstep } from '../../../chaos/processes.js';
+import { LockstepProcess } from '../../../../bench/support/lockstep-process.js';
 import { folderWithData, hashOfTrained, removeFolder } from '../../../support/small-data.js';
 import { openTestDevice } from './device.js';
 
@@ -37,7 +37,7 @@ describe(`a run on ${info.name}`, () => {
     // All workers on one card.
     const env = { CUDA_VISIBLE_DEVICES: '0' };
     const args = ['train', 'run.yaml', '--run', directory, '--workers', `${workers}`];
-    const run = new Lockstep(args, { cwd: folder, env });
+    const run = new LockstepProcess(args, { cwd: folder, env });
     assert.equal(await run.exit(), 0, run.text());
     return hashOfTrained(directory, STEPS);
   }
@@ -49,7 +49,10 @@ describe(`a run on ${info.name}`, () => {
 
   test('a worker for which there is no device is refused with those that are there, and others train on', async () => {
     const args = ['run.yaml', '--run', path.join(folder, 'many'), '--workers', '2', '--set', 'steps=1000000'];
-    const run = new Lockstep(['train', ...args], { cwd: folder, env: { CUDA_VISIBLE_DEVICES: undefined } });
+    const run = new LockstepProcess(['train', ...args], {
+      cwd: folder,
+      env: { CUDA_VISIBLE_DEVICES: undefined },
+    });
     const sentence = /expected a CUDA device that this process may use, got cuda:1: there are cuda:0/;
     await run.line('the refusal', ({ msg }) => sentence.test(msg));
     await run.line('the other worker', ({ msg }) => msg.startsWith('worker-1 on '));
