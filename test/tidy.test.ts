@@ -181,6 +181,33 @@ test('every file is reached from an entry point', () => {
   assert.deepEqual(dead, []);
 });
 
+/** A type that only its own file names may still describe what others pass or get. */
+test('what src/ exports is used: a value by a file that imports it, a type anywhere', () => {
+  const readers = [...sources, ...filesBelow('test', ['.ts']).map(readSource)].map(
+    ({ path, text, imports }) => ({
+      path,
+      words: new Set(withoutComments(text).match(/\w+/g)),
+      targets: new Set(imports.map(({ target }) => target)),
+    }),
+  );
+  const declaration =
+    /^export (?:abstract |async )?(function\*?|class|const|let|enum|interface|type) (\w+)/gm;
+  const unused = sources
+    .filter(({ path }) => path.startsWith('src/'))
+    .flatMap(({ path, text }) => {
+      const code = withoutComments(text);
+      const importers = readers.filter(({ targets }) => targets.has(path));
+      return [...code.matchAll(declaration)]
+        .filter(([, kind, name]) => {
+          const isDescribed = kind === 'interface' || kind === 'type';
+          const usesHere = code.match(new RegExp(`\\b${name}\\b`, 'g'))!.length - 1;
+          return !importers.some(({ words }) => words.has(name!)) && !(isDescribed && usesHere > 0);
+        })
+        .map(([, , name]) => `${path} exports ${name}`);
+    });
+  assert.deepEqual(unused, []);
+});
+
 test('there are no barrels', () => {
   const barrels = sources.filter(({ path, text }) => {
     const passesOn = /^export (\*|(type )?\{[^}]*\}) from /m.test(text);
@@ -236,13 +263,14 @@ test('`lockstep --help` loads no heavy package', () => {
 const written = [
   ...sources.map(({ path }) => path),
   ...filesBelow('scripts', ['.mjs']),
-  ...filesBelow('native', ['.cc', '.h']),
+  ...filesBelow('native', ['.cc', '.h', '.cu']),
+  ...filesBelow('bench/peers', ['.cc', '.py']),
 ];
 
 test('every file begins by saying what it is', () => {
   const silent = written.filter((path) => {
     const text = readFileSync(packageRoot + path, 'utf8').replace(/^#!.*\n/, '');
-    return !/^(\/\/ |\/\*)/.test(text);
+    return !/^(\/\/ |\/\*|""")/.test(text);
   });
   assert.deepEqual(silent, []);
 });

@@ -25,7 +25,7 @@ const dtypeBytes = {
 export type Dtype = keyof typeof dtypeBytes;
 
 /** The reference implementation's own limit. */
-export const MAX_HEADER_BYTES = 100_000_000;
+const MAX_HEADER_BYTES = 100_000_000;
 
 export interface TensorInfo {
   readonly name: string;

@@ -47,7 +47,7 @@ function unknownKey(path: readonly string[], key: string, value: unknown): strin
 }
 
 /** The word that differs from `word` by few edits, or begins with it. */
-export function nearest(word: string, known: readonly string[]): string | null {
+function nearest(word: string, known: readonly string[]): string | null {
   const lower = word.toLowerCase();
   const begins = known.filter((candidate) => word.length >= 3 && candidate.toLowerCase().startsWith(lower));
   if (begins.length === 1) return begins[0]!;
