@@ -11,7 +11,7 @@ import type { KeyPair, PublicKey, ServerSecurity } from '../transport/keys.js';
 import { RouterSocket } from '../transport/router.js';
 import { UserError, messageOf } from '../util/errors.js';
 import type { Admitted } from './admission.js';
-import { CheckpointWriter } from './checkpoints.js';
+import { CheckpointWriter } from './checkpoint-writer.js';
 import { Connections } from './connections.js';
 import { Coordinator } from './coordinator.js';
 import type { CoordinatorAction, CoordinatorEvent } from './events.js';

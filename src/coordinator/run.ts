@@ -1,6 +1,6 @@
 // A run on disk, opened to be trained: its data, its model's shape, and its vectors, either new or as the newest
 // checkpoint left them.
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { DiskFolder } from '../checkpoint/disk-folder.js';
 import type { CheckpointState } from '../checkpoint/state.js';
@@ -18,6 +18,7 @@ import type { ModelConfig } from '../model/config.js';
 import { generationConfig, toHuggingFace } from '../model/hugging-face.js';
 import { parameterLayout, type ParameterLayout } from '../model/parameters.js';
 import type { Job } from '../protocol/job.js';
+import { makeDirectories } from '../util/directories.js';
 import { UserError } from '../util/errors.js';
 import { packageVersion } from '../util/package.js';
 import type { Progress } from './events.js';
@@ -103,7 +104,7 @@ export async function openRun({ config, directory, log }: OpenRunOptions): Promi
 
 async function openRunDirectory(directory: string, { checkpoints }: RunConfig): Promise<RunDirectory> {
   if (checkpoints === null) return new RunDirectory(directory);
-  await mkdir(directory, { recursive: true });
+  await makeDirectories(directory);
   const { spool } = new RunDirectory(directory);
   return new RunDirectory(directory, await openStorage(checkpoints, spool));
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { Logger } from 'pino';
 import type { TensorLayout } from '../../src/checkpoint/layout.js';
 import { CheckpointStore } from '../../src/checkpoint/store.js';
-import { CheckpointWriter } from '../../src/coordinator/checkpoints.js';
+import { CheckpointWriter } from '../../src/coordinator/checkpoint-writer.js';
 import type { CoordinatorEvent } from '../../src/coordinator/events.js';
 import type { SnapshotFiles, ToReducer } from '../../src/coordinator/reducer/port.js';
 import type { Reducers } from '../../src/coordinator/reducers.js';

@@ -1,6 +1,6 @@
 // A simulated coordinator process, reducers included: it begins at the newest checkpoint, and its end, whenever it comes,
 // loses everything that is not in one.
-import type { CheckpointWriter } from '../../src/coordinator/checkpoints.js';
+import type { CheckpointWriter } from '../../src/coordinator/checkpoint-writer.js';
 import type { CoordinatorAction, CoordinatorEvent } from '../../src/coordinator/events.js';
 import type { Slice } from '../../src/protocol/chunks.js';
 import { nominalJob } from '../../src/simulation/nominal-job.js';
