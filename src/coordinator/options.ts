@@ -1,17 +1,16 @@
 // What the state machine is set up with, from a run's config.
 import { randomBytes } from 'node:crypto';
 import { tensorAt } from '../model/parameters.js';
-import { ChunkGrid } from '../protocol/chunks.js';
 import type { CoordinatorOptions } from './events.js';
 import type { OpenRun } from './run.js';
 
 /** @param evaluationBatches micro-batches of a validation that the data has */
 export function coordinatorOptions(run: OpenRun, evaluationBatches: number): CoordinatorOptions {
-  const { config, layout } = run;
+  const { config, layout, slices } = run;
   return {
     steps: config.steps,
     microBatches: config.batch.microBatches,
-    reducers: new ChunkGrid(layout.trainable, layout.total).slices(config.reducers).length,
+    reducers: slices.length,
     optimizer: config.optimizer,
     evaluate: { every: config.evaluate.every, batches: evaluationBatches },
     checkpointEvery: config.checkpoint.every,

@@ -1,10 +1,9 @@
 // The coordinator's reducer threads: started together, told the same things, heard as one.
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { ChunkGrid } from '../protocol/chunks.js';
 import type { ReducerAddress } from '../protocol/messages.js';
 import type { ServerSecurity } from '../transport/keys.js';
-import { UserError, messageOf } from '../util/errors.js';
+import { revived } from '../util/errors.js';
 import type { FromReducer, ReducerFailed, ReducerSetup, ToReducer } from './reducer/port.js';
 import { decaySegments } from './reducer/segments.js';
 import type { OpenRun } from './run.js';
@@ -15,11 +14,11 @@ export interface ReducersHandlers {
   failed(error: Error): void;
 }
 
-/** One setup per slice: at most as many reducers as the config wants, on ports of their own at the coordinator's host. */
+/** One setup per slice; reducers listen on ports of their own at the coordinator's host. */
 export function reducerSetups(run: OpenRun, bind: string, security: ServerSecurity | null): ReducerSetup[] {
-  const { config, layout, vectors, term, progress } = run;
+  const { config, layout, slices, vectors, term, progress } = run;
   const segments = decaySegments(layout.tensors, layout.trainable);
-  return new ChunkGrid(layout.trainable, layout.total).slices(config.reducers).map((slice) => ({
+  return slices.map((slice) => ({
     bind: bind.replace(/:[^:]*$/, ':*'),
     security,
     term: term.term,
@@ -82,9 +81,6 @@ async function listening(thread: Worker): Promise<string> {
     if (message.type !== 'listening') throw new Error(`a reducer began with "${message.type}"`);
     return message.url;
   } catch (error) {
-    // A UserError loses its class on the way out of a thread.
-    const { code } = error as { code?: unknown };
-    if (typeof code === 'string' && code === code.toUpperCase()) throw new UserError(code, messageOf(error));
-    throw error;
+    throw revived(error as Error);
   }
 }

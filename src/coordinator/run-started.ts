@@ -1,14 +1,13 @@
 // What listeners of a run are told of it at the start: what stays the same as long as this coordinator lives.
 import { createHash } from 'node:crypto';
 import type { RunStarted } from '../metrics/events.js';
-import { ChunkGrid } from '../protocol/chunks.js';
 import type { OpenRun } from './run.js';
 
 const HASH_DIGITS = 12;
 
 /** `stepsLost`: steps that an earlier coordinator had done beyond the version this one begins with. */
 export function runStarted(run: OpenRun, stepsLost: number): RunStarted {
-  const { config, runId, term, progress, layout, dataset } = run;
+  const { config, runId, term, progress, layout, slices, dataset } = run;
   return {
     kind: 'runStarted',
     run: config.name,
@@ -21,7 +20,7 @@ export function runStarted(run: OpenRun, stepsLost: number): RunStarted {
     checkpointEvery: config.checkpoint.every,
     evaluateEvery: config.evaluate.every,
     clipNorm: config.optimizer.clipNorm,
-    reducers: new ChunkGrid(layout.trainable, layout.total).slices(config.reducers).length,
+    reducers: slices.length,
     objective: config.objective.kind,
     precision: config.precision,
     wire: config.wire,

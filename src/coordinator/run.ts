@@ -17,6 +17,7 @@ import { sharedMemory } from '../engine/native/shared-memory.js';
 import type { ModelConfig } from '../model/config.js';
 import { generationConfig, toHuggingFace } from '../model/hugging-face.js';
 import { parameterLayout, type ParameterLayout } from '../model/parameters.js';
+import { ChunkGrid, type Slice } from '../protocol/chunks.js';
 import type { Job } from '../protocol/job.js';
 import { makeDirectories } from '../util/directories.js';
 import { UserError } from '../util/errors.js';
@@ -38,6 +39,8 @@ export interface OpenRun {
   readonly dataset: Dataset;
   readonly job: Job;
   readonly layout: ParameterLayout;
+  /** One for each reducer: at most as many as the config wants. */
+  readonly slices: readonly Slice[];
   readonly vectors: SharedVectors;
   readonly store: CheckpointStore;
   readonly term: Term;
@@ -90,6 +93,7 @@ export async function openRun({ config, directory, log }: OpenRunOptions): Promi
       dataset,
       job,
       layout,
+      slices: new ChunkGrid(layout.trainable, layout.total).slices(config.reducers),
       vectors,
       store,
       term,

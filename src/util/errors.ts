@@ -18,6 +18,12 @@ export class UserError extends Error {
   }
 }
 
+/** A UserError that came from another thread, on the way out of which it loses its class; other errors as they are. */
+export function revived(error: Error & { readonly code?: unknown }): Error {
+  if (error.name !== 'UserError' || typeof error.code !== 'string') return error;
+  return new UserError(error.code, error.message, { cause: error });
+}
+
 /** Throws when a condition that only a bug can break does not hold. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`assertion failed: ${message}`);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FromReducer, ReducerSetup } from '../../src/coordinator/reducer/port.js';
 import { Reducers } from '../../src/coordinator/reducers.js';
+import { userError } from '../support/user-error.js';
 
 const ELEMENTS = 8;
 
@@ -37,6 +38,12 @@ test('reducers that fail are told of, end without the process, and can be stoppe
   assert.match(failure.message, /asked to write version 3 without a snapshot/);
   await reducers!.stop();
   await reducers!.stop();
+});
+
+test('a reducer that cannot listen says so as a fault of the user', async () => {
+  const handlers = { message: () => undefined, failed: (error: Error) => assert.fail(error) };
+  const nowhere = { ...setup(), bind: 'tcp://192.0.2.1:*' };
+  await assert.rejects(Reducers.start([nowhere], handlers), userError('BIND_FAILED', /192\.0\.2\.1/));
 });
 
 test('parameters that are not finite are never saved', async () => {

@@ -6,7 +6,7 @@ import { sharedMemory } from '../../engine/native/shared-memory.js';
 import type { Batch } from '../../model/batch.js';
 import { parameterLayout, type ParameterLayout } from '../../model/parameters.js';
 import type { Job } from '../../protocol/job.js';
-import { assert, UserError } from '../../util/errors.js';
+import { assert, revived } from '../../util/errors.js';
 import { GRADIENT_BUFFERS, PARAMETER_BUFFERS, type Task } from '../events.js';
 import type { Fault } from './fault.js';
 import { Control, type ComputeSetup, type FromCompute, type ToCompute } from './port.js';
@@ -82,10 +82,4 @@ export class Compute {
 
 function vectors(count: number, elements: number): SharedArrayBuffer[] {
   return Array.from({ length: count }, () => sharedMemory(elements * 4));
-}
-
-/** An error loses its class on the way between threads: a user's fault (an engine that is not there) stays one. */
-function revived(error: Error & { code?: unknown }): Error {
-  if (error.name !== 'UserError' || typeof error.code !== 'string') return error;
-  return new UserError(error.code, error.message, { cause: error });
 }
