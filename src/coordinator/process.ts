@@ -91,7 +91,7 @@ export class CoordinatorProcess {
       {
         opened: (session, worker) => this.greet(session, worker),
         message: (session, message) => this.hearWorker(session, message),
-        fault: (session, reason) => this.expel(session, reason),
+        fault: (session, reason) => this.refuse(session, reason),
         rejected: (fault) => this.publish({ kind: 'messageRejected', fault }),
         late: (session) => this.lose(session, 'failed', 'it did not begin to work in time'),
       },
@@ -222,7 +222,7 @@ export class CoordinatorProcess {
         this.lose(message.session, 'disconnected', 'its connection to a reducer ended');
         break;
       case 'fault':
-        this.expel(message.session, message.reason);
+        this.refuse(message.session, message.reason);
         break;
       case 'written':
         this.checkpoints.written(message.version, message.failure);
@@ -238,8 +238,8 @@ export class CoordinatorProcess {
     }
   }
 
-  /** The worker broke the protocol. */
-  private expel(session: string, reason: string): void {
+  /** The worker broke the protocol: it is not wanted as it is, and may come back when it is started again. */
+  private refuse(session: string, reason: string): void {
     this.lose(session, 'failed', reason, 'refused');
   }
 
