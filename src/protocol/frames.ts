@@ -3,7 +3,7 @@
 import { crc32 } from '../engine/native/memory.js';
 
 /** "LKS" and the protocol's version. */
-const MAGIC = 0x4c4b5303;
+const MAGIC = 0x4c4b5304;
 const PREFIX_BYTES = 16;
 export const MAX_HEADER_BYTES = 64 * 1024;
 

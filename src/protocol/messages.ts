@@ -70,8 +70,6 @@ export const workerToCoordinator = z.discriminatedUnion('type', [
     type: z.literal('hello'),
     name: label,
     host: label,
-    pid: count,
-    threads: count.min(1),
     runId: label.nullable(),
     /** Its public key, where connections are encrypted. */
     key: bytes32.nullable(),

@@ -56,8 +56,8 @@ export class WorkerHost {
   constructor(private readonly around: WorkerSurroundings) {
     this.lastHeard = around.now();
     this.lastTick = this.lastHeard;
-    const self = { name: around.name, host: 'here', pid: 1, threads: 1 };
-    around.send(CONTROL, { type: 'hello', ...self, runId: null, key: null }, NOTHING);
+    const { name } = around;
+    around.send(CONTROL, { type: 'hello', name, host: 'here', runId: null, key: null }, NOTHING);
   }
 
   get isWelcome(): boolean {

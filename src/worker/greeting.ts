@@ -9,14 +9,13 @@ export interface Introduction {
   readonly name: string;
   /** The only run this worker works for; null: whatever the coordinator trains. */
   readonly runId: string | null;
-  readonly threads: number;
   /** This worker's keys and the coordinator's; null: nothing is encrypted. */
   readonly security: ClientSecurity | null;
 }
 
-export function helloOf({ name, runId, threads, security }: Introduction): WorkerToCoordinator {
+export function helloOf({ name, runId, security }: Introduction): WorkerToCoordinator {
   const key = security && Buffer.from(security.keys.publicKey).toString('hex');
-  return { type: 'hello', name, host: hostname(), pid: process.pid, threads, runId, key };
+  return { type: 'hello', name, host: hostname(), runId, key };
 }
 
 export function answerTo(

@@ -70,7 +70,7 @@ export class HostilePeer {
   }
 
   greet(name: string): this {
-    return this.say({ type: 'hello', name, host: 'nowhere', pid: 1, threads: 1, runId: null, key: null });
+    return this.say({ type: 'hello', name, host: 'nowhere', runId: null, key: null });
   }
 
   /** The next answer of a type, or what came in its place when it was turned away. */

@@ -30,7 +30,7 @@ async function nonsense(url: string, reducers: readonly string[]): Promise<void>
       ...random,
       open().send(Array.from({ length: 1000 }, () => randomBytes(10))),
       open().send([new Uint8Array(64 * 2 ** 20)]),
-      open().say({ type: 'hello', name: 'x'.repeat(60_000), host: '', pid: -1, threads: 1e300 }),
+      open().say({ type: 'hello', name: 'x'.repeat(60_000), host: '', runId: -1, key: 1e300 }),
       open().say({ type: 'chunk', ...inSession, ...NODE, chunk: FAR }, randomBytes(2 ** 20)),
       open().say({ type: 'computed', ...inSession, ...NODE, level: 2 ** 31, seconds: -1 }, randomBytes(64)),
       open().say({ type: 'constructor', __proto__: [], session: {}, term: null }),
@@ -44,7 +44,7 @@ async function absurdities(url: string, reducers: readonly string[]): Promise<st
   const [reducer] = reducers as [string];
   const asWorker: Readonly<Record<string, object>> = {
     sequence: { type: 'heartbeat', sequence: -1, echo: 0, report: {} },
-    again: { type: 'hello', name: 'x', host: 'y', pid: 1, threads: 1, runId: null, key: null },
+    again: { type: 'hello', name: 'x', host: 'y', runId: null, key: null },
     fingerprint: {
       type: 'ready',
       engine: { engine: 'evil', matmul: '', isa: '' },

@@ -15,7 +15,7 @@ function hex(bytes: Uint8Array): string {
 }
 
 function greeting(keys: KeyPair | null, name = 'w', runId: string | null = null): Greeting {
-  return { type: 'hello', name, host: 'h', pid: 1, threads: 1, runId, key: keys && hex(keys.publicKey) };
+  return { type: 'hello', name, host: 'h', runId, key: keys && hex(keys.publicKey) };
 }
 
 /** With keys; `names` may be changed under way. */

@@ -102,8 +102,6 @@ export const anyWorkerToCoordinator: fc.Arbitrary<WorkerToCoordinator> = fc.oneo
   message('hello', {
     name: label,
     host: label,
-    pid: count,
-    threads: fc.integer({ min: 1 }),
     runId: fc.option(label),
     key: fc.option(bytes32),
   }),

@@ -113,7 +113,7 @@ test('a payload where none belongs is refused', () => {
 });
 
 test('a name that would write more than itself into a log or onto a terminal is refused', () => {
-  const hello = { type: 'hello', host: 'h', pid: 1, threads: 1, runId: null, key: null } as const;
+  const hello = { type: 'hello', host: 'h', runId: null, key: null } as const;
   for (const name of ['two\nlines', '\u001b[2J', '\u202e', '\u2028', 'x'.repeat(201)])
     refuses(workerToCoordinator, encode({ ...hello, name }));
 });
