@@ -54,9 +54,14 @@ export function reducersRate(options: IncastOptions, signal: AbortSignal): Promi
     const processes = startClients(options, 'reducers', reducers.addresses, secrets, signal, failed);
     const step = async (number: number): Promise<void> => {
       const done = new Promise<void>((resolve) => (stepDone = resolve));
-      reducers.tellAll({ type: 'begin', step: number, round: 0 });
+      reducers.tellAll({ type: 'begin', step: number, round: 0, examine: false });
       for (const [index, session] of sessions.entries())
-        reducers.tellAll({ type: 'lease', session, node: { step: number, round: 0, level: 0, index } });
+        reducers.tellAll({
+          type: 'lease',
+          session,
+          node: { step: number, round: 0, level: 0, index },
+          audited: false,
+        });
       await Promise.race([done, failure]);
       reducers.tellAll({ type: 'commit', step: number, update: null });
     };

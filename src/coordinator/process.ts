@@ -230,7 +230,6 @@ export class CoordinatorProcess {
       case 'usage':
         this.publish({ kind: 'reducerUsage', reducer, usage: message.usage });
         break;
-      case 'updated':
       case 'listening':
         break;
       default:

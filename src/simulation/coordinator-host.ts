@@ -7,13 +7,9 @@ import type {
   CoordinatorOptions,
   Progress,
 } from '../coordinator/events.js';
+import type { ReducerAction, ReducerEvent, ReducerOptions } from '../coordinator/reducer/events.js';
 import { Peers } from '../coordinator/reducer/peers.js';
-import {
-  Reducer,
-  type ReducerAction,
-  type ReducerEvent,
-  type ReducerOptions,
-} from '../coordinator/reducer/reducer.js';
+import { Reducer } from '../coordinator/reducer/reducer.js';
 import type { LeaveReason } from '../metrics/events.js';
 import type { Slice } from '../protocol/chunks.js';
 import { isOfSession, type Envelope } from '../protocol/envelope.js';
@@ -318,8 +314,6 @@ export class CoordinatorHost {
       case 'fault':
         around.faulted(action.session, action.reason);
         around.pass(reducer, CONTROL, () => this.lose(action.session, 'failed', action.reason));
-        break;
-      case 'updated':
         break;
       default:
         action satisfies never;

@@ -2,7 +2,7 @@
 // has one element for each chunk of the real one, so that a thousand workers' gradients fit into memory; messages and
 // computations take what the real sizes would.
 import type { CoordinatorAction } from '../coordinator/events.js';
-import type { Arithmetic } from '../coordinator/reducer/reducer.js';
+import type { Arithmetic } from '../coordinator/reducer/events.js';
 import type { Received, WorkerToCoordinator, WorkerToReducer } from '../protocol/messages.js';
 import type { VirtualClock } from './clock.js';
 import { CONTROL, CoordinatorHost } from './coordinator-host.js';

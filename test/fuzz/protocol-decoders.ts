@@ -97,8 +97,8 @@ function* heard<M extends Message>(schema: z.ZodType<M>, input: Uint8Array): Gen
 function converseWithReducer(input: Uint8Array): void {
   const reducer = new Driver({ trainable: 8, total: 12 });
   reducer.open(SESSION);
-  reducer.do({ type: 'begin', step: 0, round: 0 });
-  reducer.do({ type: 'lease', session: SESSION, node });
+  reducer.do({ type: 'begin', step: 0, round: 0, examine: false });
+  reducer.do({ type: 'lease', session: SESSION, node, audited: false });
   for (const message of heard(workerToReducer, input)) {
     const bytes = message.type === 'chunk' ? reducer.grid.gradientElements(message.chunk) * 4 : 0;
     reducer.do({

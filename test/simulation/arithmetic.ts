@@ -1,7 +1,7 @@
 // The addon's arithmetic in plain TypeScript: float32 additions rounded one by one, so that sums that were added
 // in another order have other bits.
 import type { AdamWSpec } from '../../src/engine/native/addon.js';
-import type { Arithmetic } from '../../src/coordinator/reducer/reducer.js';
+import type { Arithmetic } from '../../src/coordinator/reducer/events.js';
 import { adamWReference } from '../../src/optim/adamw.js';
 import type { HostArithmetic } from '../../src/engine/gradient-memory.js';
 

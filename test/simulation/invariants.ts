@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import type { CoordinatorAction } from '../../src/coordinator/events.js';
 import type { ChunkSum } from '../../src/coordinator/reducer/chunk-sum.js';
-import type { ReducerEvent } from '../../src/coordinator/reducer/reducer.js';
+import type { ReducerEvent } from '../../src/coordinator/reducer/events.js';
 import type { Envelope } from '../../src/protocol/envelope.js';
 import type { Slice } from '../../src/protocol/chunks.js';
 import { nodeKey } from '../../src/protocol/tree.js';

@@ -4,7 +4,7 @@ import type { ReducerUsage } from '../../metrics/events.js';
 import type { Slice } from '../../protocol/chunks.js';
 import type { WireFormat } from '../../protocol/job.js';
 import type { ServerSecurity } from '../../transport/keys.js';
-import type { ReducerAction, ReducerEvent } from './reducer.js';
+import type { ReducerAction, ReducerEvent } from './events.js';
 import type { DecaySegment } from './segments.js';
 
 export interface ReducerSetup {

@@ -1,98 +1,28 @@
 // The reducer's decisions as a state machine: (state, event) -> actions. It owns a slice of the parameters and of
 // AdamW's moments, sums the slice's gradient chunk by chunk, applies the committed update, and serves pulls.
 // It knows no socket, thread or clock; its arithmetic is the addon's, or any equal to it.
-import type { AdamWSpec, Addon } from '../../engine/native/addon.js';
-import { BLOCK_ELEMENTS, type ChunkGrid, type Slice } from '../../protocol/chunks.js';
-import type { WireFormat } from '../../protocol/job.js';
+import type { AdamWSpec } from '../../engine/native/addon.js';
+import { BLOCK_ELEMENTS } from '../../protocol/chunks.js';
 import type { NodeId, Received, ReducerToWorker, WorkerToReducer } from '../../protocol/messages.js';
 import { nodeIdOf } from '../../protocol/node-id.js';
 import { ReductionTree } from '../../protocol/tree.js';
 import { BufferPool } from './buffer-pool.js';
 import { ChunkSum } from './chunk-sum.js';
 import { contributionOf } from './contribution.js';
-import { Offers, type Offer } from './offers.js';
+import type { ReducerAction, ReducerEvent, ReducerOptions } from './events.js';
 import { ContributionHash, firstOf, indexOfNonFinite, type NonFinite } from './inspection.js';
-import { Publisher } from './publisher.js';
-import { type DecaySegment, segmentsWithin } from './segments.js';
-
-export type Arithmetic = Pick<Addon, 'add' | 'sumOfSquares' | 'adamW' | 'unpackBfloat16'>;
-
-export interface ReducerOptions {
-  readonly grid: ChunkGrid;
-  readonly slice: Slice;
-  readonly segments: readonly DecaySegment[];
-  readonly term: number;
-  /** Micro-batches of a step. */
-  readonly microBatches: number;
-  readonly wire: WireFormat;
-  /** Version of the parameters at the start. */
-  readonly version: number;
-  /** Whole vectors, of which only the slice is touched. */
-  readonly parameters: Float32Array;
-  readonly moment1: Float32Array;
-  readonly moment2: Float32Array;
-  readonly arithmetic: Arithmetic;
-}
-
-export type ReducerEvent =
-  | { readonly type: 'open'; readonly session: string }
-  | { readonly type: 'close'; readonly session: string }
-  /** The worker may offer this node: nothing else that it offers is granted. Of an audited node all is received, and hashed. */
-  | {
-      readonly type: 'lease';
-      readonly session: string;
-      readonly node: NodeId;
-      readonly audited?: boolean;
-    }
-  /** Gradients of this step are summed from now on; an earlier computation is void. `examine`: find what is not finite. */
-  | { readonly type: 'begin'; readonly step: number; readonly round: number; readonly examine?: boolean }
-  /** Update the parameters (null: skip, which publishes the same values as the next version). */
-  | { readonly type: 'commit'; readonly step: number; readonly update: AdamWSpec | null }
-  | { readonly type: 'message'; readonly session: string; readonly message: Received<WorkerToReducer> };
-
-export type ReducerAction =
-  | {
-      readonly type: 'send';
-      readonly session: string;
-      readonly message: ReducerToWorker;
-      readonly payload?: Uint8Array;
-      readonly crc?: number;
-    }
-  /** These micro-batches are now contained in the sums of all chunks. */
-  | {
-      readonly type: 'covered';
-      readonly step: number;
-      readonly round: number;
-      readonly leaves: readonly number[];
-    }
-  /** All are; with the sum of squares of every block, in order, and what was found if something was looked for. */
-  | {
-      readonly type: 'root';
-      readonly step: number;
-      readonly round: number;
-      readonly blockSums: Float64Array;
-      readonly nonFinite: NonFinite | null;
-    }
-  /** A worker's whole gradient of an audited node has come; its SHA-256. */
-  | { readonly type: 'hashed'; readonly session: string; readonly node: NodeId; readonly hash: string }
-  | { readonly type: 'updated'; readonly version: number }
-  /** A worker broke the protocol: its session has to end. */
-  | { readonly type: 'fault'; readonly session: string; readonly reason: string };
+import { Offers, type Offer } from './offers.js';
+import { Pulls, type Served } from './pulls.js';
+import { segmentsWithin } from './segments.js';
 
 const MAX_OFFERS = 4;
 /** Partial sums beyond the covered prefix, per chunk, on average. */
 const EXTRA_SUMS_PER_CHUNK = 4;
 
-interface Pull {
-  readonly session: string;
-  readonly version: number;
-  readonly chunk: number;
-}
-
 export class Reducer {
   private readonly tree: ReductionTree;
   private readonly pool: BufferPool;
-  private readonly publisher: Publisher;
+  private readonly pulls: Pulls;
   private readonly offers: Offers;
   private readonly sessions = new Set<string>();
   /** Chunks of the slice that have gradients: [firstChunk, gradientEnd). */
@@ -105,14 +35,12 @@ export class Reducer {
   private examine = false;
   private nonFinite: NonFinite | null = null;
   private round = 0;
-  private version: number;
-  private pulls: Pull[] = [];
   private actions: ReducerAction[] = [];
 
   constructor(private readonly options: ReducerOptions) {
     const { grid, slice, microBatches } = options;
     this.pool = new BufferPool(grid.chunkElements);
-    this.publisher = new Publisher(this.pool);
+    this.pulls = new Pulls(options, this.pool);
     this.tree = new ReductionTree(microBatches);
     this.coveredChunks = new Int32Array(microBatches);
     this.gradientEnd = Math.max(slice.firstChunk, Math.min(slice.endChunk, grid.gradientChunks));
@@ -123,7 +51,6 @@ export class Reducer {
       EXTRA_SUMS_PER_CHUNK * chunks,
       grid.windowChunks,
     );
-    this.version = options.version;
   }
 
   handle(event: ReducerEvent): ReducerAction[] {
@@ -136,11 +63,11 @@ export class Reducer {
         this.closeSession(event.session);
         break;
       case 'lease':
-        this.lease(event.session, event.node, event.audited ?? false);
+        this.lease(event.session, event.node, event.audited);
         this.grant();
         break;
       case 'begin':
-        this.begin(event.step, event.round, event.examine ?? false);
+        this.begin(event.step, event.round, event.examine);
         break;
       case 'commit':
         this.commit(event.step, event.update);
@@ -157,24 +84,22 @@ export class Reducer {
     return this.pool.bytes;
   }
 
-  /** For whoever watches it: what is being summed (chunks from the slice's first), and what waits. */
+  /** For whoever watches it: what is being summed (chunks from the slice's first), and what is offered. */
   get state(): {
     readonly step: number;
     readonly round: number;
     readonly version: number;
     readonly sums: readonly ChunkSum[];
     readonly offers: Offers;
-    readonly waitingPulls: number;
   } {
-    const { step, round, version, sums, offers } = this;
-    return { step, round, version, sums, offers, waitingPulls: this.pulls.length };
+    const { step, round, sums, offers } = this;
+    return { step, round, version: this.pulls.version, sums, offers };
   }
 
   private closeSession(session: string): void {
     this.sessions.delete(session);
     this.offers.removeSession(session);
-    this.publisher.forget(session);
-    this.pulls = this.pulls.filter((pull) => pull.session !== session);
+    this.pulls.forget(session);
     this.grant();
   }
 
@@ -207,14 +132,9 @@ export class Reducer {
 
   private commit(step: number, update: AdamWSpec | null): void {
     if (update) this.apply(update);
-    this.publisher.retire();
     this.clearSums();
-    this.version = step + 1;
-    this.actions.push({ type: 'updated', version: this.version });
     this.finishStale();
-    const waiting = this.pulls;
-    this.pulls = [];
-    for (const pull of waiting) this.servePull(pull);
+    for (const served of this.pulls.update(step + 1)) this.sendParameters(served);
   }
 
   /** AdamW over the slice, chunk by chunk, decaying and other runs apart. */
@@ -345,41 +265,22 @@ export class Reducer {
     return this.options.slice.firstChunk;
   }
 
-  private receivePull(session: string, message: Received<WorkerToReducer> & { type: 'pull' }): void {
-    const { firstChunk, endChunk } = this.options.slice;
+  private receivePull(session: string, message: WorkerToReducer & { type: 'pull' }): void {
     if (!this.acknowledge(session, message.received)) return;
-    if (message.chunk < firstChunk || message.chunk >= endChunk) {
-      return this.fault(session, `pulled chunk ${message.chunk}, which is not of this slice`);
-    }
-    const waiting = this.pulls.filter((pull) => pull.session === session).length;
-    if (waiting + this.publisher.unacknowledged(session) >= this.options.grid.windowChunks) {
-      return this.fault(session, 'pulled too many chunks at once');
-    }
-    this.servePull({ session, version: message.version, chunk: message.chunk });
-  }
-
-  private servePull(pull: Pull): void {
-    if (pull.version > this.version) {
-      this.pulls.push(pull);
-      return;
-    }
-    const { grid, parameters } = this.options;
-    const start = grid.start(pull.chunk);
-    const values = parameters.subarray(start, start + grid.elements(pull.chunk));
-    const { payload, crc } = this.publisher.publish(pull.session, pull.chunk, values);
-    const message = {
-      type: 'parameters',
-      ...this.envelope(pull.session),
-      version: this.version,
-      chunk: pull.chunk,
-    } as const;
-    this.actions.push({ type: 'send', session: pull.session, message, payload, crc });
+    const answer = this.pulls.receive({ session, version: message.version, chunk: message.chunk });
+    if ('fault' in answer) this.fault(session, answer.fault);
+    else for (const served of answer) this.sendParameters(served);
   }
 
   private acknowledge(session: string, received: number): boolean {
-    const possible = this.publisher.acknowledge(session, received);
+    const possible = this.pulls.acknowledge(session, received);
     if (!possible) this.fault(session, 'acknowledged parameters that were not sent');
     return possible;
+  }
+
+  private sendParameters({ session, version, chunk, payload, crc }: Served): void {
+    const message = { type: 'parameters', ...this.envelope(session), version, chunk } as const;
+    this.actions.push({ type: 'send', session, message, payload, crc });
   }
 
   private grant(): void {

@@ -13,9 +13,10 @@ import {
 } from '../../protocol/messages.js';
 import { RouterSocket, type PeerId } from '../../transport/router.js';
 import { assert, messageOf } from '../../util/errors.js';
+import type { ReducerAction, ReducerEvent } from './events.js';
 import type { FromReducer, ReducerFailed, ReducerSetup, SnapshotFiles, ToReducer } from './port.js';
 import { Peers } from './peers.js';
-import { Reducer, type ReducerAction, type ReducerEvent } from './reducer.js';
+import { Reducer } from './reducer.js';
 
 const USAGE_INTERVAL_MS = 500;
 /** What encryption adds to a frame, and more. */

@@ -1,10 +1,6 @@
 // A reducer's state machine with hands: what workers say to it, and what it answers. Chunks have four elements.
-import {
-  Reducer,
-  type ReducerAction,
-  type ReducerEvent,
-  type ReducerOptions,
-} from '../../../src/coordinator/reducer/reducer.js';
+import type { ReducerAction, ReducerEvent, ReducerOptions } from '../../../src/coordinator/reducer/events.js';
+import { Reducer } from '../../../src/coordinator/reducer/reducer.js';
 import { ChunkGrid } from '../../../src/protocol/chunks.js';
 import type { NodeId, ReducerToWorker, WorkerToReducer } from '../../../src/protocol/messages.js';
 import { arithmetic } from '../../simulation/arithmetic.js';
@@ -69,7 +65,7 @@ export class Driver {
   }
 
   offer(session: string, node: NodeId): void {
-    this.do({ type: 'lease', session, node });
+    this.do({ type: 'lease', session, node, audited: false });
     this.say(session, { type: 'offer', ...node });
   }
 

@@ -24,7 +24,7 @@ const ROOT = node(2, 0);
 function summing(chunks: number, microBatches = 4, ...sessions: string[]): Driver {
   const reducer = new Driver({ trainable: 4 * chunks, total: 4 * chunks }, { microBatches });
   reducer.open(...sessions, 'a', 'b');
-  reducer.do({ type: 'begin', step: 0, round: 0 });
+  reducer.do({ type: 'begin', step: 0, round: 0, examine: false });
   return reducer;
 }
 
@@ -98,7 +98,7 @@ test('an offer of a step that is over is done once all that was granted has come
 test('an offer of the first computation does not count for the second, and is done', () => {
   const reducer = summing(1);
   reducer.offer('a', ROOT);
-  reducer.do({ type: 'begin', step: 0, round: 1 });
+  reducer.do({ type: 'begin', step: 0, round: 1, examine: false });
   reducer.chunk('a', ROOT, 0);
   assert.ok(reducer.isDone('a', ROOT));
   assert.equal(reducer.every('covered').length, 0);
@@ -112,7 +112,7 @@ test('an offer that comes before its step begins is granted when it does', () =>
   reducer.do({ type: 'commit', step: 0, update: null });
   reducer.offer('a', node(2, 0, 1));
   assert.deepEqual(reducer.granted('a', node(2, 0, 1)), []);
-  reducer.do({ type: 'begin', step: 1, round: 0 });
+  reducer.do({ type: 'begin', step: 1, round: 0, examine: false });
   assert.deepEqual(reducer.granted('a', node(2, 0, 1)), [0]);
 });
 
@@ -141,11 +141,11 @@ test('what a worker was never leased is not granted to it, and what it was is, b
   const offerAlone = (session: string): void => reducer.say(session, { type: 'offer', ...node(1, 0) });
   offerAlone('a');
   assert.deepEqual(reducer.granted('a', node(1, 0)), []);
-  reducer.do({ type: 'lease', session: 'b', node: node(1, 0) });
+  reducer.do({ type: 'lease', session: 'b', node: node(1, 0), audited: false });
   assert.deepEqual(reducer.granted('a', node(1, 0)), [], 'a lease is not for everybody');
   offerAlone('b');
   assert.deepEqual(reducer.granted('b', node(1, 0)), [1, 0]);
-  reducer.do({ type: 'lease', session: 'a', node: node(1, 0) });
+  reducer.do({ type: 'lease', session: 'a', node: node(1, 0), audited: false });
   assert.deepEqual(reducer.granted('a', node(1, 0)), [1, 0]);
   reducer.say('a', { type: 'chunk', ...node(1, 1), chunk: 0 });
   assert.deepEqual(reducer.faults, ['a sent a chunk that was not granted']);
@@ -153,8 +153,8 @@ test('what a worker was never leased is not granted to it, and what it was is, b
 
 test('a lease of one computation allows nothing in the next', () => {
   const reducer = summing(1);
-  reducer.do({ type: 'lease', session: 'a', node: ROOT });
-  reducer.do({ type: 'begin', step: 0, round: 1 });
+  reducer.do({ type: 'lease', session: 'a', node: ROOT, audited: false });
+  reducer.do({ type: 'begin', step: 0, round: 1, examine: false });
   reducer.say('a', { type: 'offer', ...node(2, 0, 0, 1) });
   assert.deepEqual(reducer.granted('a', node(2, 0, 0, 1)), []);
 });
@@ -266,7 +266,7 @@ test('what is not audited is not hashed, and a reducer without gradients has the
   assert.deepEqual(hashes(plain), {});
   const reducer = new Driver({ trainable: 4, total: 12, firstChunk: 1, endChunk: 3 });
   reducer.open('a', 'b');
-  reducer.do({ type: 'begin', step: 0, round: 0 });
+  reducer.do({ type: 'begin', step: 0, round: 0, examine: false });
   for (const session of ['a', 'b']) audited(reducer, session);
   const { a, b } = hashes(reducer);
   assert.ok(a !== undefined && a === b);
@@ -292,7 +292,7 @@ test('a commit is AdamW with the summed gradient, with decay only where it appli
     adamWReference(part(parameters), part(moment1), part(moment2), part(gradient), spec);
   }
   reducer.open('a');
-  reducer.do({ type: 'begin', step: 0, round: 0 });
+  reducer.do({ type: 'begin', step: 0, round: 0, examine: false });
   reducer.push('a', node(0, 0), 1);
   reducer.push('a', node(0, 1), 2);
   reducer.do({ type: 'commit', step: 0, update: UPDATE });
@@ -305,7 +305,7 @@ test('a commit is AdamW with the summed gradient, with decay only where it appli
 test('a reducer touches its own slice only', () => {
   const reducer = new Driver({ trainable: 12, total: 12, firstChunk: 1, endChunk: 2 });
   reducer.open('a');
-  reducer.do({ type: 'begin', step: 0, round: 0 });
+  reducer.do({ type: 'begin', step: 0, round: 0, examine: false });
   reducer.push('a', ROOT);
   reducer.do({ type: 'commit', step: 0, update: UPDATE });
   const changed = [...reducer.options.parameters.keys()].filter(
@@ -326,7 +326,7 @@ test('a skip publishes the same values as the next version', () => {
 test('a reducer without trainable elements has everything from the start and is done with every offer', () => {
   const reducer = new Driver({ trainable: 4, total: 12, firstChunk: 1, endChunk: 3 });
   reducer.open('a');
-  reducer.do({ type: 'begin', step: 0, round: 0 });
+  reducer.do({ type: 'begin', step: 0, round: 0, examine: false });
   assert.deepEqual(reducer.every('covered')[0]!.leaves, [0, 1, 2, 3]);
   assert.equal(reducer.every('root')[0]!.blockSums.length, 0);
   reducer.offer('a', ROOT);
@@ -375,7 +375,7 @@ test('what was sent and not acknowledged keeps its values while versions come an
   reducer.say('a', { type: 'pull', version: 0, chunk: 0, received: 0 });
   const sent = reducer.heard.at(-1)!.payload;
   for (let step = 0; step < 4; step++) {
-    reducer.do({ type: 'begin', step, round: 0 });
+    reducer.do({ type: 'begin', step, round: 0, examine: false });
     reducer.push('b', node(2, 0, step));
     reducer.do({ type: 'commit', step, update: UPDATE });
     reducer.say('b', { type: 'pull', version: step + 1, chunk: 0, received: step });
@@ -390,7 +390,7 @@ test('a session that went away leaves its unsent copies alone', () => {
   reducer.do({ type: 'close', session: 'a' });
   reducer.push('b', ROOT);
   reducer.do({ type: 'commit', step: 0, update: UPDATE });
-  reducer.do({ type: 'begin', step: 1, round: 0 });
+  reducer.do({ type: 'begin', step: 1, round: 0, examine: false });
   for (let index = 3; index >= 0; index--) reducer.push('b', node(0, index, 1)); // many buffers at once
   assert.deepEqual([...sent], [1, 2, 3, 4]);
 });
