@@ -105,7 +105,12 @@ export type CoordinatorAction =
   | { readonly type: 'lease'; readonly session: string; readonly node: NodeId; readonly audited: boolean }
   | { readonly type: 'evaluate'; readonly session: string; readonly version: number; readonly index: number }
   | { readonly type: 'recall'; readonly session: string; readonly node: NodeId }
-  | { readonly type: 'heartbeat'; readonly session: string; readonly echo: number }
+  | {
+      readonly type: 'heartbeat';
+      readonly session: string;
+      readonly sequence: number;
+      readonly echo: number;
+    }
   /** End the session everywhere. */
   | {
       readonly type: 'dismiss';

@@ -16,6 +16,8 @@ export class Membership {
   private lastTickAt: number | undefined;
   /** Workers that computed wrongly: none of them is let in again. */
   private readonly expelled: Set<string>;
+  /** Answered so far. */
+  private heartbeats = 0;
 
   constructor(
     private readonly options: Pick<CoordinatorOptions, 'hardware' | 'heartbeat'>,
@@ -73,7 +75,7 @@ export class Membership {
   heartbeat(event: CoordinatorEvent & { type: 'heartbeat' }): void {
     const { session, sequence, report } = event;
     if (!this.sessions.beat(session, report, this.decisions.now)) return;
-    this.decisions.add({ type: 'heartbeat', session, echo: sequence });
+    this.decisions.add({ type: 'heartbeat', session, sequence: ++this.heartbeats, echo: sequence });
   }
 
   /** Ends a session for what its worker did: it is told, and stays away. */

@@ -1,10 +1,8 @@
 // The coordinator as a running process: sockets, reducer threads, checkpoints, metrics and the clock around the
 // state machine in coordinator.ts. What is decided there is done here, and what happens here is told there.
-import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
+import type { TrainingEvent } from '../metrics/events.js';
 import { MAX_HEADER_BYTES } from '../protocol/frames.js';
-import type { CoordinatorToWorker, SessionOutcome } from '../protocol/messages.js';
-import type { SamplesShape } from '../protocol/samples.js';
-import { decodeStats } from '../protocol/stats.js';
+import type { CoordinatorToWorker } from '../protocol/messages.js';
 import { nodeKey, ReductionTree } from '../protocol/tree.js';
 import { openGate } from '../transport/gate.js';
 import type { KeyPair, PublicKey, ServerSecurity } from '../transport/keys.js';
@@ -21,6 +19,19 @@ import { coordinatorOptions } from './options.js';
 import { Reducers, reducerSetups } from './reducers.js';
 import { SampleSource, type LeaseSamples } from './sample-source.js';
 import { Telemetry, type TelemetryOptions } from './telemetry.js';
+import {
+  connectionEnded,
+  controlMessage,
+  eventOfReducer,
+  eventOfWorker,
+  goodbye,
+  protocolBroken,
+  taskMessage,
+  workerFailed,
+  workerLeft,
+  type Ending,
+  type Speaker,
+} from './translation.js';
 
 export interface CoordinatorProcessOptions extends TelemetryOptions {
   /** For example tcp://127.0.0.1:7117, or with port *. */
@@ -64,7 +75,6 @@ export class CoordinatorProcess {
   private telemetry!: Telemetry;
   private closeGate: (() => Promise<void>) | undefined;
   private timer: NodeJS.Timeout | undefined;
-  private sequence = 0;
   private ended = false;
   private settle!: { resolve: (outcome: Outcome) => void; reject: (error: unknown) => void };
   /** Settles when the run has ended and everything is closed; rejects when it cannot go on. */
@@ -91,9 +101,9 @@ export class CoordinatorProcess {
       {
         opened: (session, worker) => this.greet(session, worker),
         message: (session, message) => this.hearWorker(session, message),
-        fault: (session, reason) => this.refuse(session, reason),
+        fault: (session, reason) => this.lose(session, protocolBroken(reason)),
         rejected: (fault) => this.publish({ kind: 'messageRejected', fault }),
-        late: (session) => this.lose(session, 'failed', 'it did not begin to work in time'),
+        late: (session) => this.lose(session, workerFailed('it did not begin to work in time')),
       },
     );
     const decisive = coordinatorOptions(run, this.samples.evaluationBatches);
@@ -148,10 +158,9 @@ export class CoordinatorProcess {
     this.socket
       .receive({
         message: (peer, frames) => this.guard(() => this.reception.receive(peer, frames)),
-        disconnected: (peer) =>
-          this.lose(this.reception.disconnected(peer), 'disconnected', 'its connection ended'),
+        disconnected: (peer) => this.lose(this.reception.disconnected(peer), connectionEnded('coordinator')),
         overflowed: (peer) =>
-          this.lose(this.connections.sessionOf(peer), 'failed', 'it does not read what is sent to it'),
+          this.lose(this.connections.sessionOf(peer), workerFailed('it does not read what is sent to it')),
       })
       .catch((error: unknown) => this.fail(error));
     const reducers = this.reducers.addresses.map(({ url }) => url);
@@ -173,56 +182,22 @@ export class CoordinatorProcess {
   }
 
   private hearWorker(session: string, message: SessionMessage): void {
-    switch (message.type) {
-      case 'ready': {
-        const { engine, matmul, isa } = message.engine;
-        this.decide({
-          type: 'ready',
-          session,
-          fingerprint: `${engine}, ${matmul}, ${isa}, probe ${message.probe.slice(0, 16)}`,
-        });
-        break;
-      }
-      case 'heartbeat':
-        this.decide({ ...message, session });
-        break;
-      case 'computed':
-        this.decide({
-          type: 'computed',
-          session,
-          node: message,
-          stats: decodeStats(message.payload, this.maxTokens),
-          seconds: message.seconds,
-        });
-        break;
-      case 'evaluated': {
-        const [stats] = decodeStats(message.payload, this.maxTokens);
-        if (stats)
-          this.decide({ type: 'evaluated', session, version: message.version, index: message.index, stats });
-        break;
-      }
-      case 'leave':
-        this.lose(session, 'finished', message.reason);
-        break;
-      default:
-        message satisfies never;
-    }
+    if (message.type === 'leave') this.lose(session, workerLeft(message.reason));
+    else this.decide(eventOfWorker(session, message, this.maxTokens));
   }
 
   private hearReducer(reducer: number, message: FromReducer): void {
     switch (message.type) {
       case 'covered':
-        this.decide(message);
-        break;
       case 'root':
       case 'hashed':
-        this.decide({ ...message, reducer });
+        this.decide(eventOfReducer(reducer, message));
         break;
       case 'lost':
-        this.lose(message.session, 'disconnected', 'its connection to a reducer ended');
+        this.lose(message.session, connectionEnded('reducer'));
         break;
       case 'fault':
-        this.refuse(message.session, message.reason);
+        this.lose(message.session, protocolBroken(message.reason));
         break;
       case 'written':
         this.checkpoints.written(message.version, message.failure);
@@ -237,20 +212,10 @@ export class CoordinatorProcess {
     }
   }
 
-  /** The worker broke the protocol: it is not wanted as it is, and may come back when it is started again. */
-  private refuse(session: string, reason: string): void {
-    this.lose(session, 'failed', reason, 'refused');
-  }
-
   /** The session ended, whoever noticed; a worker that can still hear it is told. */
-  private lose(
-    session: string | undefined,
-    reason: LeaveReason,
-    detail: string,
-    outcome: SessionOutcome = 'lost',
-  ): void {
+  private lose(session: string | undefined, { reason, detail, outcome }: Ending): void {
     if (session === undefined || this.ended) return;
-    void this.connections.send(session, { message: { type: 'bye', reason: detail, outcome } });
+    this.say(session, goodbye(detail, outcome));
     this.forget(session);
     this.decide({ type: 'gone', session, reason, detail });
   }
@@ -272,68 +237,26 @@ export class CoordinatorProcess {
   }
 
   private performOne(action: CoordinatorAction): void {
-    const { run, log } = this.options;
-    const term = run.term.term;
+    const { log } = this.options;
     switch (action.type) {
       case 'welcome':
-        void this.connections.send(action.session, {
-          message: {
-            type: 'welcome',
-            session: action.session,
-            term,
-            runId: run.runId,
-            job: run.job,
-            reducers: [...this.reducers.addresses],
-          },
-        });
-        break;
-      case 'lease': {
-        const { session, node, audited } = action;
-        const { start, end } = this.tree.range(node);
-        log.debug({ worker: this.machine.nameOf(session), step: node.step, node: nodeKey(node) }, 'lease');
-        this.reducers.tellAll({ type: 'lease', session, node, audited });
-        this.sendSamples(session, this.samples.ofStep(node.step, start, end), (shape) => ({
-          type: 'lease',
-          session,
-          term,
-          ...node,
-          ...shape,
-        }));
-        break;
-      }
-      case 'evaluate': {
-        const { session, version, index } = action;
-        this.sendSamples(session, this.samples.ofEvaluation(index), (shape) => ({
-          type: 'evaluate',
-          session,
-          term,
-          version,
-          index,
-          ...shape,
-        }));
-        break;
-      }
       case 'recall':
-        void this.connections.send(action.session, {
-          message: { type: 'recall', session: action.session, term, ...action.node },
-        });
-        break;
       case 'heartbeat':
-        void this.connections.send(action.session, {
-          message: {
-            type: 'heartbeat',
-            session: action.session,
-            term,
-            sequence: ++this.sequence,
-            echo: action.echo,
-          },
-        });
+        this.say(action.session, controlMessage(action, this.speaker));
         break;
       case 'dismiss':
-        void this.connections.send(action.session, {
-          message: { type: 'bye', reason: action.reason, outcome: action.outcome },
-        });
+        this.say(action.session, goodbye(action.reason, action.outcome));
         this.forget(action.session);
+        break;
+      case 'lease': {
+        const { session, node } = action;
+        log.debug({ worker: this.machine.nameOf(session), step: node.step, node: nodeKey(node) }, 'lease');
+        this.reducers.tellAll(action);
+        this.sendTask(action);
+        break;
+      }
+      case 'evaluate':
+        this.sendTask(action);
         break;
       case 'begin':
       case 'commit':
@@ -356,25 +279,36 @@ export class CoordinatorProcess {
         this.fail(new UserError(action.code, action.message));
         break;
       case 'finish':
-        this.end({
-          reason: action.reason,
-          version: this.machine.state.progress.version,
-          saved: action.saved,
-          checkpoint: this.checkpoints.newest,
-        });
+        this.finish(action);
         break;
       default:
         action satisfies never;
     }
   }
 
-  private sendSamples(
-    session: string,
-    samples: Promise<LeaseSamples>,
-    messageFor: (shape: SamplesShape) => CoordinatorToWorker,
-  ): void {
-    const outgoing = samples.then(({ shape, payload }) => ({ message: messageFor(shape), payload }));
-    this.connections.send(session, outgoing).catch((error: unknown) => this.fail(error));
+  private get speaker(): Speaker {
+    const { term, runId, job } = this.options.run;
+    return { term: term.term, runId, job, reducers: this.reducers.addresses };
+  }
+
+  private say(session: string, message: CoordinatorToWorker): void {
+    void this.connections.send(session, { message });
+  }
+
+  /** With its samples, once they are read. */
+  private sendTask(action: CoordinatorAction & { type: 'lease' | 'evaluate' }): void {
+    const { term } = this.options.run.term;
+    const outgoing = this.samplesOf(action).then(({ shape, payload }) => ({
+      message: taskMessage(action, term, shape),
+      payload,
+    }));
+    this.connections.send(action.session, outgoing).catch((error: unknown) => this.fail(error));
+  }
+
+  private samplesOf(action: CoordinatorAction & { type: 'lease' | 'evaluate' }): Promise<LeaseSamples> {
+    if (action.type === 'evaluate') return this.samples.ofEvaluation(action.index);
+    const { start, end } = this.tree.range(action.node);
+    return this.samples.ofStep(action.node.step, start, end);
   }
 
   private publish(event: TrainingEvent): void {
@@ -402,9 +336,11 @@ export class CoordinatorProcess {
     );
   }
 
-  private end(outcome: Outcome): void {
+  private finish({ reason, saved }: CoordinatorAction & { type: 'finish' }): void {
     this.ended = true;
-    this.telemetry.end(outcome.reason);
+    this.telemetry.end(reason);
+    const { version } = this.machine.state.progress;
+    const outcome = { reason, version, saved, checkpoint: this.checkpoints.newest };
     this.close().then(
       () => this.settle.resolve(outcome),
       (error: unknown) => this.settle.reject(error),

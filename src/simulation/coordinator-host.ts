@@ -7,10 +7,22 @@ import type {
   CoordinatorOptions,
   Progress,
 } from '../coordinator/events.js';
+import type { SessionMessage } from '../coordinator/reception.js';
 import type { ReducerAction, ReducerEvent, ReducerOptions } from '../coordinator/reducer/events.js';
 import { Peers } from '../coordinator/reducer/peers.js';
 import { Reducer } from '../coordinator/reducer/reducer.js';
-import type { LeaveReason } from '../metrics/events.js';
+import {
+  connectionEnded,
+  controlMessage,
+  eventOfReducer,
+  eventOfWorker,
+  goodbye,
+  protocolBroken,
+  taskMessage,
+  workerLeft,
+  type Ending,
+  type Speaker,
+} from '../coordinator/translation.js';
 import type { Slice } from '../protocol/chunks.js';
 import { isOfSession, type Envelope } from '../protocol/envelope.js';
 import type { Job } from '../protocol/job.js';
@@ -21,7 +33,6 @@ import type {
   WorkerToCoordinator,
   WorkerToReducer,
 } from '../protocol/messages.js';
-import { decodeStats } from '../protocol/stats.js';
 import { ReductionTree } from '../protocol/tree.js';
 
 /** Where a connection ends, and what runs where: the coordinator's main thread, or a reducer by its number. */
@@ -69,19 +80,20 @@ export class CoordinatorHost {
   readonly machine: Coordinator;
   readonly reducers: readonly Reducer[];
   private readonly tree: ReductionTree;
+  private readonly speaker: Speaker;
   private readonly sessionOf = new Map<string, string>(); // by peer; only what is listened to
   private readonly peerOf = new Map<string, string>(); // by session
   private readonly peers: readonly Peers[]; // by reducer
-  private sequence = 0;
   private ended = false;
 
   constructor(
     readonly setup: CoordinatorSetup,
     private readonly around: CoordinatorSurroundings,
   ) {
-    const { slices, term, options, progress, isSaved } = setup;
+    const { slices, term, job, options, progress, isSaved } = setup;
     const microBatches = options.microBatches;
     this.tree = new ReductionTree(microBatches);
+    this.speaker = { term, runId: '', job, reducers: slices.map((slice) => ({ ...slice, url: '' })) };
     this.reducers = slices.map(
       (slice) => new Reducer({ ...setup.reducer, slice, term, microBatches, version: progress.version }),
     );
@@ -119,34 +131,9 @@ export class CoordinatorHost {
     this.decide({ type: 'hello', session, name, host, key: null });
   }
 
-  private hearWorker(
-    session: string,
-    message: Exclude<Received<WorkerToCoordinator>, { type: 'hello' | 'prove' }>,
-  ): void {
-    switch (message.type) {
-      case 'ready':
-        this.decide({ type: 'ready', session, fingerprint: message.probe });
-        break;
-      case 'heartbeat':
-        this.decide({ ...message, session });
-        break;
-      case 'computed': {
-        const stats = decodeStats(message.payload);
-        this.decide({ type: 'computed', session, node: message, stats, seconds: message.seconds });
-        break;
-      }
-      case 'evaluated': {
-        const [stats] = decodeStats(message.payload);
-        const { version, index } = message;
-        this.decide({ type: 'evaluated', session, version, index, stats: stats! });
-        break;
-      }
-      case 'leave':
-        this.lose(session, 'finished', message.reason);
-        break;
-      default:
-        message satisfies never;
-    }
+  private hearWorker(session: string, message: SessionMessage): void {
+    if (message.type === 'leave') this.lose(session, workerLeft(message.reason));
+    else this.decide(eventOfWorker(session, message, Infinity));
   }
 
   hearData(reducer: number, peer: string, message: Received<WorkerToReducer>): void {
@@ -163,21 +150,22 @@ export class CoordinatorHost {
     if (endpoint === CONTROL) {
       const session = this.sessionOf.get(peer);
       this.sessionOf.delete(peer);
-      if (session !== undefined) this.lose(session, 'disconnected', 'its connection ended');
+      if (session !== undefined) this.lose(session, connectionEnded('coordinator'));
       return;
     }
     const session = this.peers[endpoint]!.disconnected(peer);
     if (session === undefined) return;
-    this.around.pass(endpoint, CONTROL, () => this.lose(session, 'disconnected', 'lost by a reducer'));
+    this.around.pass(endpoint, CONTROL, () => this.lose(session, connectionEnded('reducer')));
   }
 
   private fault(session: string, reason: string): void {
     this.around.faulted(session, reason);
-    this.lose(session, 'failed', reason);
+    this.lose(session, protocolBroken(reason));
   }
 
-  private lose(session: string, reason: LeaveReason, detail: string): void {
-    this.tell({ type: 'bye', reason: detail, outcome: 'lost' }, session);
+  private lose(session: string, { reason, detail, outcome }: Ending): void {
+    if (this.ended) return;
+    this.tell(goodbye(detail, outcome), session);
     this.forget(session);
     this.decide({ type: 'gone', session, reason, detail });
   }
@@ -201,17 +189,21 @@ export class CoordinatorHost {
     const { around } = this;
     switch (action.type) {
       case 'welcome':
-      case 'evaluate':
       case 'recall':
       case 'heartbeat':
-        this.tell(this.messageOf(action), action.session);
+        this.tell(controlMessage(action, this.speaker), action.session);
         break;
-      case 'lease':
+      case 'lease': {
+        const { start, end } = this.tree.range(action.node);
         this.tellReducers(action);
-        this.tell(this.messageOf(action), action.session);
+        this.tellTask(action, end - start);
+        break;
+      }
+      case 'evaluate':
+        this.tellTask(action, 1);
         break;
       case 'dismiss':
-        this.tell({ type: 'bye', reason: action.reason, outcome: action.outcome }, action.session);
+        this.tell(goodbye(action.reason, action.outcome), action.session);
         this.forget(action.session);
         break;
       case 'begin':
@@ -240,28 +232,10 @@ export class CoordinatorHost {
     }
   }
 
-  private messageOf(
-    action: CoordinatorAction & { type: 'welcome' | 'lease' | 'evaluate' | 'recall' | 'heartbeat' },
-  ): CoordinatorToWorker {
-    const { job, slices, term } = this.setup;
-    const { session } = action;
-    switch (action.type) {
-      case 'welcome': {
-        const reducers = slices.map((slice) => ({ ...slice, url: '' }));
-        return { type: 'welcome', session, term, runId: '', job, reducers };
-      }
-      case 'lease': {
-        const { start, end } = this.tree.range(action.node);
-        const samples = { microBatches: end - start, samples: end - start, sequences: 1 } as const;
-        return { type: 'lease', session, term, ...action.node, ...samples };
-      }
-      case 'evaluate':
-        return { ...action, term, microBatches: 1, samples: 1, sequences: 1 };
-      case 'recall':
-        return { type: 'recall', session, term, ...action.node };
-      case 'heartbeat':
-        return { type: 'heartbeat', session, term, sequence: ++this.sequence, echo: action.echo };
-    }
+  /** With samples of no size. */
+  private tellTask(action: CoordinatorAction & { type: 'lease' | 'evaluate' }, microBatches: number): void {
+    const shape = { microBatches, samples: microBatches, sequences: 1 } as const;
+    this.tell(taskMessage(action, this.setup.term, shape), action.session);
   }
 
   private tell(message: CoordinatorToWorker, session: string): void {
@@ -305,15 +279,13 @@ export class CoordinatorHost {
         break;
       }
       case 'covered':
-        around.pass(reducer, CONTROL, () => this.decide(action));
-        break;
       case 'root':
       case 'hashed':
-        around.pass(reducer, CONTROL, () => this.decide({ ...action, reducer }));
+        around.pass(reducer, CONTROL, () => this.decide(eventOfReducer(reducer, action)));
         break;
       case 'fault':
         around.faulted(action.session, action.reason);
-        around.pass(reducer, CONTROL, () => this.lose(action.session, 'failed', action.reason));
+        around.pass(reducer, CONTROL, () => this.lose(action.session, protocolBroken(action.reason)));
         break;
       default:
         action satisfies never;

@@ -87,7 +87,7 @@ test('a heartbeat is answered with its number, and only to those who are here', 
   run.join('a');
   run.heartbeat('a');
   run.heartbeat('nobody');
-  assert.deepEqual(run.every('heartbeat'), [{ type: 'heartbeat', session: 'a', echo: 1 }]);
+  assert.deepEqual(run.every('heartbeat'), [{ type: 'heartbeat', session: 'a', sequence: 1, echo: 1 }]);
 });
 
 test('a session that ends twice ends once', () => {
