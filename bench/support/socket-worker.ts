@@ -3,6 +3,7 @@
 import { crc32 } from '../../src/engine/native/memory.js';
 import { parameterLayout } from '../../src/model/parameters.js';
 import { ChunkGrid } from '../../src/protocol/chunks.js';
+import type { Job } from '../../src/protocol/job.js';
 import {
   coordinatorToWorker,
   decode,
@@ -53,7 +54,7 @@ export class SocketWorker {
     this.connect(CONTROL, url);
     this.host = new WorkerHost({
       name,
-      window: 8, // of the small chunks that a small model has
+      gridOf,
       now: () => performance.now(),
       connect: (reducer) => this.connect(reducer, this.welcome.reducers[reducer]!.url),
       send: (endpoint, message, payload) => this.send(endpoint, message, payload),
@@ -103,8 +104,7 @@ export class SocketWorker {
 
   private begin(welcome: Welcome): void {
     this.welcome = welcome;
-    const { trainable, total } = parameterLayout(welcome.job.model);
-    this.grid = new ChunkGrid(trainable, total);
+    this.grid = gridOf(welcome.job);
     this.tree = new ReductionTree(welcome.job.microBatches);
     this.zeros = new Uint8Array(this.grid.chunkElements * 4);
     setImmediate(() => this.host.computeReady('0'.repeat(64)));
@@ -143,4 +143,9 @@ export class SocketWorker {
     this.running = 0;
     setImmediate(() => this.host.cancelled(id));
   }
+}
+
+function gridOf({ model }: Job): ChunkGrid {
+  const { trainable, total } = parameterLayout(model);
+  return new ChunkGrid(trainable, total);
 }

@@ -39,7 +39,7 @@ export class VirtualWorker {
     world.connect(this, CONTROL);
     this.host = new WorkerHost({
       name,
-      window: grids.simulated.windowChunks,
+      gridOf: () => grids.simulated,
       now: () => clock.now,
       connect: (reducer) => world.connect(this, reducer),
       send: (endpoint, message, payload) => world.send(this, endpoint, message, payload),

@@ -1,6 +1,8 @@
 // One session of a worker without sockets, threads or clock: the real state machine and what session.ts does around
 // it. Messages are the protocol's, unencoded.
+import type { ChunkGrid } from '../protocol/chunks.js';
 import type { Envelope } from '../protocol/envelope.js';
+import type { Job } from '../protocol/job.js';
 import {
   NOTHING_DONE,
   type CoordinatorToWorker,
@@ -12,8 +14,10 @@ import {
 } from '../protocol/messages.js';
 import { nodeIdOf } from '../protocol/node-id.js';
 import { encodeStats, type BatchStats } from '../protocol/stats.js';
-import type { Task, WorkerAction } from '../worker/events.js';
-import type { WorkerEvent } from '../worker/events.js';
+import { checkReducers, checkSession } from '../worker/checks.js';
+import type { Task, WorkerAction, WorkerEvent } from '../worker/events.js';
+import { Silence } from '../worker/silence.js';
+import { eventOfReducer, messageToReducer, resultMessage, taskOf } from '../worker/translation.js';
 import { WorkerMachine } from '../worker/worker.js';
 import { CONTROL, NOTHING } from './coordinator-host.js';
 
@@ -22,8 +26,7 @@ export type Welcome = CoordinatorToWorker & { type: 'welcome' };
 /** What the session is surrounded by. */
 export interface WorkerSurroundings {
   readonly name: string;
-  /** Chunks of parameters asked of one reducer at once. */
-  readonly window: number;
+  gridOf(job: Job): ChunkGrid;
   now(): number;
   /** Opens the connection to a reducer. */
   connect(reducer: number): void;
@@ -47,15 +50,13 @@ export class WorkerHost {
   private readonly attached = new Set<number>();
   private probe: string | undefined;
   private nextTaskId = 1;
-  private lastHeard: number;
-  private lastTick: number;
+  private silence: Silence | undefined;
+  private grid!: ChunkGrid;
   private sequence = 0;
   private echo = 0;
   private ended = false;
 
   constructor(private readonly around: WorkerSurroundings) {
-    this.lastHeard = around.now();
-    this.lastTick = this.lastHeard;
     const { name } = around;
     around.send(CONTROL, { type: 'hello', name, host: 'here', runId: null, key: null }, NOTHING);
   }
@@ -68,19 +69,16 @@ export class WorkerHost {
 
   hearControl(message: Received<CoordinatorToWorker>): void {
     if (this.ended) return;
-    this.lastHeard = this.around.now();
+    this.silence?.broken(this.around.now());
+    checkSession(message, this.welcome);
     switch (message.type) {
       case 'welcome':
         if (!this.welcome) this.begin(message);
         break;
       case 'lease':
-        this.take({ kind: 'node', id: this.nextTaskId++, version: message.step, node: nodeIdOf(message) });
+      case 'evaluate':
+        this.take(taskOf(message, this.nextTaskId++, this.welcome!.job));
         break;
-      case 'evaluate': {
-        const { version, index } = message;
-        this.take({ kind: 'evaluation', id: this.nextTaskId++, version, index });
-        break;
-      }
       case 'recall':
         this.handle({ type: 'recall', node: nodeIdOf(message) });
         break;
@@ -99,20 +97,17 @@ export class WorkerHost {
 
   hearData(reducer: number, message: Received<ReducerToWorker>): void {
     if (this.ended) return;
+    checkSession(message, this.welcome);
     switch (message.type) {
       case 'attached':
         this.attached.add(reducer);
         this.tellReady();
         break;
       case 'grant':
-        this.handle({ type: 'grant', reducer, node: nodeIdOf(message), chunks: message.chunks });
-        break;
       case 'done':
-        this.handle({ type: 'done', reducer, node: nodeIdOf(message) });
-        break;
       case 'parameters':
         this.incoming = message.payload;
-        this.handle({ type: 'parameters', reducer, version: message.version, chunk: message.chunk });
+        this.handle(eventOfReducer(reducer, message, this.welcome!.reducers[reducer]!, this.grid));
         break;
       case 'refused':
         this.end('lost', message.reason);
@@ -126,7 +121,10 @@ export class WorkerHost {
 
   private begin(welcome: Welcome): void {
     this.welcome = welcome;
-    this.machine = new WorkerMachine(welcome.reducers, this.around.window);
+    this.silence = new Silence(welcome.job.heartbeat, this.around.now());
+    this.grid = this.around.gridOf(welcome.job);
+    checkReducers(welcome.reducers, this.grid);
+    this.machine = new WorkerMachine(welcome.reducers, this.grid.windowChunks);
     this.around.begin(welcome);
     welcome.reducers.forEach((_, reducer) => {
       this.around.connect(reducer);
@@ -180,23 +178,15 @@ export class WorkerHost {
   private perform(action: WorkerAction): void {
     const { around } = this;
     switch (action.type) {
-      case 'pull': {
-        const { reducer, version, chunk, received } = action;
-        around.send(reducer, { type: 'pull', ...this.envelope(), version, chunk, received }, NOTHING);
-        break;
-      }
-      case 'received': {
-        const { reducer, received } = action;
-        around.send(reducer, { type: 'received', ...this.envelope(), received }, NOTHING);
-        break;
-      }
+      case 'pull':
+      case 'received':
       case 'offer':
       case 'withdraw':
-        around.send(action.reducer, { type: action.type, ...this.envelope(), ...action.node }, NOTHING);
+        around.send(action.reducer, messageToReducer(action, this.envelope()), NOTHING);
         break;
       case 'sendChunk': {
-        const { reducer, node, chunk, buffer } = action;
-        const message = { type: 'chunk', ...this.envelope(), ...node, chunk } as const;
+        const { reducer, chunk, buffer } = action;
+        const message = messageToReducer(action, this.envelope());
         around.send(reducer, message, around.chunkOf(buffer, chunk));
         break;
       }
@@ -210,23 +200,13 @@ export class WorkerHost {
         around.cancel(action.id);
         break;
       case 'tell':
-        this.tellResult(action);
+        this.tell(resultMessage(action, this.envelope()), encodeStats(action.stats));
         break;
       case 'pulled':
       case 'drop':
         break;
       default:
         action satisfies never;
-    }
-  }
-
-  private tellResult({ task, stats, seconds }: WorkerAction & { type: 'tell' }): void {
-    const payload = encodeStats(stats);
-    if (task.kind === 'node') {
-      this.tell({ type: 'computed', ...this.envelope(), ...task.node, seconds }, payload);
-    } else {
-      const { version, index } = task;
-      this.tell({ type: 'evaluated', ...this.envelope(), version, index }, payload);
     }
   }
 
@@ -244,11 +224,7 @@ export class WorkerHost {
   tick(): void {
     if (this.ended || !this.welcome) return;
     const now = this.around.now();
-    const { intervalMs, timeoutMs } = this.welcome.job.heartbeat;
-    const stalled = now - this.lastTick - intervalMs;
-    if (stalled > timeoutMs / 2) this.lastHeard += stalled;
-    this.lastTick = now;
-    if (now - this.lastHeard > timeoutMs) return this.end('lost', 'the coordinator was silent');
+    if (this.silence!.isTooLong(now)) return this.end('lost', 'the coordinator was silent');
     const sequence = ++this.sequence;
     const report = { ...NOTHING_DONE, phases: this.machine!.phasesUntil(now) };
     this.tell({ type: 'heartbeat', ...this.envelope(), sequence, echo: this.echo, report });

@@ -1,10 +1,21 @@
 // What a worker checks of the messages of its coordinator beyond their form: that they fit the job and each other.
 import type { ChunkGrid } from '../protocol/chunks.js';
+import { isOfSession, type Envelope } from '../protocol/envelope.js';
 import { ProtocolError } from '../protocol/frames.js';
 import type { Job } from '../protocol/job.js';
-import type { CoordinatorToWorker, ReducerAddress } from '../protocol/messages.js';
+import type { CoordinatorToWorker, ReducerAddress, ReducerToWorker } from '../protocol/messages.js';
 import type { SampleIds } from '../protocol/samples.js';
 import { ReductionTree } from '../protocol/tree.js';
+
+/** The message is of the session that the welcome began, if it is of any. */
+export function checkSession(
+  message: CoordinatorToWorker | ReducerToWorker,
+  welcome: Envelope | undefined,
+): void {
+  if (!('session' in message) || message.type === 'welcome') return;
+  if (!isOfSession(message, welcome?.session, welcome?.term ?? 0))
+    throw new ProtocolError('the coordinator spoke of another session');
+}
 
 /** The reducers' slices are the whole vector, in order. */
 export function checkReducers(reducers: readonly ReducerAddress[], grid: ChunkGrid): void {

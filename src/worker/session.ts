@@ -1,14 +1,12 @@
 // One session of a worker with one coordinator, from the greeting to its end: the sockets, the compute thread, the
 // batch threads and the clock around the state machine in worker.ts. Losing any connection ends it.
 import type { Worker } from 'node:worker_threads';
-import { Piscina } from 'piscina';
 import type { Logger } from 'pino';
 import type { EngineChoice } from '../engine/names.js';
 import { loadAddon } from '../engine/native/load.js';
 import type { TrainingEvent } from '../metrics/events.js';
-import type { Batch } from '../model/batch.js';
 import { ChunkGrid } from '../protocol/chunks.js';
-import { isOfSession, type Envelope } from '../protocol/envelope.js';
+import type { Envelope } from '../protocol/envelope.js';
 import { ProtocolError } from '../protocol/frames.js';
 import {
   coordinatorToWorker,
@@ -20,21 +18,22 @@ import {
   type ReducerToWorker,
   type SessionOutcome,
   type WorkerToCoordinator,
-  type WorkerToReducer,
 } from '../protocol/messages.js';
 import { nodeIdOf } from '../protocol/node-id.js';
-import { decodeSamples, type SampleIds } from '../protocol/samples.js';
+import { decodeSamples } from '../protocol/samples.js';
 import { encodeStats } from '../protocol/stats.js';
 import { DealerSocket } from '../transport/dealer.js';
 import { messageOf } from '../util/errors.js';
-import type { BatchTask } from './batch-task.js';
-import { checkGrant, checkReducers, checkTask, checkTokens } from './checks.js';
+import { Batches } from './batches.js';
+import { checkReducers, checkSession, checkTokens } from './checks.js';
 import { Compute } from './compute/compute.js';
 import type { Fault } from './compute/fault.js';
 import type { FromCompute } from './compute/port.js';
-import type { Task, WorkerAction, WorkerEvent } from './events.js';
+import type { WorkerAction, WorkerEvent } from './events.js';
 import { answerTo, helloOf, type Introduction } from './greeting.js';
 import { Pulse } from './pulse.js';
+import { Silence } from './silence.js';
+import { eventOfReducer, messageToReducer, resultMessage, taskOf } from './translation.js';
 import { WorkerMachine } from './worker.js';
 
 export interface SessionOptions extends Introduction, EngineChoice {
@@ -72,16 +71,14 @@ class Session {
   private grid!: ChunkGrid;
   private machine!: WorkerMachine;
   private compute: Compute | undefined;
-  private readonly batchThreads: Piscina<BatchTask, Batch>;
-  private readonly batches = new Map<number, readonly Batch[]>();
+  private readonly batches = new Batches();
   private readonly addon = loadAddon();
   private readiness: { attached: Set<number>; computed?: FromCompute & { type: 'ready' } } = {
     attached: new Set(),
   };
   private nextTaskId = 1;
   private timer: NodeJS.Timeout | undefined;
-  private lastHeard = performance.now();
-  private lastTick = performance.now();
+  private silence: Silence | undefined;
   private readonly pulse: Pulse;
   private echo = 0;
   /** The parameter chunk that is being handled. */
@@ -96,11 +93,6 @@ class Session {
   ) {
     this.pulse = new Pulse(options.publish);
     this.control = new DealerSocket(options.url, GREETING_TIMEOUT_MS, options.security);
-    this.batchThreads = new Piscina<BatchTask, Batch>({
-      filename: new URL('./batch-task.js', import.meta.url).href,
-      minThreads: 1,
-      maxThreads: 1,
-    });
   }
 
   open(): void {
@@ -125,8 +117,8 @@ class Session {
   // ---- the coordinator
 
   private hear(message: Received<CoordinatorToWorker>): void {
-    this.lastHeard = performance.now();
-    if ('session' in message && message.type !== 'welcome') this.checkSession(message);
+    this.silence?.broken(performance.now());
+    checkSession(message, this.welcome);
     switch (message.type) {
       case 'challenge':
         this.tell(answerTo(message, this.options));
@@ -135,26 +127,16 @@ class Session {
         if (!this.welcome) this.begin(message);
         break;
       case 'lease':
-        this.receiveTask(message, {
-          kind: 'node',
-          id: this.nextTaskId++,
-          version: message.step,
-          node: nodeIdOf(message),
-        });
+      case 'evaluate':
+        this.receiveTask(message);
         break;
-      case 'evaluate': {
-        const { version, index } = message;
-        this.receiveTask(message, { kind: 'evaluation', id: this.nextTaskId++, version, index });
-        break;
-      }
       case 'recall':
         this.handle({ type: 'recall', node: nodeIdOf(message) });
         break;
-      case 'heartbeat': {
+      case 'heartbeat':
         this.echo = message.sequence;
         this.pulse.answered(message.echo, performance.now());
         break;
-      }
       case 'bye':
         this.end(message.reason, message.outcome);
         break;
@@ -167,6 +149,7 @@ class Session {
   private begin(welcome: Welcome): void {
     const { job } = welcome;
     this.welcome = welcome;
+    this.silence = new Silence(job.heartbeat, performance.now());
     this.compute = new Compute(this.options.takeThread(), job, this.options, {
       message: (message) => this.guard(() => this.hearCompute(message)),
       failed: (error) => this.fail(error),
@@ -199,57 +182,36 @@ class Session {
     this.tell({ type: 'ready', ...this.envelope(), engine, probe });
   }
 
-  private receiveTask(
-    message: Received<CoordinatorToWorker> & { type: 'lease' | 'evaluate' },
-    task: Task,
-  ): void {
+  private receiveTask(message: Received<CoordinatorToWorker> & { type: 'lease' | 'evaluate' }): void {
     const { job } = this.welcome!;
-    checkTask(message, job);
+    const task = taskOf(message, this.nextTaskId++, job);
     const samples = decodeSamples(message.payload, message);
     checkTokens(samples, job.model.vocabularySize);
     this.handle({ type: 'lease', task });
-    this.buildBatches(task, samples).then(
-      (batches) => {
-        this.batches.set(task.id, batches);
-        this.guard(() => this.handle({ type: 'prepared', id: task.id }));
-      },
+    this.batches.build(job, task, samples).then(
+      () => this.guard(() => this.handle({ type: 'prepared', id: task.id })),
       (error: unknown) => this.fail(error),
-    );
-  }
-
-  private buildBatches(task: Task, microBatches: readonly (readonly SampleIds[])[]): Promise<Batch[]> {
-    const { job } = this.welcome!;
-    const first = task.kind === 'node' ? task.node.index * 2 ** task.node.level : task.index;
-    const step = task.kind === 'node' ? task.node.step : null;
-    return Promise.all(
-      microBatches.map((samples, i) => this.batchThreads.run({ job, samples, step, microBatch: first + i })),
     );
   }
 
   // ---- the reducers
 
   private hearReducer(reducer: number, message: Received<ReducerToWorker>): void {
-    if ('session' in message) this.checkSession(message);
+    checkSession(message, this.welcome);
     switch (message.type) {
       case 'attached':
         this.readiness.attached.add(reducer);
         this.tellReady();
         break;
       case 'grant':
-        checkGrant(message.chunks, this.welcome!.reducers[reducer]!, this.grid);
-        this.handle({ type: 'grant', reducer, node: nodeIdOf(message), chunks: message.chunks });
-        break;
       case 'done':
-        this.handle({ type: 'done', reducer, node: nodeIdOf(message) });
+        this.handle(eventOfReducer(reducer, message, this.welcome!.reducers[reducer]!, this.grid));
         break;
       case 'parameters': {
-        const { version, chunk, payload } = message;
-        if (chunk >= this.grid.chunks || payload.length !== this.grid.elements(chunk) * 4) {
-          throw new ProtocolError(`got ${payload.length} bytes for parameter chunk ${chunk}`);
-        }
-        this.incoming = payload;
-        this.pulse.moved('parameters_in', payload.length);
-        this.handle({ type: 'parameters', reducer, version, chunk });
+        const event = eventOfReducer(reducer, message, this.welcome!.reducers[reducer]!, this.grid);
+        this.incoming = message.payload;
+        this.pulse.moved('parameters_in', message.payload.length);
+        this.handle(event);
         break;
       }
       case 'refused':
@@ -273,7 +235,7 @@ class Session {
         break;
       case 'computed':
       case 'cancelled':
-        this.batches.delete(message.id);
+        this.batches.drop(message.id);
         this.handle(message);
         break;
       default:
@@ -293,12 +255,9 @@ class Session {
       case 'pull':
       case 'received':
       case 'offer':
-      case 'withdraw': {
-        const { reducer, ...rest } = action;
-        const message = 'node' in rest ? { ...rest.node, type: rest.type } : rest;
-        this.tellReducer(reducer, { ...message, ...this.envelope() });
+      case 'withdraw':
+        this.reducers[action.reducer]!.send(encode(messageToReducer(action, this.envelope())));
         break;
-      }
       case 'sendChunk':
         this.sendChunk(action);
         break;
@@ -309,13 +268,13 @@ class Session {
         this.options.publish({ kind: 'parametersPulled', version: action.version });
         break;
       case 'compute':
-        this.compute!.start(action.task, this.batches.get(action.task.id)!, action.slot, action.buffer);
+        this.compute!.start(action.task, this.batches.of(action.task.id), action.slot, action.buffer);
         break;
       case 'cancel':
         this.compute!.cancel(action.id);
         break;
       case 'drop':
-        this.batches.delete(action.id);
+        this.batches.drop(action.id);
         break;
       case 'tell':
         this.tellResult(action);
@@ -325,13 +284,14 @@ class Session {
     }
   }
 
-  private sendChunk({ reducer, node, chunk, buffer }: WorkerAction & { type: 'sendChunk' }): void {
+  private sendChunk(action: WorkerAction & { type: 'sendChunk' }): void {
+    const { reducer, chunk, buffer } = action;
     const start = this.grid.start(chunk);
     const elements = this.grid.gradientElements(chunk);
     const values = this.compute!.gradients[buffer]!.subarray(start, start + elements);
     const payload = this.welcome!.job.wire === 'float32' ? bytesOf(values) : this.pack(values);
     this.pulse.moved('gradients_out', payload.length);
-    this.reducers[reducer]!.send(encode({ type: 'chunk', ...this.envelope(), ...node, chunk }, payload));
+    this.reducers[reducer]!.send(encode(messageToReducer(action, this.envelope()), payload));
   }
 
   private pack(values: Float32Array): Uint8Array {
@@ -340,27 +300,15 @@ class Session {
     return new Uint8Array(packed.buffer);
   }
 
-  private tellResult({ task, stats, seconds }: WorkerAction & { type: 'tell' }): void {
+  private tellResult(action: WorkerAction & { type: 'tell' }): void {
+    const { stats } = action;
     const tokens = stats.reduce((sum, stat) => sum + stat.tokens, 0);
     this.options.publish({ kind: 'computed', microBatches: stats.length, tokens });
-    const payload = encodeStats(stats);
-    if (task.kind === 'node')
-      this.tell({ type: 'computed', ...this.envelope(), ...task.node, seconds }, payload);
-    else
-      this.tell({ type: 'evaluated', ...this.envelope(), version: task.version, index: task.index }, payload);
+    this.tell(resultMessage(action, this.envelope()), encodeStats(stats));
   }
 
   private tell(message: WorkerToCoordinator, payload?: Uint8Array): void {
     this.control.send(encode(message, payload));
-  }
-
-  private tellReducer(reducer: number, message: WorkerToReducer): void {
-    this.reducers[reducer]!.send(encode(message));
-  }
-
-  private checkSession(message: Envelope): void {
-    if (!isOfSession(message, this.welcome?.session, this.welcome?.term ?? 0))
-      throw new ProtocolError('the coordinator spoke of another session');
   }
 
   private envelope(): Envelope {
@@ -372,11 +320,8 @@ class Session {
 
   private tick(): void {
     const now = performance.now();
-    const { intervalMs, timeoutMs } = this.welcome!.job.heartbeat;
-    const stalled = now - this.lastTick - intervalMs;
-    if (stalled > timeoutMs / 2) this.lastHeard += stalled; // we stood still, not the coordinator
-    this.lastTick = now;
-    if (now - this.lastHeard > timeoutMs) return this.end(`the coordinator was silent for ${timeoutMs} ms`);
+    const { timeoutMs } = this.welcome!.job.heartbeat;
+    if (this.silence!.isTooLong(now)) return this.end(`the coordinator was silent for ${timeoutMs} ms`);
     const { machine, echo } = this;
     const beat = this.pulse.beat(machine.phase, machine.phasesUntil(now), this.compute!.progress, now);
     this.tell({ type: 'heartbeat', ...this.envelope(), echo, ...beat });
@@ -419,7 +364,7 @@ class Session {
     for (const socket of this.reducers) socket.close();
     this.control.close();
     await this.compute?.close();
-    await this.batchThreads.destroy();
+    await this.batches.close();
   }
 }
 

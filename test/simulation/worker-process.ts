@@ -142,7 +142,7 @@ export class Session {
     if (!this.connect(CONTROL)) return false;
     this.host = new WorkerHost({
       name: worker.name,
-      window: world.scenario.grid.windowChunks,
+      gridOf: () => world.scenario.grid,
       now: () => worker.now(),
       connect: (reducer) => {
         if (!this.connect(reducer)) worker.run(() => this.host.lost('nobody listens'));
