@@ -36,7 +36,7 @@ const ENTRY_POINTS = ['src/cli/main.ts', 'bench/main.ts', 'deploy/grafana/source
 const TEST_REFERENCES = [/^src\/engine\/references/, /[/-]reference\.ts$/];
 
 /** Packages that `lockstep --help` may load; all else is imported where it is used. */
-const LIGHT_PACKAGES = ['commander'];
+const LIGHT_PACKAGES = ['string-width', 'commander'];
 
 const MOST_LINES = 450;
 
