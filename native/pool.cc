@@ -59,7 +59,7 @@ struct Job {
 };
 
 // Longer than the gaps between a step's kernels, and too short to count where no work comes.
-constexpr std::chrono::microseconds kSpin{100};
+constexpr std::chrono::microseconds kSpin{500};
 
 void relax() {
 #ifdef __SSE__

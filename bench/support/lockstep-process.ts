@@ -7,8 +7,9 @@ import { setImmediate } from 'node:timers/promises';
 import { parseLine, says, type LogLine } from './log-lines.js';
 import { LOCKSTEP } from './run-lockstep.js';
 
-/** How long anything is waited for: long for a busy machine, and short enough that a test ends with a log. */
+/** How long a silent process is waited for, and a line of one that speaks: long for a busy machine, and short enough that a test ends with a log. */
 const PATIENCE_MS = 120_000;
+const PATIENCE_FOR_A_LINE_MS = 300_000;
 /** What an error message quotes of a log. */
 const QUOTED_LINES = 400;
 
@@ -91,11 +92,12 @@ export class LockstepProcess {
 
   /** The first line that fits, past or to come; throws with the log when the process ends without one. */
   async line(what: string, fits: (line: LogLine) => boolean, from = 0): Promise<LogLine> {
+    const deadline = performance.now() + PATIENCE_FOR_A_LINE_MS;
     for (;;) {
       const found = this.lines.slice(from).find(fits);
       if (found) return found;
       if (this.hasEnded) throw new Error(`the process ended before ${what}:\n${this.lastLines()}`);
-      await this.more(what);
+      await this.more(what, deadline - performance.now());
     }
   }
 
@@ -126,10 +128,10 @@ export class LockstepProcess {
   }
 
   /** Resolves when it has written another line or has ended; throws with the log when neither comes for a long time. */
-  private more(what: string): Promise<void> {
+  private more(what: string, patienceMs = PATIENCE_MS): Promise<void> {
     return new Promise((resolve, reject) => {
       const fail = (): void => reject(new Error(`waited in vain for ${what}:\n${this.lastLines()}`));
-      const timer = setTimeout(fail, PATIENCE_MS);
+      const timer = setTimeout(fail, Math.min(patienceMs, PATIENCE_MS));
       this.watchers.add(() => {
         clearTimeout(timer);
         resolve();

@@ -57,11 +57,13 @@ export interface StartOptions {
 export class Stage {
   private folder: Promise<string> | undefined;
   private readonly undisturbed = new Map<string, Promise<string>>();
-  private scenes = 0;
+  private readonly scenes: Scene[] = [];
 
   async scene(options: SceneOptions): Promise<Scene> {
     const folder = await (this.folder ??= prepareData());
-    return new Scene(this, folder, `run-${++this.scenes}`, options);
+    const scene = new Scene(this, folder, `run-${this.scenes.length + 1}`, options);
+    this.scenes.push(scene);
+    return scene;
   }
 
   /** What an undisturbed run of one worker ends with. */
@@ -72,7 +74,9 @@ export class Stage {
     return hashes;
   }
 
+  /** Ends whatever a test that failed has left running, and removes all files. */
   async remove(): Promise<void> {
+    for (const scene of this.scenes) await scene.close();
     if (this.folder) await rm(await this.folder, { recursive: true, force: true });
   }
 
@@ -174,7 +178,7 @@ export class Scene {
   async close(): Promise<void> {
     for (const process of this.processes) process.kill('SIGKILL');
     await Promise.all(this.processes.map((process) => process.exit()));
-    for (const cleanup of this.cleanups) await cleanup();
+    for (const cleanup of this.cleanups.splice(0)) await cleanup();
   }
 }
 
