@@ -1,13 +1,12 @@
-// The pool: threads that wait for a job, and take its panels in turn. Whoever waits, for work or for the others' last
-// panels, spins for a moment before it sleeps: kernels follow each other faster than a thread is woken.
+// The pool: threads that sleep on a condition variable, and one job at a time whose panels they take in turn.
 //
 // Ownership: the pool is allocated once and never freed, since a thread of another environment may still be about
 // to use it while static objects are destroyed; its threads are joined by releasePool(). Whoever holds `busy_` owns
-// the job and the list of threads.
+// the job and the list of threads; everything that pool threads look at is guarded by `mutex_`, panel numbers aside.
 #include "pool.h"
 
 #include <atomic>
-#include <chrono>
+#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <system_error>
@@ -58,44 +57,27 @@ struct Job {
   }
 };
 
-// Longer than the gaps between a step's kernels, and too short to count where no work comes.
-constexpr std::chrono::microseconds kSpin{500};
-
-void relax() {
-#ifdef __SSE__
-  _mm_pause();
-#endif
-}
-
-// What `value` becomes when it is no longer `from`.
-uint32_t changed(const std::atomic<uint32_t>& value, uint32_t from) {
-  const auto start = std::chrono::steady_clock::now();
-  do {
-    for (int i = 0; i < 32; i++) {
-      const uint32_t now = value.load();
-      if (now != from) return now;
-      relax();
-    }
-  } while (std::chrono::steady_clock::now() - start < kSpin);
-  value.wait(from);
-  return value.load();
-}
-
 class Pool {
  public:
   void run(Job& job) {
-    if (job.count < 2 || wanted_.load() < 2 || busy_.exchange(true)) {
+    if (job.count < 2 || wanted_.load() < 2 || busy_.exchange(true, std::memory_order_acquire)) {
       job.work();
       return;
     }
     resize(wanted_.load() - 1);
-    job_ = &job;
-    call(1);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      job_ = &job;
+      generation_++;
+    }
+    wake_.notify_all();
     job.work();
-    // Closed: a thread that comes only now finds nothing to do. One that came before is counted, and waited for.
-    generation_.fetch_add(1);
-    for (uint32_t working; (working = working_.load()) > 0;) changed(working_, working);
-    busy_.store(false);
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      job_ = nullptr;  // a thread that wakes only now has nothing to do
+      idle_.wait(lock, [this] { return working_ == 0; });
+    }
+    busy_.store(false, std::memory_order_release);
   }
 
   void setThreads(int threads) { wanted_.store(threads); }
@@ -104,43 +86,46 @@ class Pool {
 
   void release() {
     if (environments_.fetch_sub(1) > 1) return;
-    while (busy_.exchange(true)) std::this_thread::yield();
+    while (busy_.exchange(true, std::memory_order_acquire)) std::this_thread::yield();
     resize(0);
-    busy_.store(false);
+    busy_.store(false, std::memory_order_release);
   }
 
  private:
   // Only for the owner of busy_. Starting a thread may fail: then those there are do the work.
   void resize(int threads) {
-    if (static_cast<int>(threads_.size()) == threads) return;
-    keep_.store(threads);
-    call(2);
+    uint64_t generation;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      keep_ = threads;
+      generation = generation_;
+    }
+    if (static_cast<int>(threads_.size()) > threads) wake_.notify_all();
     while (static_cast<int>(threads_.size()) > threads) {
       threads_.back().join();
       threads_.pop_back();
     }
     try {
       while (static_cast<int>(threads_.size()) < threads) {
-        threads_.emplace_back(&Pool::serve, this, static_cast<int>(threads_.size()), generation_.load());
+        threads_.emplace_back(&Pool::serve, this, static_cast<int>(threads_.size()), generation);
       }
     } catch (const std::system_error&) {
     }
   }
 
-  void call(uint32_t step) {
-    generation_.fetch_add(step);
-    generation_.notify_all();
-  }
-
-  void serve(int number, uint32_t seen) {
+  void serve(int number, uint64_t seen) {
+    std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      seen = changed(generation_, seen);
-      if (number >= keep_.load()) return;
-      if (seen % 2 == 0) continue;
-      working_.fetch_add(1);
-      if (generation_.load() == seen) job_->work();  // otherwise it was closed, or even another one opened
-      working_.fetch_sub(1);
-      working_.notify_one();
+      wake_.wait(lock, [&] { return generation_ != seen || number >= keep_; });
+      if (number >= keep_) return;
+      seen = generation_;
+      Job* job = job_;
+      if (!job) continue;
+      working_++;
+      lock.unlock();
+      job->work();
+      lock.lock();
+      if (--working_ == 0) idle_.notify_all();
     }
   }
 
@@ -149,12 +134,12 @@ class Pool {
   std::atomic<int> environments_{0};
   std::vector<std::thread> threads_;  // guarded by busy_
 
-  // Odd while a job is open to the threads. Both a thread's count and its second look at the generation, and the owner's
-  // closing and its look at the count, are in one order for all (sequentially consistent): one of the two sees the other.
-  std::atomic<uint32_t> generation_{0};
-  Job* job_ = nullptr;  // written while closed, read while open
-  std::atomic<uint32_t> working_{0};
-  std::atomic<int> keep_{0};  // threads numbered from here on end
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable wake_, idle_;
+  Job* job_ = nullptr;
+  uint64_t generation_ = 0;
+  int working_ = 0;
+  int keep_ = 0;  // threads numbered from here on end
 };
 
 Pool& pool() {

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync } from 'node:fs';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import os from 'node:os'; // as a whole: an old Node is to be told that it is old, and not to fail at what it lacks
 import { basename, dirname, extname, join, relative } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -16,7 +16,7 @@ export const compiler = process.env.CXX ?? 'g++';
 // Bits are promised across runs, threads and machines: no contraction of a*b+c, no -march=native, no fast-math.
 // The last two only say that nobody reads errno or floating-point exception flags; they change no result.
 export const FLAGS = [
-  ...['-std=c++20', '-O3', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wextra', '-pthread'],
+  ...['-std=c++17', '-O3', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wextra', '-pthread'],
   ...['-ffp-contract=off', '-fno-math-errno', '-fno-trapping-math'],
 ];
 
@@ -77,7 +77,7 @@ async function compileAll(command, jobs, log) {
       if (!ok) failed ??= job;
     }
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  await Promise.all(Array.from({ length: os.availableParallelism() }, worker));
   if (failed === null) return;
   const file = relative(root, failed.file);
   throw new BuildError(`${file} does not compile with ${command}; the compiler's words are above.`);

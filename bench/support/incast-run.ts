@@ -195,6 +195,6 @@ async function withSecrets<T>(encrypted: boolean, body: (secrets: Secrets | null
       client: { keys: client, coordinator: server.publicKey },
     });
   } finally {
-    await close();
+    close();
   }
 }

@@ -2,6 +2,7 @@
 // file), where it uses no cursor control.
 
 import type { Writable } from 'node:stream';
+import { cut } from '../util/columns.js';
 import { formatCount, formatDuration } from '../util/format.js';
 import { bar as drawBar } from './sparkline.js';
 import { columnsOf } from './spans.js';
@@ -55,7 +56,7 @@ export function createProgress(stream: ProgressStream, options: ProgressOptions)
     stale = false;
     const seconds = (drawnAt - first.at) / 1000;
     const line = progressLine(options, { ...latest, since: first.done, seconds, bar: live });
-    stream.write(live ? `\r${clip(line, columnsOf(stream))}\x1b[K` : `${line}\n`);
+    stream.write(live ? `\r${cut(line, columnsOf(stream) - 1)}\x1b[K` : `${line}\n`);
   };
 
   return {
@@ -100,9 +101,4 @@ function progressLine(options: ProgressOptions, state: ProgressState): string {
     parts.push(`in ${formatDuration(seconds)}`);
   }
   return parts.join('  ');
-}
-
-/** A line that fits, so that redrawing never scrolls the terminal. */
-function clip(line: string, columns: number): string {
-  return line.length < columns ? line : line.slice(0, Math.max(0, columns - 1));
 }

@@ -43,6 +43,7 @@ export function renderLine(line: Line, columns: number, colour: boolean): string
     left -= widthOf(shown);
     const code = CODES[style];
     rendered += colour && code !== null && shown !== '' ? `\x1b[${code}m${shown}\x1b[0m` : shown;
+    if (shown !== text) break;
   }
   return rendered;
 }

@@ -73,7 +73,7 @@ export class CoordinatorProcess {
   private reducers!: Reducers;
   private checkpoints!: CheckpointWriter;
   private telemetry!: Telemetry;
-  private closeGate: (() => Promise<void>) | undefined;
+  private closeGate: (() => void) | undefined;
   private timer: NodeJS.Timeout | undefined;
   private ended = false;
   private settle!: { resolve: (outcome: Outcome) => void; reject: (error: unknown) => void };
@@ -354,7 +354,7 @@ export class CoordinatorProcess {
     this.socket.close();
     await this.checkpoints?.settled();
     await this.reducers?.stop();
-    await this.closeGate?.();
+    this.closeGate?.();
     await this.telemetry?.close();
     await this.options.run.dataset.close();
     await this.options.run.term.release();
