@@ -129,7 +129,7 @@ napi_value embeddingGradient(const Arguments& a) {
   return nullptr;
 }
 
-// logitUnits of sizes that JavaScript gave.
+// Units of d loss / d logits as it is kept; throws where that is more than memory can hold.
 int64_t keptLogits(Precision precision, int64_t rows, int64_t vocabulary) {
   return sizeOf(depthOf(precision, rows), logitStride(precision, vocabulary));
 }

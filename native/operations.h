@@ -68,7 +68,7 @@ struct Operations {
                             int64_t vocabulary, int64_t width, float scale, const Dropout& dropout,
                             int64_t padding, bool accumulate);
 
-  // `dLogits` has room for logitUnits.
+  // `dLogits` is [depth of rows][logitStride], in units.
   void (*crossEntropy)(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
                        const int32_t* labels, float* dLogits, float* loss, float* correct, int64_t rows,
                        int64_t width, int64_t vocabulary, double smoothing, Precision precision);

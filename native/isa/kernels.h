@@ -48,10 +48,6 @@ static inline int64_t logitStride(Precision precision, int64_t vocabulary) {
   return precision == Precision::float32 ? vocabulary : wholeLanes(vocabulary);
 }
 
-static inline int64_t logitUnits(Precision precision, int64_t rows, int64_t vocabulary) {
-  return depthOf(precision, rows) * logitStride(precision, vocabulary);
-}
-
 // What a linear layer's result passes. `gelu` is the exact one, z Φ(z); `swish` is z σ(z).
 enum class Activation { none = 0, relu = 1, gelu = 2, swish = 3 };
 

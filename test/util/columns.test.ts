@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { renderLine, span } from '../../src/cli/spans.js';
 import { cut, padding, widthOf } from '../../src/util/columns.js';
 import { table } from '../../src/util/table.js';
 
@@ -18,6 +19,10 @@ test('a text is cut between characters, and never wider than its columns', () =>
     NAMES.map((name) => cut(name, 1)),
     ['w', '', 'e\u0301', ''],
   );
+});
+
+test('a line ends where it was cut, though a column is left over', () => {
+  assert.equal(renderLine([span('ab工人'), span('XYZ')], 3, false), 'ab');
 });
 
 test('columns of a table stand below each other whatever is written in them', () => {
