@@ -1,7 +1,8 @@
 // One of Lockstep's own commands as a child process, driven by the lines it writes: what is done to it is decided by what
-// happened, never by time.
+// happened, never by time. It does not outlive the process that started it, nor keep that one from ending.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setImmediate } from 'node:timers/promises';
 import { parseLine, says, type LogLine } from './log-lines.js';
@@ -12,6 +13,9 @@ const PATIENCE_MS = 120_000;
 const PATIENCE_FOR_A_LINE_MS = 300_000;
 /** What an error message quotes of a log. */
 const QUOTED_LINES = 400;
+
+const running = new Set<ChildProcess>();
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 
 export interface ProcessOptions {
   readonly cwd?: string | undefined;
@@ -47,13 +51,17 @@ export class LockstepProcess {
       signal,
       killSignal: 'SIGKILL',
     });
+    running.add(this.child);
+    this.child.unref();
     // Its end follows, and tells.
     this.child.on('error', ({ message }) => this.lines.push({ msg: message }));
     this.child.on('close', (code, killedBy) => {
+      running.delete(this.child);
       this.end = killedBy ?? code!;
       this.wake();
     });
-    for (const stream of [this.child.stdout!, this.child.stderr!]) {
+    for (const stream of [this.child.stdout!, this.child.stderr!] as Socket[]) {
+      stream.unref(); // whoever waits for a line keeps this process alive
       createInterface({ input: stream }).on('line', (line) => {
         this.lines.push(parseLine(line));
         this.wake();

@@ -21,7 +21,7 @@ export async function openFolder(location: string): Promise<Folder> {
 export async function openStorage(location: string, spool: string): Promise<Folder> {
   if (!isUrl(location)) return new DiskFolder(location);
   const { openS3, probeExclusiveCreation } = await import('./s3-open.js');
-  const folder = openS3(location, spool);
+  const folder = openS3(location, { spool });
   await probeExclusiveCreation(folder);
   return folder;
 }

@@ -29,6 +29,8 @@ const PART_BYTES = 16 << 20;
 /** S3's own limit. */
 const MOST_PARTS = 10_000;
 const PARTS_AT_ONCE = 4;
+/** Times that an answer which broke off in its midst is asked for again. */
+const GET_ATTEMPTS = 5;
 /** Deletions under way at a time. */
 const DELETIONS_AT_ONCE = 16;
 
@@ -196,32 +198,35 @@ export class S3Folder implements Folder {
     }
   }
 
-  /** The bytes of an object, or of a range of it. */
-  private async get(file: string, range?: string): Promise<Uint8Array> {
-    const command = { ...this.place(file), ...(range === undefined ? {} : { Range: range }) };
-    const { Body: body } = await this.bucket.client.send(new GetObjectCommand(command));
-    return body!.transformToByteArray();
-  }
-
   private async readRanges(file: string, bytes: number, into: Uint8Array, position: number): Promise<void> {
     if (position + into.byteLength > bytes) {
       throw new Error(`${this.url}/${file} ends at byte ${bytes}`);
     }
     for (let start = 0; start < into.byteLength; start += PART_BYTES) {
       const part = into.subarray(start, start + PART_BYTES);
-      part.set(await this.getRange(file, position + start, part.byteLength));
+      const found = await this.get(file, position + start, part.byteLength).catch((error: unknown) => {
+        throw this.failure('read', file, error);
+      });
+      part.set(found);
     }
   }
 
-  /** The client sends a request again, but not one whose answer breaks off in its midst. */
-  private async getRange(file: string, first: number, bytes: number): Promise<Uint8Array> {
+  /**
+   * An object, or `bytes` of it from `first` on. The client itself sends a request again, but not one whose answer breaks off
+   * or falls silent in its midst.
+   */
+  private async get(file: string, first?: number, bytes = 0): Promise<Uint8Array> {
+    const range = first === undefined ? {} : { Range: `bytes=${first}-${first + bytes - 1}` };
     for (let attempt = 1; ; attempt++) {
+      const command = new GetObjectCommand({ ...this.place(file), ...range });
+      const { Body: body, ContentLength: announced } = await this.bucket.client.send(command);
       try {
-        const found = await this.get(file, `bytes=${first}-${first + bytes - 1}`);
-        if (found.byteLength === bytes) return found;
-        throw new Error(`${found.byteLength} bytes came, expected ${bytes}`);
+        const found = await body!.transformToByteArray();
+        const expected = first === undefined ? announced : bytes;
+        if (found.byteLength === expected) return found;
+        throw new Error(`${found.byteLength} bytes came, expected ${expected}`);
       } catch (error) {
-        if (attempt === 5 || isMissing(error)) throw this.failure('read', file, error);
+        if (attempt === GET_ATTEMPTS) throw error;
         await delay(100 * 2 ** attempt);
       }
     }

@@ -11,7 +11,17 @@ import { S3Folder } from './s3-folder.js';
 /** Tries of one request, with backoff and jitter between them. */
 const ATTEMPTS = 6;
 const CONNECT_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 120_000;
+/** Until an answer begins. */
+const ANSWER_TIMEOUT_MS = 120_000;
+/** Without a byte in either direction. */
+const SILENCE_TIMEOUT_MS = 60_000;
+
+export interface S3Options {
+  /** Where on this machine files lie until they are uploaded. */
+  readonly spool?: string;
+  /** Milliseconds of silence after which an answer counts as broken off. */
+  readonly silenceMs?: number;
+}
 
 function parse(url: string): { bucket: string; prefix: string } {
   const match = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*?))?\/*$/.exec(url);
@@ -27,8 +37,9 @@ function parse(url: string): { bucket: string; prefix: string } {
   );
 }
 
-/** The folder at `url`; `spool`: where on this machine files lie until they are uploaded. */
-export function openS3(url: string, spool = path.join(tmpdir(), 'lockstep-spool')): S3Folder {
+/** The folder at `url`. Throws UserError URL_INVALID. */
+export function openS3(url: string, options: S3Options = {}): S3Folder {
+  const { spool = path.join(tmpdir(), 'lockstep-spool'), silenceMs = SILENCE_TIMEOUT_MS } = options;
   const { bucket, prefix } = parse(url);
   const { env } = process;
   // The client's wish for a newer Node is for those who choose its version, not for every command of every user.
@@ -41,7 +52,8 @@ export function openS3(url: string, spool = path.join(tmpdir(), 'lockstep-spool'
     maxAttempts: ATTEMPTS,
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
+      requestTimeout: ANSWER_TIMEOUT_MS,
+      socketTimeout: silenceMs,
       throwOnRequestTimeout: true,
     },
   });

@@ -52,7 +52,8 @@ after(async () => {
 });
 
 async function s3Folder(t: TestContext): Promise<Folder> {
-  return openS3(s3.urlOf(`prefix-${++prefixes}/run`), await temporaryDirectory(t));
+  const options = { spool: await temporaryDirectory(t), silenceMs: 200 };
+  return openS3(s3.urlOf(`prefix-${++prefixes}/run`), options);
 }
 
 kinds.push({
@@ -163,6 +164,7 @@ for (const [fault, request] of [
   ['slowDown', /^GET .*big/],
   ['reset', /^GET .*big/],
   ['truncate', /^GET .*big/],
+  ['stall', /^GET .*big/],
 ] as const) {
   test(`in S3: a ${fault} of ${request.source} loses nothing`, async (t) => {
     const { struck } = once(request, fault);
@@ -176,9 +178,30 @@ for (const [fault, request] of [
   });
 }
 
+for (const fault of ['reset', 'truncate', 'stall'] as const) {
+  test(`in S3: a ${fault} while a whole object is read costs nothing but time`, async (t) => {
+    const { struck } = once(/^GET .*whole/, fault);
+    const folder = await s3Folder(t);
+    await folder.create('whole', 'all of it');
+    assert.equal(await readText(folder, 'whole'), 'all of it');
+    assert.ok(struck());
+  });
+}
+
+test('in S3: an object that is replaced again and again is read whole', async (t) => {
+  const folder = await s3Folder(t);
+  const texts = Array.from({ length: 100 }, (_, i) => String(i).repeat(100));
+  await folder.replace('counter', texts[0]!);
+  const replaced = (async () => {
+    for (const text of texts) await folder.replace('counter', text);
+  })();
+  for (let i = 0; i < 100; i++) assert.ok(texts.includes((await readText(folder, 'counter'))!));
+  await replaced;
+});
+
 test('in S3: what is spooled is gone from this machine when it is uploaded, or given up', async (t) => {
   const spool = await temporaryDirectory(t);
-  const folder = openS3(s3.urlOf('spooled'), spool);
+  const folder = openS3(s3.urlOf('spooled'), { spool });
   await upload(folder);
   await folder.at('other').allocate('file', new Uint8Array(), 8);
   await folder.at('other').removeAll();

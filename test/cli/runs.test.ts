@@ -174,7 +174,7 @@ test('--verify finds a flipped bit, which a look at manifests does not, and exit
 });
 
 test('runs in an object store are listed by their URL, and by the folder of the run that is stored there', async () => {
-  const stored = openS3(s3.urlOf('all/first'), diskRun('spool'));
+  const stored = openS3(s3.urlOf('all/first'), { spool: diskRun('spool') });
   await save(stored, [3, 7], 5 * DAY_SECONDS);
   await new TermsFolder(stored).make();
   const elsewhere = { ...(await thisOwner()), bootId: 'another', machineId: 'another', host: 'host-2' };

@@ -1,14 +1,21 @@
 // An S3-compatible store on this machine: s3rver, behind a proxy that adds what it lacks (`If-None-Match: *`, which it
-// ignores; to list and abort multipart uploads) and what tests need (answers that break off, refusals, silence).
+// ignores; requests for one object that do not meet; to list and abort multipart uploads) and what tests need (answers that
+// break off, refusals, silence).
 
+import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { finished } from 'node:stream/promises';
 
-/** What happens to a request instead of an answer: its connection ends, it is told to slow down, its answer is cut off. */
-export type Fault = 'reset' | 'slowDown' | 'truncate';
+/**
+ * What happens to a request instead of an answer: its connection ends, it is told to slow down, its answer is cut off, or
+ * nothing comes after the answer's first half.
+ */
+export type Fault = 'reset' | 'slowDown' | 'truncate' | 'stall';
 
 const BUCKET = 'bucket';
 
@@ -24,6 +31,8 @@ export class S3Store {
   /** Every request, for tests that count. */
   readonly requests: string[] = [];
   private readonly creating = new Set<string>();
+  /** The last request for each object. */
+  private readonly turns = new Map<string, Promise<void>>();
   private server!: Server;
   private store!: InstanceType<S3rver>;
   private port = 0;
@@ -77,14 +86,14 @@ export class S3Store {
     }
     if (fault === 'slowDown') return this.refuse(incoming, answer, 503, 'SlowDown');
     if (this.answersUploads(incoming, answer)) return;
+    const object = key.replace(/\?.*$/, '');
     if (incoming.headers['if-none-match'] === '*') {
-      const object = key.replace(/\?.*$/, '');
       if (this.creating.has(object)) return this.refuse(incoming, answer, 409, 'ConditionalRequestConflict');
       if (this.exists(object)) return this.refuse(incoming, answer, 412, 'PreconditionFailed');
       this.creating.add(object);
       answer.once('close', () => this.creating.delete(object));
     }
-    this.forward(incoming, answer, fault === 'truncate');
+    void this.forward(object, incoming, answer, fault);
   }
 
   /** Multipart uploads that were begun and neither finished nor aborted. */
@@ -133,20 +142,43 @@ export class S3Store {
     });
   }
 
-  private forward(incoming: IncomingMessage, answer: ServerResponse, truncate: boolean): void {
-    const { method, url: target, headers } = incoming;
+  /** s3rver empties an object before it fills it again, and nobody must see that: one request at a time, and that one whole. */
+  private async forward(
+    object: string,
+    incoming: IncomingMessage,
+    answer: ServerResponse,
+    fault: 'truncate' | 'stall' | undefined,
+  ): Promise<void> {
+    const body = await buffer(incoming).catch(() => null); // null: a client that was killed
+    if (body === null) return;
+    const before = this.turns.get(object);
+    const turn = (async () => {
+      await before;
+      await this.ask(incoming, body, answer, fault);
+    })();
+    this.turns.set(object, turn);
+    await turn;
+  }
+
+  private async ask(
+    { method, url: target, headers }: IncomingMessage,
+    body: Buffer,
+    answer: ServerResponse,
+    fault: 'truncate' | 'stall' | undefined,
+  ): Promise<void> {
     const options = { host: '127.0.0.1', port: this.port, method, path: target, headers };
-    const onward = request(options, (response) => {
+    const onward = request(options).end(body);
+    try {
+      const [response] = (await once(onward, 'response')) as [IncomingMessage];
       answer.writeHead(response.statusCode!, response.headers);
-      if (!truncate) return void response.pipe(answer);
-      response.once('data', (chunk: Buffer) => {
-        answer.write(chunk.subarray(0, chunk.length / 2), () => answer.destroy());
-        response.destroy();
-      });
-    });
-    onward.on('error', () => answer.destroy());
-    // A client that was killed sends no more: the store must not wait for the rest.
-    incoming.once('close', () => incoming.complete || onward.destroy());
-    incoming.pipe(onward);
+      if (fault === undefined) response.pipe(answer);
+      else {
+        const whole = await buffer(response);
+        answer.write(whole.subarray(0, whole.length / 2), () => fault === 'truncate' && answer.destroy());
+      }
+      await finished(response);
+    } catch {
+      answer.destroy();
+    }
   }
 }
