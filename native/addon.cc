@@ -1,6 +1,10 @@
 // The addon's entry: what build/lockstep.node exports. Types and meaning: src/engine/native/addon.ts.
 #include <node_api.h>
 
+#include <algorithm>
+#include <array>
+#include <string>
+
 #include "bindings.h"
 #include "call.h"
 #include "field.h"
@@ -38,8 +42,9 @@ napi_value setThreads(const Arguments& a) {
 
 napi_value setIsa(const Arguments& a) {
   const std::string name = a.text(0, "isa");
-  if (name != "sse2" && name != "avx2" && name != "avx512" && name != "avx512bf16") {
-    throw ArgumentError(true, "isa: expected sse2, avx2, avx512 or avx512bf16, got " + name);
+  const std::array<std::string, 5> known = {"sse2", "avx2", "avx512", "avx512bf16", "amx"};
+  if (std::find(known.begin(), known.end(), name) == known.end()) {
+    throw ArgumentError(true, "isa: expected sse2, avx2, avx512, avx512bf16 or amx, got " + name);
   }
   chooseIsa(name);
   return text(a.env(), kernels().isa);

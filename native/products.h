@@ -22,7 +22,6 @@ inline const float* packed(Slot slot, Precision precision, Matrix<float> b, int6
 }
 
 // The sizes of a weight gradient's panels and of their blocks of tokens were chosen by measurement.
-constexpr int64_t kWideRows = 2048;  // from here on dz's rows fall upon each other in the caches
 constexpr int64_t kMostPanelRows = 512, kMostPanelColumns = 192, kMostWidePanelColumns = 512;
 constexpr int64_t kBlockDepth = 256, kWideBlockDepth = 128;
 
@@ -48,12 +47,9 @@ inline void weightGradient(Precision precision, const float* dz, int64_t stride,
     float* const inputs = scratch(Slot::panel, packedUnits(precision, tokenStep, columns));
     for (int64_t t = 0; t == 0 || t < m; t += tokenStep) {
       const int64_t tokens = m - t < tokenStep ? m - t : tokenStep, depth = depthOf(precision, tokens);
-      Matrix<float> gradients = {dz + depthOf(precision, t) * stride + row, 1, stride};
-      if (isWide) {
-        float* const together = scratch(Slot::operand, depth * wholeLanes(rows));
-        kernels().stacked(Precision::float32, gradients.data, stride, depth, rows, together);  // units as they are
-        gradients = {together, 1, wholeLanes(rows)};
-      }
+      float* const buffer = scratch(Slot::operand, wholeLanes(depth) * wholeLanes(rows));
+      const Matrix<float> gradients =
+          kernels().acrossStacked(precision, dz + depthOf(precision, t) * stride + row, stride, depth, rows, buffer);
       kernels().pack(precision, {x + t * k + column, k, 1}, tokens, columns, inputs);
       kernels().product(precision, gradients, inputs, dw + row * k + column, k, rows, tokens, columns,
                         accumulate || t > 0);

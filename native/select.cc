@@ -3,12 +3,29 @@
 
 #include <atomic>
 
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace lockstep {
 namespace {
 
+#ifdef __x86_64__
+// Linux lets a process use AMX's tiles, 8 KiB of state a thread, once it has asked.
+bool mayUseTiles() {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+#endif
+
 // Ascending. A table is filled (by code of its instruction set) only where the machine has it.
 struct Tables {
-  Kernels sets[4];
+  Kernels sets[5];
   int count = 0;
 
   Tables() {
@@ -20,7 +37,11 @@ struct Tables {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       avx512::fillKernels(sets[count++]);
-      if (__builtin_cpu_supports("avx512bf16")) avx512bf16::fillKernels(sets[count++]);
+      if (!__builtin_cpu_supports("avx512bf16")) return;
+      avx512bf16::fillKernels(sets[count++]);
+      if (__builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") && mayUseTiles()) {
+        amx::fillKernels(sets[count++]);
+      }
     }
 #endif
   }

@@ -17,6 +17,7 @@ const ISAS = {
   avx2: ['-mavx2', '-mfma'],
   avx512: AVX512,
   avx512bf16: [...AVX512, '-mavx512bf16'],
+  amx: [...AVX512, '-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
 };
 const ISA_FLAGS = ['-Wno-psabi', '-fno-exceptions'];
 

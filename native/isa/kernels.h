@@ -1,6 +1,6 @@
-// The vector kernels: what one thread does with one panel. They are compiled four times (SSE2, AVX2, AVX-512, and that with
-// AVX512_BF16) from the same source with the same 16 lanes and the same order of additions, so all give the same bits;
-// but SSE2 has no fused multiply-add, and differs in matrix products.
+// The vector kernels: what one thread does with one panel. They are compiled five times (SSE2, AVX2, AVX-512, that with
+// AVX512_BF16, and that with AMX) from the same source with the same 16 lanes and the same order of additions, so all give the
+// same bits; but SSE2 has no fused multiply-add, and differs in matrix products, as AMX does in those of bfloat16.
 //
 // Plain data and pointers only: code that a header brings into those files could otherwise be kept by the linker
 // as the copy for everyone, and that copy may hold AVX-512 instructions. For that reason they include no part of
@@ -30,6 +30,9 @@ enum class Precision { float32 = 0, bfloat16 = 1 };
 static inline int64_t depthOf(Precision precision, int64_t n) {
   return precision == Precision::bfloat16 ? (n + 1) / 2 : n;
 }
+
+// Beyond this stride, in units, rows that are read by columns fall upon each other in the caches.
+static constexpr int64_t kWideRows = 2048;
 
 // A packed operand is cut into panels of so many columns, each [depth][its columns in whole lanes].
 static constexpr int64_t kPanelColumns = 48;
@@ -121,10 +124,15 @@ struct Kernels {
   // `left` of rows that are stacked already, `stride` units from one step in depth to the next.
   Matrix<float> (*leftOfStacked)(Precision precision, const float* units, int64_t stride, int64_t rows, int64_t width,
                                  float* out);
+  // Rows that are stacked already, `depth` units of them, to be multiplied with each other: where they lie, or in `out`
+  // (wholeLanes(depth) * wholeLanes(width)).
+  Matrix<float> (*acrossStacked)(Precision precision, const float* units, int64_t stride, int64_t depth, int64_t width,
+                                 float* out);
   // b[k,n], one stride of which is 1, as `product` takes it: packedUnits(precision, k, n).
   void (*pack)(Precision precision, Matrix<float> b, int64_t k, int64_t n, float* out);
   // c[m,n] (row stride cStride) = a[m,k] · b[k,n], added to c when `accumulate`. `a` is in units, and one stride of it is 1.
-  // Every element is one chain of multiply-adds over k in ascending order (of bfloat16: k + 1 before k, for even k).
+  // Every element is one chain of multiply-adds over k in ascending order (of bfloat16: k + 1 before k, for even k; with AMX as
+  // amx.h says).
   void (*product)(Precision precision, Matrix<float> a, const float* packed, float* c, int64_t cStride, int64_t m,
                   int64_t k, int64_t n, bool accumulate);
 
@@ -189,6 +197,9 @@ namespace avx512 {
 void fillKernels(Kernels& table);
 }
 namespace avx512bf16 {
+void fillKernels(Kernels& table);
+}
+namespace amx {
 void fillKernels(Kernels& table);
 }
 

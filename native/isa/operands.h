@@ -5,9 +5,11 @@
 //   stacked     B from rows that are contracted with each other: [depth of rows][whole lanes of width]
 //   along       A from a tile of scores, contracted along a row
 //   across      A from the same tile, contracted along a column
+//   leftOfStacked, acrossStacked   the same two, of rows that `stacked` laid out
 // `depth` is the number of steps that a contraction over n elements takes.
 #pragma once
 
+#include "isa/amx.h"
 #include "isa/shuffle.h"
 #include "isa/tile.h"
 
@@ -56,6 +58,23 @@ struct Numbers {
   static Matrix<float> along(float* scores, int64_t stride, int64_t, int64_t, float*) { return {scores, stride, 1}; }
 
   static Matrix<float> across(float* scores, int64_t stride, int64_t, int64_t, float*) { return {scores, 1, stride}; }
+
+  static Matrix<float> leftOfStacked(const float* rows, int64_t stride, int64_t, int64_t, float*) {
+    return {rows, stride, 1};
+  }
+
+  static Matrix<float> acrossStacked(const float* rows, int64_t stride, int64_t depth, int64_t width, float* out) {
+    return together(rows, stride, depth, width, out);
+  }
+
+  // Units that are to be read by columns, where they lie, or brought together where they are so far apart that they fall upon
+  // each other in the caches.
+  template <typename Unit>
+  static Matrix<Unit> together(const Unit* units, int64_t stride, int64_t depth, int64_t width, float* out) {
+    if (stride <= kWideRows) return {units, 1, stride};
+    stacked(reinterpret_cast<const float*>(units), stride, depth, width, out);
+    return {reinterpret_cast<const Unit*>(out), 1, wholeLanes(width)};
+  }
 };
 
 #ifndef __AVX512BF16__
@@ -163,8 +182,24 @@ struct Pairs {
   }
 
   static Matrix<uint32_t> across(float* scores, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
+#ifdef __AMX_BF16__  // reads by rows alone
+    const int64_t outStride = wholeLanes(depth(rows));
+    for (int64_t r = 0; r < rows; r += 2 * kLanes) {
+      const auto row = [=](int64_t i, int64_t d) {
+        return r + i < rows ? load(scores + (r + i) * stride + d) : Floats{};
+      };
+      for (int64_t d = 0; d < width; d += kLanes) {
+        Floats square[16];
+        for (int i = 0; i < 16; i++) square[i] = as<Floats>(side(row(2 * i, d), row(2 * i + 1, d)));
+        transpose(square);
+        for (int64_t i = 0; i < kLanes; i++) put(buffer + (d + i) * outStride + r / 2, as<Words>(square[i]));
+      }
+    }
+    return {buffer, outStride, 1};
+#else
     stacked(scores, stride, rows, width, buffer);
     return {buffer, 1, wholeLanes(width)};
+#endif
   }
 
   // Rows contracted along their width, of what `stacked` made of them.
@@ -181,6 +216,16 @@ struct Pairs {
       }
     }
     return {out, outStride, 1};
+  }
+
+  static Matrix<uint32_t> acrossStacked(const uint32_t* stacked, int64_t stride, int64_t depth, int64_t width,
+                                        uint32_t* out) {
+#ifdef __AMX_BF16__
+    Numbers::transposed(reinterpret_cast<const float*>(stacked), stride, depth, width, reinterpret_cast<float*>(out));
+    return {out, wholeLanes(depth), 1};
+#else
+    return Numbers::together(stacked, stride, depth, width, reinterpret_cast<float*>(out));
+#endif
   }
 };
 

@@ -10,12 +10,17 @@ constexpr int64_t kDepthBlock = 256;
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
+// The type that units have outside.
+template <typename Unit>
+Matrix<float> inFloats(Matrix<Unit> units) {
+  return {reinterpret_cast<const float*>(units.data), units.rowStride, units.columnStride};
+}
+
 Matrix<float> left(Precision precision, const float* a, int64_t rows, int64_t width, float* out) {
   Matrix<float> result = {};
   withLayout(precision, [&](auto layout) {
     typedef typename decltype(layout)::Unit Unit;
-    const Matrix<Unit> made = layout.left(a, width, rows, width, reinterpret_cast<Unit*>(out));
-    result = {reinterpret_cast<const float*>(made.data), made.rowStride, made.columnStride};
+    result = inFloats(layout.left(a, width, rows, width, reinterpret_cast<Unit*>(out)));
   });
   return result;
 }
@@ -28,10 +33,24 @@ void stacked(Precision precision, const float* a, int64_t stride, int64_t rows, 
 
 Matrix<float> leftOfStacked(Precision precision, const float* units, int64_t stride, int64_t rows, int64_t width,
                             float* out) {
-  if (precision == Precision::float32) return {units, stride, 1};
-  const Matrix<uint32_t> made = Pairs::leftOfStacked(reinterpret_cast<const uint32_t*>(units), stride, rows, width,
-                                                     reinterpret_cast<uint32_t*>(out));
-  return {out, made.rowStride, made.columnStride};
+  Matrix<float> result = {};
+  withLayout(precision, [&](auto layout) {
+    typedef typename decltype(layout)::Unit Unit;
+    result = inFloats(layout.leftOfStacked(reinterpret_cast<const Unit*>(units), stride, rows, width,
+                                           reinterpret_cast<Unit*>(out)));
+  });
+  return result;
+}
+
+Matrix<float> acrossStacked(Precision precision, const float* units, int64_t stride, int64_t depth, int64_t width,
+                            float* out) {
+  Matrix<float> result = {};
+  withLayout(precision, [&](auto layout) {
+    typedef typename decltype(layout)::Unit Unit;
+    result = inFloats(layout.acrossStacked(reinterpret_cast<const Unit*>(units), stride, depth, width,
+                                           reinterpret_cast<Unit*>(out)));
+  });
+  return result;
 }
 
 void pack(Precision precision, Matrix<float> b, int64_t k, int64_t n, float* out) {
@@ -102,6 +121,7 @@ void fillProduct(Kernels& table) {
   table.left = left;
   table.stacked = stacked;
   table.leftOfStacked = leftOfStacked;
+  table.acrossStacked = acrossStacked;
   table.pack = pack;
   table.product = product;
 }

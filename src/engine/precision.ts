@@ -10,7 +10,7 @@ export interface PrecisionOptions {
 }
 
 export function multipliesBfloat16({ isa }: Pick<AddonInfo, 'isa'>): boolean {
-  return isa === 'avx512bf16';
+  return isa === 'avx512bf16' || isa === 'amx';
 }
 
 /** Throws UserError PRECISION_UNSUPPORTED for bfloat16 where no instruction multiplies it, unless it may be emulated. */

@@ -12,8 +12,8 @@ export type ActivationCode = (typeof ActivationCode)[keyof typeof ActivationCode
 export const PrecisionCode = { float32: 0, bfloat16: 1 } as const;
 export type PrecisionCode = (typeof PrecisionCode)[keyof typeof PrecisionCode];
 
-/** That the kernels are compiled for, ascending; avx512bf16 has an instruction for bfloat16 too. */
-export const instructionSets = ['sse2', 'avx2', 'avx512', 'avx512bf16'] as const;
+/** That the kernels are compiled for, ascending; the last two multiply bfloat16, amx with an arithmetic of its own. */
+export const instructionSets = ['sse2', 'avx2', 'avx512', 'avx512bf16', 'amx'] as const;
 export type InstructionSet = (typeof instructionSets)[number];
 
 export interface AddonInfo {

@@ -1,0 +1,135 @@
+// The inner loop for pairs of bfloat16 on Intel's AMX: tiles of 16 rows × 16 columns, of which one instruction adds 16 steps
+// in depth. Its arithmetic is its own (Intel's instruction set reference, TDPBF16PS): the products of the upper halves are
+// one chain of multiply-adds that starts at zero, those of the lower halves another, and the sum of both is added to the
+// element. So these bits are not those of tile.h; they depend on no cut either, as long as it falls on a multiple of 16 steps.
+#pragma once
+
+#include "isa/tile.h"
+
+#ifdef __AMX_BF16__
+namespace lockstep {
+namespace LOCKSTEP_ISA {
+
+static constexpr int64_t kSquare = 16;  // rows and columns of a tile, and steps of an instruction
+
+// What LDTILECFG reads. Tiles 0 to 3 hold elements, 4 and 5 rows of a, 6 and 7 columns of b.
+struct TileShapes {
+  uint8_t palette = 1, startRow = 0, reserved[14] = {};
+  uint16_t rowBytes[16] = {};
+  uint8_t rows[16] = {};
+
+  void shape(int tile, int64_t height, int64_t width) {
+    rows[tile] = static_cast<uint8_t>(height);
+    rowBytes[tile] = static_cast<uint16_t>(width * 4);
+  }
+};
+
+// The compiler does not know that these instructions read and write memory.
+LANES_INLINE void settleMemory() { __asm__ volatile("" ::: "memory"); }
+
+// Shapes for `upper` and `lower` rows, and so many steps in depth.
+LANES_INLINE void configure(int64_t upper, int64_t lower, int64_t steps) {
+  alignas(64) TileShapes shapes;
+  for (int column = 0; column < 2; column++) {
+    shapes.shape(column, upper, kSquare);
+    if (lower > 0) shapes.shape(2 + column, lower, kSquare);
+    shapes.shape(6 + column, steps, kSquare);
+  }
+  shapes.shape(4, upper, steps);
+  if (lower > 0) shapes.shape(5, lower, steps);
+  settleMemory();
+  _tile_loadconfig(&shapes);
+}
+
+// c (+)= a · b for one or two tiles of rows by one or two of columns, `steps` in depth at a time.
+template <int ROWS, int COLUMNS>
+LANES_INLINE void tiles(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t depth,
+                        int64_t steps, bool accumulate) {
+  const int64_t aBytes = a.rowStride * 4, bBytes = bStride * 4, cBytes = cStride * 4;
+  float* const lower = c + kSquare * cStride;
+  if (accumulate) {
+    _tile_loadd(0, c, cBytes);
+    if constexpr (COLUMNS == 2) _tile_loadd(1, c + kSquare, cBytes);
+    if constexpr (ROWS == 2) _tile_loadd(2, lower, cBytes);
+    if constexpr (ROWS == 2 && COLUMNS == 2) _tile_loadd(3, lower + kSquare, cBytes);
+  } else {
+    _tile_zero(0);
+    if constexpr (COLUMNS == 2) _tile_zero(1);
+    if constexpr (ROWS == 2) _tile_zero(2);
+    if constexpr (ROWS == 2 && COLUMNS == 2) _tile_zero(3);
+  }
+  for (int64_t p = 0; p < depth; p += steps) {
+    const uint32_t* const row = b + p * bStride;
+    _tile_loadd(4, a.data + p, aBytes);
+    _tile_loadd(6, row, bBytes);
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (COLUMNS == 2) {
+      _tile_loadd(7, row + kSquare, bBytes);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+    if constexpr (ROWS == 2) {
+      _tile_loadd(5, a.data + kSquare * a.rowStride + p, aBytes);
+      _tile_dpbf16ps(2, 5, 6);
+      if constexpr (COLUMNS == 2) _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, c, cBytes);
+  if constexpr (COLUMNS == 2) _tile_stored(1, c + kSquare, cBytes);
+  if constexpr (ROWS == 2) _tile_stored(2, lower, cBytes);
+  if constexpr (ROWS == 2 && COLUMNS == 2) _tile_stored(3, lower + kSquare, cBytes);
+}
+
+// All columns of rows [from, to), as many at a time as the tiles are configured for: ROWS tiles of them.
+template <int ROWS>
+LANES_INLINE void bands(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t from,
+                        int64_t to, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
+  for (int64_t j = 0; j < n; j += 2 * kSquare) {
+    for (int64_t i = from; i < to; i += 2 * kSquare) {
+      const Matrix<uint32_t> rows = {a.data + i * a.rowStride, a.rowStride, 1};
+      if (n - j > kSquare) {
+        tiles<ROWS, 2>(rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
+      } else {
+        tiles<ROWS, 1>(rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
+      }
+    }
+  }
+}
+
+// The same for a depth that is a multiple of `steps`, at most 16.
+LANES_INLINE void steppedProduct(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
+                                 int64_t depth, int64_t steps, int64_t n, bool accumulate) {
+  const int64_t whole = m / (2 * kSquare) * (2 * kSquare), rest = m - whole;
+  if (whole > 0) {
+    configure(kSquare, kSquare, steps);
+    bands<2>(a, b, bStride, c, cStride, 0, whole, depth, steps, n, accumulate);
+  }
+  if (rest > kSquare) {
+    configure(kSquare, rest - kSquare, steps);
+    bands<2>(a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
+  } else if (rest > 0) {
+    configure(rest, 0, steps);
+    bands<1>(a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
+  }
+}
+
+// As in tile.h; `a` is read by rows.
+template <>
+[[maybe_unused]] void stripProduct<uint32_t>(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c,
+                                             int64_t cStride, int64_t m, int64_t depth, int64_t n, bool accumulate) {
+  const int64_t whole = depth / kSquare * kSquare, rest = depth - whole;
+  if (depth == 0 && !accumulate) {
+    for (int64_t i = 0; i < m; i++) zeroFloats(c + i * cStride, n);
+  }
+  settleMemory();
+  if (whole > 0) steppedProduct(a, b, bStride, c, cStride, m, whole, kSquare, n, accumulate);
+  if (rest > 0) {
+    const Matrix<uint32_t> last = {a.data + whole, a.rowStride, 1};
+    steppedProduct(last, b + whole * bStride, bStride, c, cStride, m, rest, rest, n, accumulate || whole > 0);
+  }
+  _tile_release();
+  settleMemory();
+}
+
+}  // namespace LOCKSTEP_ISA
+}  // namespace lockstep
+#endif
