@@ -81,6 +81,7 @@ class Pool {
   }
 
   void setThreads(int threads) { wanted_.store(threads); }
+  int threads() const { return wanted_.load(); }
 
   void retain() { environments_.fetch_add(1); }
 
@@ -152,6 +153,8 @@ Pool& pool() {
 void retainPool() { pool().retain(); }
 void releasePool() { pool().release(); }
 void setPoolThreads(int threads) { pool().setThreads(threads); }
+
+int poolThreads() { return pool().threads(); }
 
 void runPanels(int64_t count, void (*panel)(const void*, int64_t), const void* context) {
   Job job;

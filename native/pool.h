@@ -1,5 +1,5 @@
-// The process-wide pool of threads, over which an operation spreads its panels. What a panel is never depends on
-// the number of threads, and every panel writes only what is its own: so neither do results.
+// The process-wide pool of threads, over which an operation spreads its panels. Every panel writes only what is its own, and
+// what is added to what never depends on the number of threads: so neither do results.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@ void releasePool();
 
 // Threads that work on an operation, the caller included.
 void setPoolThreads(int threads);
+int poolThreads();
 
 void runPanels(int64_t count, void (*panel)(const void* context, int64_t index), const void* context);
 

@@ -2,6 +2,8 @@
 // and once, the rest by panels. With bfloat16 the sums stay float32.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstdint>
 
 #include "pool.h"
@@ -14,16 +16,25 @@ namespace lockstep {
 // uses the slot again.
 inline const float* packed(Slot slot, Precision precision, Matrix<float> b, int64_t k, int64_t n) {
   float* const out = scratch(slot, packedUnits(precision, k, n));
-  forPanelsOf(kPanelColumns, n, [=](int64_t first, int64_t columns) {
+  forPanelsOf(kernels().panelColumns, n, [=](int64_t first, int64_t columns) {
     const Matrix<float> panel = {b.data + first * b.columnStride, b.rowStride, b.columnStride};
     kernels().pack(precision, panel, k, columns, out + first * depthOf(precision, k));
   });
   return out;
 }
 
-// The sizes of a weight gradient's panels and of their blocks of tokens were chosen by measurement.
-constexpr int64_t kMostPanelRows = 512, kMostPanelColumns = 192, kMostWidePanelColumns = 512;
-constexpr int64_t kBlockDepth = 256, kWideBlockDepth = 128;
+// The sizes of a weight gradient's panels and of their blocks of tokens were chosen by measurement. No bit depends on them.
+constexpr int64_t kMostPanelRows = 512, kLeastPanelRows = 64, kBlockDepth = 256;
+constexpr int64_t kWideRows = 2048, kWideBlockDepth = 128;  // of logits
+
+inline int64_t mostPanelColumns(bool isWide) {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  static const bool isLarge = sysconf(_SC_LEVEL2_CACHE_SIZE) >= 2 << 20;
+#else
+  static const bool isLarge = false;
+#endif
+  return isWide || isLarge ? 512 : 192;
+}
 
 // The size of parts, whole vectors each, into which `total` falls evenly when none may be larger than `most`.
 inline int64_t evenPart(int64_t total, int64_t most) {
@@ -32,14 +43,18 @@ inline int64_t evenPart(int64_t total, int64_t most) {
 }
 
 // dw[n,k] (+)= dzᵀ · x over m tokens, of dz in units [depth of tokens][stride]. A panel is some rows and columns of dw; it takes
-// blocks of tokens that stay in cache, of which it packs what it needs of x. Where dz is wide, a block is brought together first.
+// blocks of tokens that stay in cache, of which it lays out what it needs of dz and x.
 inline void weightGradient(Precision precision, const float* dz, int64_t stride, const float* x, float* dw, int64_t m,
                            int64_t k, int64_t n, bool accumulate) {
   const bool isWide = n > kWideRows;
-  const int64_t rowStep = evenPart(n, kMostPanelRows);
-  const int64_t columnStep = evenPart(k, isWide ? kMostWidePanelColumns : kMostPanelColumns);
+  int64_t rowStep = evenPart(n, kMostPanelRows), columnStep = evenPart(k, mostPanelColumns(isWide));
+  const auto partsOf = [](int64_t total, int64_t step) { return (total + step - 1) / step; };
+  // Small gradients have few panels of that size.
+  while (partsOf(n, rowStep) * partsOf(k, columnStep) < 2 * poolThreads() && rowStep > kLeastPanelRows) {
+    rowStep = evenPart(rowStep, rowStep / 2);
+  }
+  const int64_t rowPanels = partsOf(n, rowStep), columnPanels = partsOf(k, columnStep);
   const int64_t tokenStep = (isWide ? kWideBlockDepth : kBlockDepth) * (precision == Precision::bfloat16 ? 2 : 1);
-  const int64_t rowPanels = (n + rowStep - 1) / rowStep, columnPanels = (k + columnStep - 1) / columnStep;
   forPanels(rowPanels * columnPanels, [=](int64_t panel) {
     const int64_t row = panel % rowPanels * rowStep, column = panel / rowPanels * columnStep;
     const int64_t rows = n - row < rowStep ? n - row : rowStep;

@@ -27,19 +27,32 @@ struct TileShapes {
 // The compiler does not know that these instructions read and write memory.
 LANES_INLINE void settleMemory() { __asm__ volatile("" ::: "memory"); }
 
-// Shapes for `upper` and `lower` rows, and so many steps in depth.
-LANES_INLINE void configure(int64_t upper, int64_t lower, int64_t steps) {
-  alignas(64) TileShapes shapes;
-  for (int column = 0; column < 2; column++) {
-    shapes.shape(column, upper, kSquare);
-    if (lower > 0) shapes.shape(2 + column, lower, kSquare);
-    shapes.shape(6 + column, steps, kSquare);
+// The tiles of a thread, its own while this lives.
+struct Tiles {
+  int64_t upper = 0, lower = 0, steps = 0;
+
+  ~Tiles() { _tile_release(); }
+
+  // Makes them hold `upper` and `lower` rows, and so many steps in depth.
+  void hold(int64_t upperRows, int64_t lowerRows, int64_t stepsInDepth) {
+    if (upperRows == upper && lowerRows == lower && stepsInDepth == steps) return;
+    upper = upperRows, lower = lowerRows, steps = stepsInDepth;
+    alignas(64) TileShapes shapes;
+    for (int column = 0; column < 2; column++) {
+      shapes.shape(column, upper, kSquare);
+      if (lower > 0) shapes.shape(2 + column, lower, kSquare);
+      shapes.shape(6 + column, steps, kSquare);
+    }
+    shapes.shape(4, upper, steps);
+    if (lower > 0) shapes.shape(5, lower, steps);
+    settleMemory();
+    _tile_loadconfig(&shapes);
   }
-  shapes.shape(4, upper, steps);
-  if (lower > 0) shapes.shape(5, lower, steps);
-  settleMemory();
-  _tile_loadconfig(&shapes);
-}
+};
+template <>
+struct ModeOf<uint32_t> {
+  typedef Tiles Type;
+};
 
 // c (+)= a · b for one or two tiles of rows by one or two of columns, `steps` in depth at a time.
 template <int ROWS, int COLUMNS>
@@ -79,7 +92,7 @@ LANES_INLINE void tiles(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, 
   if constexpr (ROWS == 2 && COLUMNS == 2) _tile_stored(3, lower + kSquare, cBytes);
 }
 
-// All columns of rows [from, to), as many at a time as the tiles are configured for: ROWS tiles of them.
+// All columns of rows [from, to), as many rows at a time as the tiles hold: ROWS tiles of them.
 template <int ROWS>
 LANES_INLINE void bands(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t from,
                         int64_t to, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
@@ -96,37 +109,36 @@ LANES_INLINE void bands(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, 
 }
 
 // The same for a depth that is a multiple of `steps`, at most 16.
-LANES_INLINE void steppedProduct(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
+LANES_INLINE void steppedProduct(Tiles& held, Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
                                  int64_t depth, int64_t steps, int64_t n, bool accumulate) {
   const int64_t whole = m / (2 * kSquare) * (2 * kSquare), rest = m - whole;
   if (whole > 0) {
-    configure(kSquare, kSquare, steps);
+    held.hold(kSquare, kSquare, steps);
     bands<2>(a, b, bStride, c, cStride, 0, whole, depth, steps, n, accumulate);
   }
   if (rest > kSquare) {
-    configure(kSquare, rest - kSquare, steps);
+    held.hold(kSquare, rest - kSquare, steps);
     bands<2>(a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
   } else if (rest > 0) {
-    configure(rest, 0, steps);
+    held.hold(rest, 0, steps);
     bands<1>(a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
   }
 }
 
 // As in tile.h; `a` is read by rows.
 template <>
-[[maybe_unused]] void stripProduct<uint32_t>(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c,
+[[maybe_unused]] void stripProduct<uint32_t>(Tiles& held, Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c,
                                              int64_t cStride, int64_t m, int64_t depth, int64_t n, bool accumulate) {
   const int64_t whole = depth / kSquare * kSquare, rest = depth - whole;
   if (depth == 0 && !accumulate) {
     for (int64_t i = 0; i < m; i++) zeroFloats(c + i * cStride, n);
   }
   settleMemory();
-  if (whole > 0) steppedProduct(a, b, bStride, c, cStride, m, whole, kSquare, n, accumulate);
+  if (whole > 0) steppedProduct(held, a, b, bStride, c, cStride, m, whole, kSquare, n, accumulate);
   if (rest > 0) {
     const Matrix<uint32_t> last = {a.data + whole, a.rowStride, 1};
-    steppedProduct(last, b + whole * bStride, bStride, c, cStride, m, rest, rest, n, accumulate || whole > 0);
+    steppedProduct(held, last, b + whole * bStride, bStride, c, cStride, m, rest, rest, n, accumulate || whole > 0);
   }
-  _tile_release();
   settleMemory();
 }
 

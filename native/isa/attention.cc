@@ -39,14 +39,19 @@ void attentionOf(const AttentionHead& head, float* out, float* logSum, float* sc
   Unit* weights = parts.units<Unit>(kQueryTile * keyStride);  // the same as an operand, where that is another layout
   float* mixed = parts.floats(kQueryTile * width);            // [64][width]
   Unit* queries = parts.units<Unit>(kQueryTile * width);
+  const auto prefetchTile = [&](int64_t at) { prefetchRows(head.q, head.qStride, at, tileEnd(head, at), head.headWidth); };
+  prefetchRows(head.k, head.kvStride, 0, head.keys, head.headWidth);
+  prefetchRows(head.v, head.kvStride, 0, head.keys, head.headWidth);
+  prefetchTile(0);
   Layout::transposed(head.k, head.kvStride, head.keys, head.headWidth, keysT);
   Layout::stacked(head.v, head.kvStride, head.keys, head.headWidth, values);
   for (int64_t at = 0; at < head.queries; at += kQueryTile) {
     const QueryTile tile(head, at);
+    prefetchTile(at + kQueryTile);
     const int64_t end = wholeLanes(tile.keys);
     const Matrix<Unit> q =
         Layout::left(head.q + at * head.qStride, head.qStride, tile.rows, head.headWidth, queries);
-    stripProduct<Unit>(q, keysT, keyStride, scores, keyStride, tile.rows, headDepth, end, false);
+    productOf<Unit>(q, keysT, keyStride, scores, keyStride, tile.rows, headDepth, end, false);
     float sums[kQueryTile], largest[kQueryTile], inverse[kQueryTile];
     for (int64_t i = 0; i < tile.rows; i++) {
       sums[i] = exponentials(scores + i * keyStride, visible(head, at + i), end, scale, &largest[i]);
@@ -57,7 +62,7 @@ void attentionOf(const AttentionHead& head, float* out, float* logSum, float* sc
       logSum[at + i] = seesAny ? static_cast<float>(largest[i] + logarithm(sums[i])) : 0.0f;
     }
     const Matrix<Unit> p = Layout::along(scores, keyStride, tile.rows, end, weights);
-    stripProduct<Unit>(p, values, width, mixed, width, tile.rows, Layout::depth(tile.keys), width, false);
+    productOf<Unit>(p, values, width, mixed, width, tile.rows, Layout::depth(tile.keys), width, false);
     for (int64_t i = 0; i < tile.rows; i++) {
       forLanes(head.headWidth, [&](int64_t d, int64_t count) {
         storeSome(out + (at + i) * head.outStride + d, load(mixed + i * width + d) * inverse[i], count);

@@ -14,15 +14,35 @@ static inline int64_t visible(const AttentionHead& head, int64_t query) {
   return limit < 0 ? 0 : limit;
 }
 
+// Where the tile of queries that starts at `at` ends.
+static inline int64_t tileEnd(const AttentionHead& head, int64_t at) {
+  return head.queries - at < kQueryTile ? head.queries : at + kQueryTile;
+}
+
 // The tile of queries [first, first + rows), and the keys that any of them sees.
 struct QueryTile {
   int64_t first, rows, keys;
 
   QueryTile(const AttentionHead& head, int64_t at) : first(at) {
-    rows = head.queries - at < kQueryTile ? head.queries - at : kQueryTile;
+    rows = tileEnd(head, at) - at;
     keys = visible(head, at + rows - 1);  // later queries see at least what earlier ones do
   }
 };
+
+// A stripProduct by itself: the elementary functions around it take subnormal numbers for what they are.
+template <typename Unit>
+LANES_INLINE void productOf(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
+                            int64_t depth, int64_t n, bool accumulate) {
+  Mode<Unit> mode;
+  stripProduct<Unit>(mode, a, b, bStride, c, cStride, m, depth, n, accumulate);
+}
+
+// Asks for rows [first, end) that will be needed soon: of one head they are too short for the processor to see them coming.
+static inline void prefetchRows(const float* rows, int64_t stride, int64_t first, int64_t end, int64_t width) {
+  for (int64_t r = first; r < end; r++) {
+    for (int64_t d = 0; d < width; d += kLanes) __builtin_prefetch(rows + r * stride + d, 0, 2);
+  }
+}
 
 // Hands out scratch, part after part.
 struct Parts {

@@ -55,6 +55,14 @@ void attentionGradientOf(const AttentionHead& head, const float* out, const floa
   Unit* queries = parts.units<Unit>(kQueryTile * width);      // [depth of 64][width]
   Unit* dOuts = parts.units<Unit>(kQueryTile * width);        // [depth of 64][width]
   float* dQueries = parts.floats(kQueryTile * width);         // [64][width]
+  const auto prefetchTile = [&](int64_t at) {
+    prefetchRows(head.q, head.qStride, at, tileEnd(head, at), head.headWidth);
+    prefetchRows(dOut, head.outStride, at, tileEnd(head, at), head.headWidth);
+    prefetchRows(out, head.outStride, at, tileEnd(head, at), head.headWidth);
+  };
+  prefetchRows(head.k, head.kvStride, 0, head.keys, head.headWidth);
+  prefetchRows(head.v, head.kvStride, 0, head.keys, head.headWidth);
+  prefetchTile(0);
   Layout::transposed(head.k, head.kvStride, head.keys, head.headWidth, keysT);
   Layout::transposed(head.v, head.kvStride, head.keys, head.headWidth, valuesT);
   Layout::stacked(head.k, head.kvStride, head.keys, head.headWidth, keys);
@@ -62,25 +70,26 @@ void attentionGradientOf(const AttentionHead& head, const float* out, const floa
 
   for (int64_t at = 0; at < head.queries; at += kQueryTile) {
     const QueryTile tile(head, at);
+    prefetchTile(at + kQueryTile);
     const int64_t end = wholeLanes(tile.keys), queryDepth = Layout::depth(tile.rows);
     const float* q = head.q + at * head.qStride;
     const float* dO = dOut + at * head.outStride;
     Layout::stacked(q, head.qStride, tile.rows, head.headWidth, queries);
     Layout::stacked(dO, head.outStride, tile.rows, head.headWidth, dOuts);
-    stripProduct<Unit>(Layout::left(q, head.qStride, tile.rows, head.headWidth, rows), keysT, keyStride, scores,
+    productOf<Unit>(Layout::left(q, head.qStride, tile.rows, head.headWidth, rows), keysT, keyStride, scores,
                        keyStride, tile.rows, headDepth, end, false);
-    stripProduct<Unit>(Layout::left(dO, head.outStride, tile.rows, head.headWidth, rows), valuesT, keyStride, dScores,
+    productOf<Unit>(Layout::left(dO, head.outStride, tile.rows, head.headWidth, rows), valuesT, keyStride, dScores,
                        keyStride, tile.rows, headDepth, end, false);
     for (int64_t i = 0; i < tile.rows; i++) {
       const float along = dot(dO + i * head.outStride, out + (at + i) * head.outStride, head.headWidth);
       rowGradient(scores + i * keyStride, dScores + i * keyStride, visible(head, at + i), end, scale,
                   logSum[at + i], along);
     }
-    stripProduct<Unit>(Layout::across(scores, keyStride, tile.rows, end, operand), dOuts, width, dValues, width,
+    productOf<Unit>(Layout::across(scores, keyStride, tile.rows, end, operand), dOuts, width, dValues, width,
                        tile.keys, queryDepth, width, true);
-    stripProduct<Unit>(Layout::across(dScores, keyStride, tile.rows, end, operand), queries, width, dKeys, width,
+    productOf<Unit>(Layout::across(dScores, keyStride, tile.rows, end, operand), queries, width, dKeys, width,
                        tile.keys, queryDepth, width, true);
-    stripProduct<Unit>(Layout::along(dScores, keyStride, tile.rows, end, operand), keys, width, dQueries, width,
+    productOf<Unit>(Layout::along(dScores, keyStride, tile.rows, end, operand), keys, width, dQueries, width,
                        tile.rows, Layout::depth(tile.keys), width, false);
     copyOut(dQueries, width, dq + at * head.qStride, head.qStride, tile.rows, head.headWidth);
   }

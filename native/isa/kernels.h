@@ -31,12 +31,6 @@ static inline int64_t depthOf(Precision precision, int64_t n) {
   return precision == Precision::bfloat16 ? (n + 1) / 2 : n;
 }
 
-// Beyond this stride, in units, rows that are read by columns fall upon each other in the caches.
-static constexpr int64_t kWideRows = 2048;
-
-// A packed operand is cut into panels of so many columns, each [depth][its columns in whole lanes].
-static constexpr int64_t kPanelColumns = 48;
-
 static inline int64_t packedUnits(Precision precision, int64_t k, int64_t n) {
   return depthOf(precision, k) * wholeLanes(n);
 }
@@ -117,6 +111,8 @@ struct Kernels {
   const char* isa;
 
   // ---- matrix products
+  // A packed operand is cut into panels of so many columns, each [depth][its columns in whole lanes].
+  int64_t panelColumns;
   // Rows [rows, width] to be multiplied along their width: themselves, or in `out` (leftUnits).
   Matrix<float> (*left)(Precision precision, const float* a, int64_t rows, int64_t width, float* out);
   // Rows to be multiplied with each other: out[depth of rows][wholeLanes(width)].
@@ -124,8 +120,7 @@ struct Kernels {
   // `left` of rows that are stacked already, `stride` units from one step in depth to the next.
   Matrix<float> (*leftOfStacked)(Precision precision, const float* units, int64_t stride, int64_t rows, int64_t width,
                                  float* out);
-  // Rows that are stacked already, `depth` units of them, to be multiplied with each other: where they lie, or in `out`
-  // (wholeLanes(depth) * wholeLanes(width)).
+  // The same rows, `depth` units of them, to be multiplied with each other; in `out` (wholeLanes(depth) * wholeLanes(width)).
   Matrix<float> (*acrossStacked)(Precision precision, const float* units, int64_t stride, int64_t depth, int64_t width,
                                  float* out);
   // b[k,n], one stride of which is 1, as `product` takes it: packedUnits(precision, k, n).

@@ -64,16 +64,8 @@ struct Numbers {
   }
 
   static Matrix<float> acrossStacked(const float* rows, int64_t stride, int64_t depth, int64_t width, float* out) {
-    return together(rows, stride, depth, width, out);
-  }
-
-  // Units that are to be read by columns, where they lie, or brought together where they are so far apart that they fall upon
-  // each other in the caches.
-  template <typename Unit>
-  static Matrix<Unit> together(const Unit* units, int64_t stride, int64_t depth, int64_t width, float* out) {
-    if (stride <= kWideRows) return {units, 1, stride};
-    stacked(reinterpret_cast<const float*>(units), stride, depth, width, out);
-    return {reinterpret_cast<const Unit*>(out), 1, wholeLanes(width)};
+    transposed(rows, stride, depth, width, out);
+    return {out, wholeLanes(depth), 1};
   }
 };
 
@@ -220,12 +212,8 @@ struct Pairs {
 
   static Matrix<uint32_t> acrossStacked(const uint32_t* stacked, int64_t stride, int64_t depth, int64_t width,
                                         uint32_t* out) {
-#ifdef __AMX_BF16__
     Numbers::transposed(reinterpret_cast<const float*>(stacked), stride, depth, width, reinterpret_cast<float*>(out));
     return {out, wholeLanes(depth), 1};
-#else
-    return Numbers::together(stacked, stride, depth, width, reinterpret_cast<float*>(out));
-#endif
   }
 };
 

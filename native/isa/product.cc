@@ -71,16 +71,16 @@ void pack(Precision precision, Matrix<float> b, int64_t k, int64_t n, float* out
 
 // The last 1 to 15 columns: through a tile of their own, so that nothing beyond c's columns is touched.
 template <typename Unit>
-void narrowStrip(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m, int64_t depth,
-                 int64_t columns, bool accumulate) {
+void narrowStrip(Mode<Unit>& mode, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
+                 int64_t depth, int64_t columns, bool accumulate) {
   alignas(64) float rows[8 * kLanes];
   for (int64_t i = 0; i < m; i += 8) {
     const int64_t count = smaller(8, m - i);
     for (int64_t r = 0; r < count; r++) {
       store(rows + r * kLanes, accumulate ? loadSome(c + (i + r) * cStride, columns) : Floats{});
     }
-    stripProduct<Unit>({a.data + i * a.rowStride, a.rowStride, a.columnStride}, b, bStride, rows, kLanes, count, depth,
-                       kLanes, true);
+    const Matrix<Unit> some = {a.data + i * a.rowStride, a.rowStride, a.columnStride};
+    stripProduct<Unit>(mode, some, b, bStride, rows, kLanes, count, depth, kLanes, true);
     for (int64_t r = 0; r < count; r++) storeSome(c + (i + r) * cStride, load(rows + r * kLanes), columns);
   }
 }
@@ -91,6 +91,7 @@ void productOf(Matrix<Unit> a, const Unit* b, float* c, int64_t cStride, int64_t
   if (depth == 0 && !accumulate) {
     for (int64_t i = 0; i < m; i++) zeroFloats(c + i * cStride, n);
   }
+  Mode<Unit> mode;
   for (int64_t p = 0; p < depth; p += kDepthBlock) {
     const int64_t block = smaller(kDepthBlock, depth - p);
     const Matrix<Unit> part = {a.data + p * a.columnStride, a.rowStride, a.columnStride};
@@ -98,9 +99,9 @@ void productOf(Matrix<Unit> a, const Unit* b, float* c, int64_t cStride, int64_t
       const int64_t columns = smaller(kPanelColumns, n - j), whole = columns / kLanes * kLanes;
       const int64_t stride = wholeLanes(columns);
       const Unit* panel = b + j * depth + p * stride;
-      stripProduct(part, panel, stride, c + j, cStride, m, block, whole, accumulate || p > 0);
+      stripProduct(mode, part, panel, stride, c + j, cStride, m, block, whole, accumulate || p > 0);
       if (whole < columns) {
-        narrowStrip(part, panel + whole, stride, c + j + whole, cStride, m, block, columns - whole, accumulate || p > 0);
+        narrowStrip(mode, part, panel + whole, stride, c + j + whole, cStride, m, block, columns - whole, accumulate || p > 0);
       }
     }
   }
@@ -118,6 +119,7 @@ void product(Precision precision, Matrix<float> a, const float* b, float* c, int
 }  // namespace
 
 void fillProduct(Kernels& table) {
+  table.panelColumns = kPanelColumns;
   table.left = left;
   table.stacked = stacked;
   table.leftOfStacked = leftOfStacked;

@@ -16,6 +16,13 @@ static constexpr int kTileRows = 6, kTileVectors = 1;
 static constexpr int kTileRows = 2, kTileVectors = 1;
 #endif
 
+// Columns of a packed panel, in whole tiles.
+#ifdef __AMX_BF16__
+static constexpr int64_t kPanelColumns = 32;
+#else
+static constexpr int64_t kPanelColumns = 48;
+#endif
+
 // What a step in depth multiplies: a number, or a pair of bfloat16 in a word (the first one in the lower half), whose two
 // products are added to the sum: that of the upper halves first, as AVX512_BF16's instruction does it. The products are
 // exact in float32, so without the instruction the bits are the same.
@@ -37,6 +44,8 @@ LANES_INLINE Words allUnits(uint32_t x) { return allOf<uint32_t>(x); }
 LANES_INLINE Floats loadUnits(const float* p) { return load(p); }
 LANES_INLINE Floats allUnits(float x) { return all(x); }
 
+// ---- What the processor must be set to while products run.
+
 // While it lives, subnormal numbers are taken and given as zeros, which is what the instruction for pairs does by itself.
 struct SubnormalsAreZero {
 #if defined(__x86_64__) && !defined(__AVX512BF16__)
@@ -51,10 +60,14 @@ template <typename Unit>
 struct ModeOf {
   typedef SubnormalsAreNumbers Type;
 };
+#ifndef __AMX_BF16__  // see amx.h
 template <>
 struct ModeOf<uint32_t> {
   typedef SubnormalsAreZero Type;
 };
+#endif
+template <typename Unit>
+using Mode = typename ModeOf<Unit>::Type;
 
 // c (+)= a · b for ROWS × 16 VECTORS elements. `a` may be strided both ways, b's rows are vectors bStride apart.
 template <int ROWS, int VECTORS, typename Unit>
@@ -126,10 +139,9 @@ LANES_INLINE void strips(Matrix<Unit> a, const Unit* b, int64_t bStride, float* 
 // c[m, n] (+)= a[m, depth] · b[depth, n] where n is a multiple of 16 and one stride of `a` is 1. Not inlined: one copy a
 // file is enough.
 template <typename Unit>
-__attribute__((noinline)) static void stripProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c,
+__attribute__((noinline)) static void stripProduct(Mode<Unit>&, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c,
                                                    int64_t cStride, int64_t m, int64_t depth, int64_t n,
                                                    bool accumulate) {
-  [[maybe_unused]] const typename ModeOf<Unit>::Type mode;
   if (a.columnStride == 1) {
     strips<Unit>({a.data, a.rowStride, 1}, b, bStride, c, cStride, m, depth, n, accumulate);
   } else {

@@ -281,11 +281,11 @@ const fields = z.strictObject({
   precision: choice(
     precisions,
     'float32',
-    'What matrix products take; in bfloat16, summed in float32, they are about twice as fast where the processor has AVX512_BF16. Weights, norms, softmax and loss stay float32.',
+    'What matrix products take; in bfloat16, summed in float32, they are about twice as fast on AMD processors with AVX512_BF16, and several times on Intel processors with AMX. Weights, norms, softmax and loss stay float32. AMX adds in an order of its own: workers that have it join others in one run with LOCKSTEP_ISA=avx512bf16 in their environment.',
   ),
   emulate: flag(
     false,
-    'Let workers without AVX512_BF16 compute bfloat16 slowly, with the same bits, instead of refusing them.',
+    'Let workers without instructions for bfloat16 compute it slowly, with the bits of AVX512_BF16, instead of refusing them.',
   ),
   wire: choice(
     ['float32', 'bfloat16'],

@@ -3,8 +3,8 @@ import * as tf from '@tensorflow/tfjs';
 import { assert, UserError } from '../util/errors.js';
 import type { Engine, EngineOfBackend, EngineOptions } from './engine.js';
 import { hostGradients } from './gradient-memory.js';
-import type { EngineName } from './names.js';
-import { type Addon, PrecisionCode } from './native/addon.js';
+import type { EngineName, Precision } from './names.js';
+import { type Addon, type InstructionSet, PrecisionCode } from './native/addon.js';
 import { NativeBackend } from './native/backend.js';
 import { registerFused } from './native/kernels/fused.js';
 import { registerStandard } from './native/kernels/standard.js';
@@ -48,7 +48,7 @@ async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineO
     fingerprint: {
       engine: 'native',
       matmul: precision,
-      isa: addon.info().isa === 'sse2' ? 'sse2' : 'fma', // all others have the same bits
+      isa: arithmeticOf(addon.info().isa, precision),
     },
     setThreads: (threads) => setThreads(addon, threads),
     view: (values, shape) => backend.view(values, shape),
@@ -59,6 +59,12 @@ async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineO
     memoryOf: (tensor) => backend.floats(tensor),
     gradients: hostGradients(addon),
   };
+}
+
+/** How the terms of a product are added. */
+function arithmeticOf(isa: InstructionSet, precision: Precision): string {
+  if (isa === 'sse2') return 'sse2';
+  return isa === 'amx' && precision === 'bfloat16' ? 'amx' : 'fma';
 }
 
 function setThreads(addon: Addon, threads: number): void {

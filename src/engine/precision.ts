@@ -18,6 +18,6 @@ export function checkPrecision({ precision, emulate }: PrecisionOptions, info: P
   if (precision === 'float32' || emulate || multipliesBfloat16(info)) return;
   throw new UserError(
     'PRECISION_UNSUPPORTED',
-    'precision: bfloat16 cannot be computed here, since this processor has no AVX512_BF16 instructions: use precision: float32, or emulate: true to compute it slowly',
+    'precision: bfloat16 cannot be computed here, since this processor has neither AVX512_BF16 nor AMX: use precision: float32, or emulate: true to compute it slowly',
   );
 }

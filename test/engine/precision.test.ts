@@ -17,15 +17,21 @@ test('bfloat16 is refused with the reason and the way out where no instruction m
   assert.throws(() => checkPrecision(bfloat16, { isa: 'avx512' }), refused);
   checkPrecision({ ...bfloat16, emulate: true }, { isa: 'avx2' });
   checkPrecision(bfloat16, { isa: 'avx512bf16' });
+  checkPrecision(bfloat16, { isa: 'amx' });
   checkPrecision({ precision: 'float32', emulate: false }, { isa: 'sse2' });
 });
 
-test('the fingerprint tells the precision, and whether multiply-add is fused', async () => {
+test('the fingerprint tells the precision, and how products are added', async () => {
   const fingerprintOf = async (precision: 'float32' | 'bfloat16') =>
     (await loadEngine('native', { threads: 1, precision, emulate: true })).fingerprint;
   const isa = info.isa === 'sse2' ? 'sse2' : 'fma';
   assert.deepEqual(await fingerprintOf('float32'), { engine: 'native', matmul: 'float32', isa });
-  assert.deepEqual(await fingerprintOf('bfloat16'), { engine: 'native', matmul: 'bfloat16', isa });
+  const ofBfloat16 = info.isa === 'amx' ? 'amx' : isa;
+  assert.deepEqual(await fingerprintOf('bfloat16'), {
+    engine: 'native',
+    matmul: 'bfloat16',
+    isa: ofBfloat16,
+  });
 });
 
 test("a model's gradient in bfloat16 differs from float32's, by less than 2 % of its norm", async () => {

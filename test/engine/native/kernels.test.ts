@@ -14,6 +14,25 @@ function bitsOf(arrays: readonly Float32Array[]): Buffer {
   return Buffer.concat(arrays.map((array) => Buffer.from(array.buffer, array.byteOffset, array.byteLength)));
 }
 
+const onlyWithAmx = { skip: best !== 'amx' && 'this processor has no AMX' };
+
+/**
+ * Σ a[p] b[p] in the order of TDPBF16PS (Intel 64 and IA-32 Architectures Software Developer's Manual): of 32 terms those with
+ * even p are one chain of multiply-adds that starts at zero, those with odd p another, and both together are added to the sum.
+ */
+function tiledDot(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let block = 0; block < a.length; block += 32) {
+    const chains = [0, 0];
+    // A product of two bfloat16 and what it is added to fit into a float64: it is rounded once.
+    for (let p = block; p < Math.min(block + 32, a.length); p++) {
+      chains[p % 2] = Math.fround(chains[p % 2]! + a[p]! * b[p]!);
+    }
+    sum = Math.fround(sum + Math.fround(chains[0]! + chains[1]!));
+  }
+  return sum;
+}
+
 describe('fast kernels', () => {
   after(() => {
     addon.setIsa(best);
@@ -39,8 +58,8 @@ describe('fast kernels', () => {
   });
 
   test('every instruction set has the same bits, but for the products of one that does not fuse multiply-add', () => {
-    for (const { name, matmul, run } of cases()) {
-      addon.setIsa(best);
+    for (const { name, matmul, precision, run } of cases()) {
+      addon.setIsa(precision === 'bfloat16' ? 'avx512bf16' : best); // AMX: see below
       const expected = bitsOf(run(addon));
       for (const isa of ['avx512', 'avx2', ...(matmul ? [] : (['sse2'] as const))] as const) {
         addon.setIsa(isa);
@@ -66,6 +85,46 @@ describe('fast kernels', () => {
     assert.ok(products[0]!.some((value) => value !== 0 && Math.abs(value) < 100 * smallest));
     for (const product of products) assert.ok(bitsOf([product]).equals(bitsOf([products[0]!])));
   });
+
+  test('what is no product of bfloat16 has the same bits with AMX and without', onlyWithAmx, () => {
+    for (const { name, precision, run } of cases()) {
+      if (precision === 'bfloat16') continue;
+      const [with_, without] = (['amx', 'avx512bf16'] as const).map((isa) => {
+        addon.setIsa(isa);
+        return bitsOf(run(addon));
+      });
+      assert.ok(with_!.equals(without!), name);
+    }
+  });
+
+  for (const [m, k, n] of [
+    [1, 1, 1],
+    [33, 70, 50],
+    [20, 600, 48],
+    [129, 64, 33],
+  ] as const) {
+    test(
+      `products of bfloat16 with AMX are added as its specification says: ${m}×${k}×${n}`,
+      onlyWithAmx,
+      () => {
+        const [x, w] = [randoms(m * k, 1), randoms(n * k, 2)];
+        addon.roundToBfloat16(x, x.length);
+        addon.roundToBfloat16(w, w.length);
+        const y = new Float32Array(m * n);
+        addon.setIsa('amx');
+        addon.linear(x, w, null, y, null, m, k, n, ActivationCode.none, PrecisionCode.bfloat16);
+        for (let i = 0; i < m; i++) {
+          for (let j = 0; j < n; j++) {
+            const expected = tiledDot(x.subarray(i * k, (i + 1) * k), w.subarray(j * k, (j + 1) * k));
+            assert.ok(
+              Object.is(y[i * n + j], expected),
+              `at ${i}, ${j}: ${y[i * n + j]}, expected ${expected}`,
+            );
+          }
+        }
+      },
+    );
+  }
 
   test('without fused multiply-add products are as exact', () => {
     addon.setIsa('sse2');
