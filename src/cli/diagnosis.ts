@@ -8,7 +8,7 @@ import { multipliesBfloat16 } from '../engine/precision.js';
 import { type CudaState, inspectCuda } from '../engine/native/cuda/inspect.js';
 import { loadAddon } from '../engine/native/load.js';
 import { inspectTensorFlow, type TensorFlowInfo } from '../engine/tensorflow/inspect.js';
-import { messageOf } from '../util/errors.js';
+import { messageOf, UserError } from '../util/errors.js';
 import { packageRoot } from '../util/package.js';
 import { inspectMachine, type Machine } from './machine.js';
 import { measureProductRate, type ProductRate } from './product-rate.js';
@@ -84,6 +84,8 @@ function nativeEngine(cores: number): NativeState {
       .flatMap((precision) => threads.map((count) => measureProductRate(addon, precision, count)));
     return { name: 'native', info, productRates, cuda: inspectCuda(addon), fault: null };
   } catch (error) {
+    // What the user mistyped is no state of the machine.
+    if (error instanceof UserError && error.code === 'ISA_INVALID') throw error;
     return { name: 'native', info: null, productRates: [], cuda: null, fault: messageOf(error) };
   }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { lockstepOutput } from '../../bench/support/run-lockstep.js';
 import type { Diagnosis } from '../../src/cli/diagnosis.js';
 import { parseGpus } from '../../src/cli/machine.js';
@@ -27,6 +28,12 @@ test('doctor says in words which matrix product, how fast, which GPU, and what i
   assert.match(text, /^GPU +\S/m);
   assert.match(text, /^matrix product +.*\d+ GFLOP\/s in float32 on 1 thread/m);
   assert.match(text, /^chosen +native, \d+ threads?: it is the (only )?engine/m);
+});
+
+test('an instruction set that nobody has is an error that names the known ones', async () => {
+  const run = new LockstepProcess(['doctor'], { env: { LOCKSTEP_ISA: 'avx9' } });
+  assert.equal(await run.exit(), 2, run.text());
+  assert.match(run.text(), /error: LOCKSTEP_ISA: expected one of sse2, .*amx, got \W*avx9/);
 });
 
 test("GPUs are read from nvidia-smi's lines, and there are none in anything else it may say", () => {
