@@ -281,11 +281,11 @@ const fields = z.strictObject({
   precision: choice(
     precisions,
     'float32',
-    'What matrix products take; in bfloat16, summed in float32, they are about twice as fast on AMD processors with AVX512_BF16, and several times on Intel processors with AMX. Weights, norms, softmax and loss stay float32. AMX adds in an order of its own: workers that have it join others in one run with LOCKSTEP_ISA=avx512bf16 in their environment.',
+    'What matrix products take; in bfloat16, summed in float32, they are about twice as fast on AMD processors with AVX512_BF16, and several times on Intel processors with AMX. Weights, norms, softmax and loss stay float32. AMX has other bits than AVX512_BF16: see emulate.',
   ),
   emulate: flag(
     false,
-    'Let workers without instructions for bfloat16 compute it slowly, with the bits of AVX512_BF16, instead of refusing them.',
+    'Compute bfloat16 with the bits of AVX512_BF16 on every worker, so that all processors can train one run: slowly on those that have no instructions for it, which are refused otherwise, and without AMX on those that have that.',
   ),
   wire: choice(
     ['float32', 'bfloat16'],

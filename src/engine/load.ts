@@ -39,6 +39,7 @@ export async function loadEngine(name: EngineName, options: EngineOptions): Prom
 async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineOfBackend> {
   const { threads, precision = 'float32', emulate = false } = options;
   checkPrecision({ precision, emulate }, addon.info());
+  if (precision === 'bfloat16' && emulate && addon.info().isa === 'amx') addon.setIsa('avx512bf16');
   setThreads(addon, threads);
   registerBackend(addon);
   assert(await tf.setBackend(BACKEND_NAME), 'tfjs does not accept the native backend');

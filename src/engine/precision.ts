@@ -5,7 +5,7 @@ import type { AddonInfo } from './native/addon.js';
 
 export interface PrecisionOptions {
   readonly precision: Precision;
-  /** Compute bfloat16 slowly, with the same bits, where the processor has no instruction for it. */
+  /** Compute bfloat16 with the bits of AVX512_BF16 whatever the processor has: slowly without it, and without AMX. */
   readonly emulate: boolean;
 }
 

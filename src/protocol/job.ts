@@ -57,7 +57,7 @@ export const jobSchema = z.object({
   microBatches: size.max(65_536),
   labelSmoothing: share,
   precision: z.enum(precisions),
-  /** Workers without bfloat16 instructions compute it slowly, with the same bits; otherwise they are refused. */
+  /** bfloat16 has the bits of AVX512_BF16 on every worker; otherwise those without instructions for it are refused. */
   emulate: z.boolean(),
   wire: z.enum(['float32', 'bfloat16']),
   heartbeat: z.object({ intervalMs: size, timeoutMs: size }),
