@@ -2,7 +2,7 @@
 #include <node_api.h>
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 #include <string>
 
 #include "bindings.h"
@@ -42,10 +42,8 @@ napi_value setThreads(const Arguments& a) {
 
 napi_value setIsa(const Arguments& a) {
   const std::string name = a.text(0, "isa");
-  const std::array<std::string, 5> known = {"sse2", "avx2", "avx512", "avx512bf16", "amx"};
-  if (std::find(known.begin(), known.end(), name) == known.end()) {
-    throw ArgumentError(true, "isa: expected sse2, avx2, avx512, avx512bf16 or amx, got " + name);
-  }
+  const auto end = std::end(kInstructionSets);
+  if (std::find(std::begin(kInstructionSets), end, name) == end) throw ArgumentError(true, "isa: there is no " + name);
   chooseIsa(name);
   return text(a.env(), kernels().isa);
 }

@@ -1,5 +1,4 @@
-// Linear layers: panels of the matrix products, with bias and activation applied while a panel is in cache. The
-// sizes of panels are fixed, so that bits depend on no number of threads; they were chosen by measurement.
+// Linear layers: panels of the matrix products, with bias and activation applied while a panel is in cache.
 #include <vector>
 
 #include "operations.h"
@@ -8,7 +7,7 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kRows = 128;
+constexpr int64_t kRows = 128;  // chosen by measurement; the bias's gradient is summed in parts of so many
 
 void linear(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m, int64_t k,
             int64_t n, Activation activation, Precision precision) {
@@ -32,7 +31,7 @@ void linearGradient(const float* dy, const float* x, const float* w, const float
   const bool converts = precision != Precision::float32, activates = activation != Activation::none;
   const int64_t stride = converts ? wholeLanes(n) : n;
   float* const kept = converts || activates ? scratch(Slot::kept, depthOf(precision, m) * stride) : nullptr;
-  std::vector<float> parts(db ? static_cast<size_t>((m + kRows - 1) / kRows * n) : 0);
+  std::vector<float> parts(db ? static_cast<size_t>(ceilDiv(m, kRows) * n) : 0);
   forPanelsOf(kRows, m, [&, kept, weights](int64_t first, int64_t rows) {
     const int64_t at = first * n;
     const float* dz = dy + at;
@@ -47,7 +46,7 @@ void linearGradient(const float* dy, const float* x, const float* w, const float
         kernels().left(precision, dz, rows, n, scratch(Slot::operand, leftUnits(precision, rows, n)));
     kernels().product(precision, operand, weights, dx + first * k, k, rows, n, k, false);
   });
-  if (db) kernels().columnSums(parts.data(), n, (m + kRows - 1) / kRows, n, db);
+  if (db) kernels().columnSums(parts.data(), n, ceilDiv(m, kRows), n, db);
   weightGradient(precision, kept ? kept : dy, stride, x, dw, m, k, n, false);
 }
 

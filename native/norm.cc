@@ -29,7 +29,7 @@ void addDropoutNormGradient(const float* dy, const float* dSum, const float* sum
                             const float* stats, float* dResidual, float* dx, float* dGamma, float* dBeta,
                             int64_t rows, int64_t width, const Dropout& dropout) {
   const DropoutField field = fieldOf(dropout);
-  const int64_t panels = (rows + kRows - 1) / kRows;
+  const int64_t panels = ceilDiv(rows, kRows);
   std::vector<float> parts(static_cast<size_t>(panels * 2 * width));  // [panels][gamma's | beta's]
   forPanelsOf(kRows, rows, [&](int64_t first, int64_t count) {
     float* const buffer = scratch(Slot::kernel, dropoutScratch(width));

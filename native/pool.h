@@ -1,8 +1,10 @@
-// The process-wide pool of threads, over which an operation spreads its panels. Every panel writes only what is its own, and
-// what is added to what never depends on the number of threads: so neither do results.
+// The process-wide pool of threads, over which an operation spreads its panels. Each panel writes only its own output, and every
+// element's additions have a fixed order: results do not depend on the number of threads, even where the number of panels does.
 #pragma once
 
 #include <cstdint>
+
+#include "isa/kernels.h"
 
 namespace lockstep {
 
@@ -29,7 +31,7 @@ void forPanels(int64_t count, const Body& body) {
 // The same over [0, total) cut into panels of `size`: body(first, count).
 template <typename Body>
 void forPanelsOf(int64_t size, int64_t total, const Body& body) {
-  forPanels((total + size - 1) / size, [&](int64_t panel) {
+  forPanels(ceilDiv(total, size), [&](int64_t panel) {
     const int64_t first = panel * size;
     body(first, total - first < size ? total - first : size);
   });

@@ -25,21 +25,21 @@ inline const float* packed(Slot slot, Precision precision, Matrix<float> b, int6
 
 // The sizes of a weight gradient's panels and of their blocks of tokens were chosen by measurement. No bit depends on them.
 constexpr int64_t kMostPanelRows = 512, kLeastPanelRows = 64, kBlockDepth = 256;
-constexpr int64_t kWideRows = 2048, kWideBlockDepth = 128;  // of logits
+// From so many rows on, dz is the logits'.
+constexpr int64_t kWideRows = 2048, kWideBlockDepth = 128;
 
 inline int64_t mostPanelColumns(bool isWide) {
 #ifdef _SC_LEVEL2_CACHE_SIZE
-  static const bool isLarge = sysconf(_SC_LEVEL2_CACHE_SIZE) >= 2 << 20;
+  static const bool hasLargeL2 = sysconf(_SC_LEVEL2_CACHE_SIZE) >= 2 << 20;
 #else
-  static const bool isLarge = false;
+  static const bool hasLargeL2 = false;
 #endif
-  return isWide || isLarge ? 512 : 192;
+  return isWide || hasLargeL2 ? 512 : 192;
 }
 
 // The size of parts, whole vectors each, into which `total` falls evenly when none may be larger than `most`.
 inline int64_t evenPart(int64_t total, int64_t most) {
-  const int64_t parts = total > most ? (total + most - 1) / most : 1;
-  return total > 0 ? wholeLanes((total + parts - 1) / parts) : kLanes;
+  return total > 0 ? wholeLanes(ceilDiv(total, ceilDiv(total, most))) : kLanes;
 }
 
 // dw[n,k] (+)= dzᵀ · x over m tokens, of dz in units [depth of tokens][stride]. A panel is some rows and columns of dw; it takes
@@ -48,25 +48,23 @@ inline void weightGradient(Precision precision, const float* dz, int64_t stride,
                            int64_t k, int64_t n, bool accumulate) {
   const bool isWide = n > kWideRows;
   int64_t rowStep = evenPart(n, kMostPanelRows), columnStep = evenPart(k, mostPanelColumns(isWide));
-  const auto partsOf = [](int64_t total, int64_t step) { return (total + step - 1) / step; };
-  // Small gradients have few panels of that size.
-  while (partsOf(n, rowStep) * partsOf(k, columnStep) < 2 * poolThreads() && rowStep > kLeastPanelRows) {
-    rowStep = evenPart(rowStep, rowStep / 2);
+  // Until every thread has two panels.
+  while (ceilDiv(n, rowStep) * ceilDiv(k, columnStep) < 2 * poolThreads() && rowStep > kLeastPanelRows) {
+    rowStep = wholeLanes(rowStep / 2);
   }
-  const int64_t rowPanels = partsOf(n, rowStep), columnPanels = partsOf(k, columnStep);
+  const int64_t rowPanels = ceilDiv(n, rowStep), columnPanels = ceilDiv(k, columnStep);
   const int64_t tokenStep = (isWide ? kWideBlockDepth : kBlockDepth) * (precision == Precision::bfloat16 ? 2 : 1);
   forPanels(rowPanels * columnPanels, [=](int64_t panel) {
     const int64_t row = panel % rowPanels * rowStep, column = panel / rowPanels * columnStep;
     const int64_t rows = n - row < rowStep ? n - row : rowStep;
     const int64_t columns = k - column < columnStep ? k - column : columnStep;
     float* const inputs = scratch(Slot::panel, packedUnits(precision, tokenStep, columns));
+    float* const gradients = scratch(Slot::operand, wholeLanes(depthOf(precision, tokenStep)) * wholeLanes(rows));
     for (int64_t t = 0; t == 0 || t < m; t += tokenStep) {
       const int64_t tokens = m - t < tokenStep ? m - t : tokenStep, depth = depthOf(precision, tokens);
-      float* const buffer = scratch(Slot::operand, wholeLanes(depth) * wholeLanes(rows));
-      const Matrix<float> gradients =
-          kernels().acrossStacked(precision, dz + depthOf(precision, t) * stride + row, stride, depth, rows, buffer);
+      kernels().transposed(dz + depthOf(precision, t) * stride + row, stride, depth, rows, gradients);
       kernels().pack(precision, {x + t * k + column, k, 1}, tokens, columns, inputs);
-      kernels().product(precision, gradients, inputs, dw + row * k + column, k, rows, tokens, columns,
+      kernels().product(precision, {gradients, wholeLanes(depth), 1}, inputs, dw + row * k + column, k, rows, tokens, columns,
                         accumulate || t > 0);
     }
   });

@@ -2,6 +2,8 @@
 #include "select.h"
 
 #include <atomic>
+#include <cstdlib>
+#include <iterator>
 
 #ifdef __linux__
 #include <sys/syscall.h>
@@ -15,8 +17,8 @@ namespace {
 // Linux lets a process use AMX's tiles, 8 KiB of state a thread, once it has asked.
 bool mayUseTiles() {
 #if defined(__linux__) && defined(SYS_arch_prctl)
-  constexpr int kRequestPermission = 0x1023, kTileData = 18;
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  constexpr int ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18;
+  return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
 #else
   return false;
 #endif
@@ -25,7 +27,7 @@ bool mayUseTiles() {
 
 // Ascending. A table is filled (by code of its instruction set) only where the machine has it.
 struct Tables {
-  Kernels sets[5];
+  Kernels sets[std::size(kInstructionSets)];
   int count = 0;
 
   Tables() {
@@ -34,15 +36,13 @@ struct Tables {
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
     avx2::fillKernels(sets[count++]);
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-      avx512::fillKernels(sets[count++]);
-      if (!__builtin_cpu_supports("avx512bf16")) return;
-      avx512bf16::fillKernels(sets[count++]);
-      if (__builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") && mayUseTiles()) {
-        amx::fillKernels(sets[count++]);
-      }
-    }
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw")) return;
+    if (!__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl")) return;
+    avx512::fillKernels(sets[count++]);
+    if (!__builtin_cpu_supports("avx512bf16")) return;
+    avx512bf16::fillKernels(sets[count++]);
+    if (!__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-bf16") || !mayUseTiles()) return;
+    amx::fillKernels(sets[count++]);
 #endif
   }
 };
@@ -52,19 +52,25 @@ const Tables& tables() {
   return made;
 }
 
+// The best up to the one of that name.
+const Kernels* bestUpTo(const std::string& name) {
+  const Kernels* best = &tables().sets[0];
+  for (int i = 1; i < tables().count && best->isa != name; i++) best = &tables().sets[i];
+  return best;
+}
+
 std::atomic<const Kernels*> chosen{nullptr};
 
 }  // namespace
 
 const Kernels& kernels() {
-  const Kernels* current = chosen.load(std::memory_order_relaxed);
-  return current ? *current : tables().sets[tables().count - 1];
+  const Kernels* const current = chosen.load(std::memory_order_relaxed);
+  if (current) return *current;
+  static const char* const limit = std::getenv("LOCKSTEP_ISA");
+  static const Kernels* const best = bestUpTo(limit ? limit : "");
+  return *best;
 }
 
-void chooseIsa(const std::string& name) {
-  const Kernels* best = &tables().sets[0];
-  for (int i = 1; i < tables().count && best->isa != name; i++) best = &tables().sets[i];
-  chosen.store(best, std::memory_order_relaxed);
-}
+void chooseIsa(const std::string& name) { chosen.store(bestUpTo(name), std::memory_order_relaxed); }
 
 }  // namespace lockstep

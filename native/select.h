@@ -7,10 +7,14 @@
 
 namespace lockstep {
 
-// The kernels in force: those of the best instruction set this machine has, unless a lower one was chosen.
+// Ascending.
+constexpr const char* kInstructionSets[] = {"sse2", "avx2", "avx512", "avx512bf16", "amx"};
+
+// The kernels in force: those of the best instruction set this machine has, up to the one that LOCKSTEP_ISA in the environment
+// names, unless another was chosen.
 const Kernels& kernels();
 
-// Chooses an instruction set for the whole process ("sse2", "avx2", "avx512", "avx512bf16", "amx"), or the best there is below it.
+// Chooses an instruction set for the whole process, or the best there is below it.
 void chooseIsa(const std::string& name);
 
 }  // namespace lockstep

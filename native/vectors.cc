@@ -33,7 +33,7 @@ void unpackBfloat16(const uint16_t* values, float* out, int64_t count) {
 }
 
 double sumOfSquares(const float* values, int64_t count) {
-  std::vector<double> parts(static_cast<size_t>((count + kElements - 1) / kElements));
+  std::vector<double> parts(static_cast<size_t>(ceilDiv(count, kElements)));
   forPanelsOf(kElements, count, [&](int64_t first, int64_t size) {
     parts[first / kElements] = kernels().sumOfSquares(values + first, size);
   });

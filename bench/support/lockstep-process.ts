@@ -1,5 +1,6 @@
 // One of Lockstep's own commands as a child process, driven by the lines it writes: what is done to it is decided by what
-// happened, never by time. It does not outlive the process that started it, nor keep that one from ending.
+// happened, never by time. It is killed when its parent exits, unless a signal ends the
+// parent, and does not keep it from exiting.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';

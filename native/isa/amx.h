@@ -10,10 +10,10 @@
 namespace lockstep {
 namespace LOCKSTEP_ISA {
 
-static constexpr int64_t kSquare = 16;  // rows and columns of a tile, and steps of an instruction
+static constexpr int64_t kTileSize = 16;  // rows and columns of a tile, and steps of an instruction
 
 // What LDTILECFG reads. Tiles 0 to 3 hold elements, 4 and 5 rows of a, 6 and 7 columns of b.
-struct TileShapes {
+struct TileConfig {
   uint8_t palette = 1, startRow = 0, reserved[14] = {};
   uint16_t rowBytes[16] = {};
   uint8_t rows[16] = {};
@@ -25,46 +25,43 @@ struct TileShapes {
 };
 
 // The compiler does not know that these instructions read and write memory.
-LANES_INLINE void settleMemory() { __asm__ volatile("" ::: "memory"); }
+LANES_INLINE void compilerBarrier() { __asm__ volatile("" ::: "memory"); }
 
-// The tiles of a thread, its own while this lives.
-struct Tiles {
+// The thread's tiles.
+template <>
+struct Mode<uint32_t> {
   int64_t upper = 0, lower = 0, steps = 0;
 
-  ~Tiles() { _tile_release(); }
+  ~Mode() { _tile_release(); }
 
-  // Makes them hold `upper` and `lower` rows, and so many steps in depth.
-  void hold(int64_t upperRows, int64_t lowerRows, int64_t stepsInDepth) {
+  // For `upper` and `lower` rows, and so many steps in depth.
+  void configure(int64_t upperRows, int64_t lowerRows, int64_t stepsInDepth) {
     if (upperRows == upper && lowerRows == lower && stepsInDepth == steps) return;
     upper = upperRows, lower = lowerRows, steps = stepsInDepth;
-    alignas(64) TileShapes shapes;
+    alignas(64) TileConfig config;
     for (int column = 0; column < 2; column++) {
-      shapes.shape(column, upper, kSquare);
-      if (lower > 0) shapes.shape(2 + column, lower, kSquare);
-      shapes.shape(6 + column, steps, kSquare);
+      config.shape(column, upper, kTileSize);
+      if (lower > 0) config.shape(2 + column, lower, kTileSize);
+      config.shape(6 + column, steps, kTileSize);
     }
-    shapes.shape(4, upper, steps);
-    if (lower > 0) shapes.shape(5, lower, steps);
-    settleMemory();
-    _tile_loadconfig(&shapes);
+    config.shape(4, upper, steps);
+    if (lower > 0) config.shape(5, lower, steps);
+    compilerBarrier();
+    _tile_loadconfig(&config);
   }
-};
-template <>
-struct ModeOf<uint32_t> {
-  typedef Tiles Type;
 };
 
 // c (+)= a · b for one or two tiles of rows by one or two of columns, `steps` in depth at a time.
 template <int ROWS, int COLUMNS>
-LANES_INLINE void tiles(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t depth,
+LANES_INLINE void tileProduct(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t depth,
                         int64_t steps, bool accumulate) {
   const int64_t aBytes = a.rowStride * 4, bBytes = bStride * 4, cBytes = cStride * 4;
-  float* const lower = c + kSquare * cStride;
+  float* const lower = c + kTileSize * cStride;
   if (accumulate) {
     _tile_loadd(0, c, cBytes);
-    if constexpr (COLUMNS == 2) _tile_loadd(1, c + kSquare, cBytes);
+    if constexpr (COLUMNS == 2) _tile_loadd(1, c + kTileSize, cBytes);
     if constexpr (ROWS == 2) _tile_loadd(2, lower, cBytes);
-    if constexpr (ROWS == 2 && COLUMNS == 2) _tile_loadd(3, lower + kSquare, cBytes);
+    if constexpr (ROWS == 2 && COLUMNS == 2) _tile_loadd(3, lower + kTileSize, cBytes);
   } else {
     _tile_zero(0);
     if constexpr (COLUMNS == 2) _tile_zero(1);
@@ -77,69 +74,69 @@ LANES_INLINE void tiles(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, 
     _tile_loadd(6, row, bBytes);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (COLUMNS == 2) {
-      _tile_loadd(7, row + kSquare, bBytes);
+      _tile_loadd(7, row + kTileSize, bBytes);
       _tile_dpbf16ps(1, 4, 7);
     }
     if constexpr (ROWS == 2) {
-      _tile_loadd(5, a.data + kSquare * a.rowStride + p, aBytes);
+      _tile_loadd(5, a.data + kTileSize * a.rowStride + p, aBytes);
       _tile_dpbf16ps(2, 5, 6);
       if constexpr (COLUMNS == 2) _tile_dpbf16ps(3, 5, 7);
     }
   }
   _tile_stored(0, c, cBytes);
-  if constexpr (COLUMNS == 2) _tile_stored(1, c + kSquare, cBytes);
+  if constexpr (COLUMNS == 2) _tile_stored(1, c + kTileSize, cBytes);
   if constexpr (ROWS == 2) _tile_stored(2, lower, cBytes);
-  if constexpr (ROWS == 2 && COLUMNS == 2) _tile_stored(3, lower + kSquare, cBytes);
+  if constexpr (ROWS == 2 && COLUMNS == 2) _tile_stored(3, lower + kTileSize, cBytes);
 }
 
 // All columns of rows [from, to), as many rows at a time as the tiles hold: ROWS tiles of them.
 template <int ROWS>
 LANES_INLINE void bands(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t from,
                         int64_t to, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
-  for (int64_t j = 0; j < n; j += 2 * kSquare) {
-    for (int64_t i = from; i < to; i += 2 * kSquare) {
+  for (int64_t j = 0; j < n; j += 2 * kTileSize) {
+    for (int64_t i = from; i < to; i += 2 * kTileSize) {
       const Matrix<uint32_t> rows = {a.data + i * a.rowStride, a.rowStride, 1};
-      if (n - j > kSquare) {
-        tiles<ROWS, 2>(rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
+      if (n - j > kTileSize) {
+        tileProduct<ROWS, 2>(rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
       } else {
-        tiles<ROWS, 1>(rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
+        tileProduct<ROWS, 1>(rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
       }
     }
   }
 }
 
 // The same for a depth that is a multiple of `steps`, at most 16.
-LANES_INLINE void steppedProduct(Tiles& held, Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
+LANES_INLINE void steppedProduct(Mode<uint32_t>& tiles, Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
                                  int64_t depth, int64_t steps, int64_t n, bool accumulate) {
-  const int64_t whole = m / (2 * kSquare) * (2 * kSquare), rest = m - whole;
+  const int64_t whole = m / (2 * kTileSize) * (2 * kTileSize), rest = m - whole;
   if (whole > 0) {
-    held.hold(kSquare, kSquare, steps);
+    tiles.configure(kTileSize, kTileSize, steps);
     bands<2>(a, b, bStride, c, cStride, 0, whole, depth, steps, n, accumulate);
   }
-  if (rest > kSquare) {
-    held.hold(kSquare, rest - kSquare, steps);
+  if (rest > kTileSize) {
+    tiles.configure(kTileSize, rest - kTileSize, steps);
     bands<2>(a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
   } else if (rest > 0) {
-    held.hold(rest, 0, steps);
+    tiles.configure(rest, 0, steps);
     bands<1>(a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
   }
 }
 
 // As in tile.h; `a` is read by rows.
 template <>
-[[maybe_unused]] void stripProduct<uint32_t>(Tiles& held, Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c,
+[[maybe_unused]] void stripProduct<uint32_t>(Mode<uint32_t>& tiles, Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c,
                                              int64_t cStride, int64_t m, int64_t depth, int64_t n, bool accumulate) {
-  const int64_t whole = depth / kSquare * kSquare, rest = depth - whole;
+  const int64_t whole = depth / kTileSize * kTileSize, rest = depth - whole;
   if (depth == 0 && !accumulate) {
     for (int64_t i = 0; i < m; i++) zeroFloats(c + i * cStride, n);
   }
-  settleMemory();
-  if (whole > 0) steppedProduct(held, a, b, bStride, c, cStride, m, whole, kSquare, n, accumulate);
+  compilerBarrier();
+  if (whole > 0) steppedProduct(tiles, a, b, bStride, c, cStride, m, whole, kTileSize, n, accumulate);
   if (rest > 0) {
     const Matrix<uint32_t> last = {a.data + whole, a.rowStride, 1};
-    steppedProduct(held, last, b + whole * bStride, bStride, c, cStride, m, rest, rest, n, accumulate || whole > 0);
+    steppedProduct(tiles, last, b + whole * bStride, bStride, c, cStride, m, rest, rest, n, accumulate || whole > 0);
   }
-  settleMemory();
+  compilerBarrier();
 }
 
 }  // namespace LOCKSTEP_ISA

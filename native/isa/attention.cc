@@ -51,7 +51,7 @@ void attentionOf(const AttentionHead& head, float* out, float* logSum, float* sc
     const int64_t end = wholeLanes(tile.keys);
     const Matrix<Unit> q =
         Layout::left(head.q + at * head.qStride, head.qStride, tile.rows, head.headWidth, queries);
-    productOf<Unit>(q, keysT, keyStride, scores, keyStride, tile.rows, headDepth, end, false);
+    stripProduct<Unit>(q, keysT, keyStride, scores, keyStride, tile.rows, headDepth, end, false);
     float sums[kQueryTile], largest[kQueryTile], inverse[kQueryTile];
     for (int64_t i = 0; i < tile.rows; i++) {
       sums[i] = exponentials(scores + i * keyStride, visible(head, at + i), end, scale, &largest[i]);
@@ -61,8 +61,8 @@ void attentionOf(const AttentionHead& head, float* out, float* logSum, float* sc
       inverse[i] = seesAny ? 1.0f / sums[i] : 0.0f;
       logSum[at + i] = seesAny ? static_cast<float>(largest[i] + logarithm(sums[i])) : 0.0f;
     }
-    const Matrix<Unit> p = Layout::along(scores, keyStride, tile.rows, end, weights);
-    productOf<Unit>(p, values, width, mixed, width, tile.rows, Layout::depth(tile.keys), width, false);
+    const Matrix<Unit> p = Layout::left(scores, keyStride, tile.rows, end, weights);
+    stripProduct<Unit>(p, values, width, mixed, width, tile.rows, Layout::depth(tile.keys), width, false);
     for (int64_t i = 0; i < tile.rows; i++) {
       forLanes(head.headWidth, [&](int64_t d, int64_t count) {
         storeSome(out + (at + i) * head.outStride + d, load(mixed + i * width + d) * inverse[i], count);

@@ -76,20 +76,20 @@ void attentionGradientOf(const AttentionHead& head, const float* out, const floa
     const float* dO = dOut + at * head.outStride;
     Layout::stacked(q, head.qStride, tile.rows, head.headWidth, queries);
     Layout::stacked(dO, head.outStride, tile.rows, head.headWidth, dOuts);
-    productOf<Unit>(Layout::left(q, head.qStride, tile.rows, head.headWidth, rows), keysT, keyStride, scores,
+    stripProduct<Unit>(Layout::left(q, head.qStride, tile.rows, head.headWidth, rows), keysT, keyStride, scores,
                        keyStride, tile.rows, headDepth, end, false);
-    productOf<Unit>(Layout::left(dO, head.outStride, tile.rows, head.headWidth, rows), valuesT, keyStride, dScores,
+    stripProduct<Unit>(Layout::left(dO, head.outStride, tile.rows, head.headWidth, rows), valuesT, keyStride, dScores,
                        keyStride, tile.rows, headDepth, end, false);
     for (int64_t i = 0; i < tile.rows; i++) {
       const float along = dot(dO + i * head.outStride, out + (at + i) * head.outStride, head.headWidth);
       rowGradient(scores + i * keyStride, dScores + i * keyStride, visible(head, at + i), end, scale,
                   logSum[at + i], along);
     }
-    productOf<Unit>(Layout::across(scores, keyStride, tile.rows, end, operand), dOuts, width, dValues, width,
+    stripProduct<Unit>(Layout::across(scores, keyStride, tile.rows, end, operand), dOuts, width, dValues, width,
                        tile.keys, queryDepth, width, true);
-    productOf<Unit>(Layout::across(dScores, keyStride, tile.rows, end, operand), queries, width, dKeys, width,
+    stripProduct<Unit>(Layout::across(dScores, keyStride, tile.rows, end, operand), queries, width, dKeys, width,
                        tile.keys, queryDepth, width, true);
-    productOf<Unit>(Layout::along(dScores, keyStride, tile.rows, end, operand), keys, width, dQueries, width,
+    stripProduct<Unit>(Layout::left(dScores, keyStride, tile.rows, end, operand), keys, width, dQueries, width,
                        tile.rows, Layout::depth(tile.keys), width, false);
     copyOut(dQueries, width, dq + at * head.qStride, head.qStride, tile.rows, head.headWidth);
   }

@@ -13,7 +13,9 @@ namespace lockstep {
 
 static constexpr int64_t kLanes = 16;
 
-static inline int64_t wholeLanes(int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
+static inline int64_t ceilDiv(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+static inline int64_t wholeLanes(int64_t count) { return ceilDiv(count, kLanes) * kLanes; }
 
 // A matrix anywhere in memory: element (r, c) is data[r * rowStride + c * columnStride].
 template <typename Unit>
@@ -111,7 +113,7 @@ struct Kernels {
   const char* isa;
 
   // ---- matrix products
-  // A packed operand is cut into panels of so many columns, each [depth][its columns in whole lanes].
+  // A packed operand is cut into panels of so many columns, each [depth][its columns in whole lanes]. Divides loss.cc's 480.
   int64_t panelColumns;
   // Rows [rows, width] to be multiplied along their width: themselves, or in `out` (leftUnits).
   Matrix<float> (*left)(Precision precision, const float* a, int64_t rows, int64_t width, float* out);
@@ -120,9 +122,8 @@ struct Kernels {
   // `left` of rows that are stacked already, `stride` units from one step in depth to the next.
   Matrix<float> (*leftOfStacked)(Precision precision, const float* units, int64_t stride, int64_t rows, int64_t width,
                                  float* out);
-  // The same rows, `depth` units of them, to be multiplied with each other; in `out` (wholeLanes(depth) * wholeLanes(width)).
-  Matrix<float> (*acrossStacked)(Precision precision, const float* units, int64_t stride, int64_t depth, int64_t width,
-                                 float* out);
+  // out[width][wholeLanes(rows)] of units [rows][width], up to whole lanes of width.
+  void (*transposed)(const float* units, int64_t stride, int64_t rows, int64_t width, float* out);
   // b[k,n], one stride of which is 1, as `product` takes it: packedUnits(precision, k, n).
   void (*pack)(Precision precision, Matrix<float> b, int64_t k, int64_t n, float* out);
   // c[m,n] (row stride cStride) = a[m,k] · b[k,n], added to c when `accumulate`. `a` is in units, and one stride of it is 1.

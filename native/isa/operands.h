@@ -3,9 +3,8 @@
 //   left        rows of A, contracted along their width
 //   transposed  B from rows that are contracted along their width: [depth of width][whole lanes of rows]
 //   stacked     B from rows that are contracted with each other: [depth of rows][whole lanes of width]
-//   along       A from a tile of scores, contracted along a row
-//   across      A from the same tile, contracted along a column
-//   leftOfStacked, acrossStacked   the same two, of rows that `stacked` laid out
+//   across      rows of A that are contracted with each other
+//   leftOfStacked   `left`, of rows that `stacked` laid out
 // `depth` is the number of steps that a contraction over n elements takes.
 #pragma once
 
@@ -55,17 +54,11 @@ struct Numbers {
     }
   }
 
-  static Matrix<float> along(float* scores, int64_t stride, int64_t, int64_t, float*) { return {scores, stride, 1}; }
 
   static Matrix<float> across(float* scores, int64_t stride, int64_t, int64_t, float*) { return {scores, 1, stride}; }
 
   static Matrix<float> leftOfStacked(const float* rows, int64_t stride, int64_t, int64_t, float*) {
     return {rows, stride, 1};
-  }
-
-  static Matrix<float> acrossStacked(const float* rows, int64_t stride, int64_t depth, int64_t width, float* out) {
-    transposed(rows, stride, depth, width, out);
-    return {out, wholeLanes(depth), 1};
   }
 };
 
@@ -116,15 +109,11 @@ struct Pairs {
     return first;
 #else
     alignas(64) uint32_t lanes[2 * kLanes], chosen[kLanes];
-    put(lanes, first);
-    put(lanes + kLanes, second);
+    storeUnits(lanes, first);
+    storeUnits(lanes + kLanes, second);
     for (int i = 0; i < kLanes; i++) chosen[i] = lanes[2 * i + odd];
     return loadUnits(chosen);
 #endif
-  }
-
-  static void put(uint32_t* out, Words words) {
-    LANES_EACH(*reinterpret_cast<Words::LoosePart*>(out + i * kPartLanes) = words.part[i]);
   }
 
   // Up to 32 numbers of a row as 16 words.
@@ -138,7 +127,7 @@ struct Pairs {
     const int64_t outStride = wholeLanes(depth(width));
     for (int64_t r = 0; r < rows; r++) {
       for (int64_t d = 0; d < width; d += 2 * kLanes) {
-        put(buffer + r * outStride + d / 2, some(a + r * stride + d, width - d));
+        storeUnits(buffer + r * outStride + d / 2, some(a + r * stride + d, width - d));
       }
     }
     return {buffer, outStride, 1};
@@ -154,7 +143,7 @@ struct Pairs {
         }
         transpose(square);
         const int64_t wide = depth(width - d) < kLanes ? depth(width - d) : kLanes;
-        for (int64_t i = 0; i < wide; i++) put(out + (d / 2 + i) * outStride + r, as<Words>(square[i]));
+        for (int64_t i = 0; i < wide; i++) storeUnits(out + (d / 2 + i) * outStride + r, as<Words>(square[i]));
       }
     }
   }
@@ -164,13 +153,9 @@ struct Pairs {
     for (int64_t r = 0; r < rows; r += 2) {
       forLanes(width, [=](int64_t d, int64_t count) {
         const Floats second = r + 1 < rows ? loadSome(a + (r + 1) * stride + d, count) : Floats{};
-        put(out + r / 2 * outStride + d, side(loadSome(a + r * stride + d, count), second));
+        storeUnits(out + r / 2 * outStride + d, side(loadSome(a + r * stride + d, count), second));
       });
     }
-  }
-
-  static Matrix<uint32_t> along(float* scores, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
-    return left(scores, stride, rows, width, buffer);
   }
 
   static Matrix<uint32_t> across(float* scores, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
@@ -184,7 +169,7 @@ struct Pairs {
         Floats square[16];
         for (int i = 0; i < 16; i++) square[i] = as<Floats>(side(row(2 * i, d), row(2 * i + 1, d)));
         transpose(square);
-        for (int64_t i = 0; i < kLanes; i++) put(buffer + (d + i) * outStride + r / 2, as<Words>(square[i]));
+        for (int64_t i = 0; i < kLanes; i++) storeUnits(buffer + (d + i) * outStride + r / 2, as<Words>(square[i]));
       }
     }
     return {buffer, outStride, 1};
@@ -203,28 +188,18 @@ struct Pairs {
       for (int64_t d = 0; d < width; d += 2 * kLanes) {
         const Words first = loadUnits(from + d), second = d + kLanes < end ? loadUnits(from + d + kLanes) : Words{};
         const Words even = everySecond(first, second, 0), odd = everySecond(first, second, 1);
-        put(out + r * outStride + d / 2, (even & 0xffffu) | odd << 16);
-        if (r + 1 < rows) put(out + (r + 1) * outStride + d / 2, even >> 16 | (odd & 0xffff0000u));
+        storeUnits(out + r * outStride + d / 2, (even & 0xffffu) | odd << 16);
+        if (r + 1 < rows) storeUnits(out + (r + 1) * outStride + d / 2, even >> 16 | (odd & 0xffff0000u));
       }
     }
     return {out, outStride, 1};
   }
-
-  static Matrix<uint32_t> acrossStacked(const uint32_t* stacked, int64_t stride, int64_t depth, int64_t width,
-                                        uint32_t* out) {
-    Numbers::transposed(reinterpret_cast<const float*>(stacked), stride, depth, width, reinterpret_cast<float*>(out));
-    return {out, wholeLanes(depth), 1};
-  }
 };
 
-// Calls body(layout).
+// body(layout)
 template <typename Body>
-LANES_INLINE void withLayout(Precision precision, const Body& body) {
-  if (precision == Precision::bfloat16) {
-    body(Pairs{});
-  } else {
-    body(Numbers{});
-  }
+LANES_INLINE auto withLayout(Precision precision, const Body& body) {
+  return precision == Precision::bfloat16 ? body(Pairs{}) : body(Numbers{});
 }
 
 }  // namespace LOCKSTEP_ISA

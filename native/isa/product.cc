@@ -5,7 +5,7 @@ namespace lockstep {
 namespace LOCKSTEP_ISA {
 namespace {
 
-// Units of depth that a panel's strips pass at a time: a block of A and a strip of B then stay in the second cache.
+// Units of depth that a panel's strips pass at a time: a block of A and a strip of B then stay in L2.
 constexpr int64_t kDepthBlock = 256;
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -17,12 +17,10 @@ Matrix<float> inFloats(Matrix<Unit> units) {
 }
 
 Matrix<float> left(Precision precision, const float* a, int64_t rows, int64_t width, float* out) {
-  Matrix<float> result = {};
-  withLayout(precision, [&](auto layout) {
+  return withLayout(precision, [=](auto layout) {
     typedef typename decltype(layout)::Unit Unit;
-    result = inFloats(layout.left(a, width, rows, width, reinterpret_cast<Unit*>(out)));
+    return inFloats(layout.left(a, width, rows, width, reinterpret_cast<Unit*>(out)));
   });
-  return result;
 }
 
 void stacked(Precision precision, const float* a, int64_t stride, int64_t rows, int64_t width, float* out) {
@@ -33,24 +31,11 @@ void stacked(Precision precision, const float* a, int64_t stride, int64_t rows, 
 
 Matrix<float> leftOfStacked(Precision precision, const float* units, int64_t stride, int64_t rows, int64_t width,
                             float* out) {
-  Matrix<float> result = {};
-  withLayout(precision, [&](auto layout) {
+  return withLayout(precision, [=](auto layout) {
     typedef typename decltype(layout)::Unit Unit;
-    result = inFloats(layout.leftOfStacked(reinterpret_cast<const Unit*>(units), stride, rows, width,
-                                           reinterpret_cast<Unit*>(out)));
+    return inFloats(layout.leftOfStacked(reinterpret_cast<const Unit*>(units), stride, rows, width,
+                                         reinterpret_cast<Unit*>(out)));
   });
-  return result;
-}
-
-Matrix<float> acrossStacked(Precision precision, const float* units, int64_t stride, int64_t depth, int64_t width,
-                            float* out) {
-  Matrix<float> result = {};
-  withLayout(precision, [&](auto layout) {
-    typedef typename decltype(layout)::Unit Unit;
-    result = inFloats(layout.acrossStacked(reinterpret_cast<const Unit*>(units), stride, depth, width,
-                                           reinterpret_cast<Unit*>(out)));
-  });
-  return result;
 }
 
 void pack(Precision precision, Matrix<float> b, int64_t k, int64_t n, float* out) {
@@ -123,7 +108,7 @@ void fillProduct(Kernels& table) {
   table.left = left;
   table.stacked = stacked;
   table.leftOfStacked = leftOfStacked;
-  table.acrossStacked = acrossStacked;
+  table.transposed = Numbers::transposed;
   table.pack = pack;
   table.product = product;
 }

@@ -40,34 +40,29 @@ LANES_INLINE Floats multiplyAdd(Words a, Words b, Floats c) {
   return multiplyAdd(as<Floats>(a << 16), as<Floats>(b << 16), c);
 #endif
 }
+LANES_INLINE void storeUnits(uint32_t* p, Words v) {
+  LANES_EACH(*reinterpret_cast<Words::LoosePart*>(p + i * kPartLanes) = v.part[i]);
+}
 LANES_INLINE Words allUnits(uint32_t x) { return allOf<uint32_t>(x); }
 LANES_INLINE Floats loadUnits(const float* p) { return load(p); }
 LANES_INLINE Floats allUnits(float x) { return all(x); }
 
-// ---- What the processor must be set to while products run.
-
-// While it lives, subnormal numbers are taken and given as zeros, which is what the instruction for pairs does by itself.
-struct SubnormalsAreZero {
-#if defined(__x86_64__) && !defined(__AVX512BF16__)
-  const unsigned saved = _mm_getcsr();
-  SubnormalsAreZero() { _mm_setcsr(saved | 0x8040u); }
-  ~SubnormalsAreZero() { _mm_setcsr(saved); }
-#endif
-};
-struct SubnormalsAreNumbers {};
-
+// What the processor is set to while products run. For numbers, nothing.
 template <typename Unit>
-struct ModeOf {
-  typedef SubnormalsAreNumbers Type;
-};
+struct Mode {};
+
 #ifndef __AMX_BF16__  // see amx.h
+// Subnormal numbers are taken and given as zeros, which is what the instruction for pairs does by itself.
 template <>
-struct ModeOf<uint32_t> {
-  typedef SubnormalsAreZero Type;
+struct Mode<uint32_t> {
+#if defined(__x86_64__) && !defined(__AVX512BF16__)
+  static constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x40;
+  const unsigned saved = _mm_getcsr();
+  Mode() { _mm_setcsr(saved | kFlushToZero | kDenormalsAreZero); }
+  ~Mode() { _mm_setcsr(saved); }
+#endif
 };
 #endif
-template <typename Unit>
-using Mode = typename ModeOf<Unit>::Type;
 
 // c (+)= a · b for ROWS × 16 VECTORS elements. `a` may be strided both ways, b's rows are vectors bStride apart.
 template <int ROWS, int VECTORS, typename Unit>

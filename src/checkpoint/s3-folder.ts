@@ -84,7 +84,7 @@ export class S3Folder implements Folder {
   }
 
   async open(file: string): Promise<OpenFile> {
-    const command = new HeadObjectCommand({ ...this.place(file) });
+    const command = new HeadObjectCommand(this.place(file));
     const { ContentLength: bytes } = await this.bucket.client.send(command).catch((error: unknown) => {
       throw this.failure('open', file, error);
     });
@@ -135,11 +135,9 @@ export class S3Folder implements Folder {
   }
 
   async remove(file: string): Promise<void> {
-    await this.bucket.client
-      .send(new DeleteObjectCommand({ ...this.place(file) }))
-      .catch((error: unknown) => {
-        throw this.failure('delete', file, error);
-      });
+    await this.bucket.client.send(new DeleteObjectCommand(this.place(file))).catch((error: unknown) => {
+      throw this.failure('delete', file, error);
+    });
   }
 
   async removeAll(): Promise<void> {
@@ -204,25 +202,30 @@ export class S3Folder implements Folder {
     }
     for (let start = 0; start < into.byteLength; start += PART_BYTES) {
       const part = into.subarray(start, start + PART_BYTES);
-      const found = await this.get(file, position + start, part.byteLength).catch((error: unknown) => {
-        throw this.failure('read', file, error);
-      });
+      const found = await this.get(file, { first: position + start, bytes: part.byteLength }).catch(
+        (error: unknown) => {
+          throw this.failure('read', file, error);
+        },
+      );
       part.set(found);
     }
   }
 
   /**
-   * An object, or `bytes` of it from `first` on. The client itself sends a request again, but not one whose answer breaks off
-   * or falls silent in its midst.
+   * An object, or a range of its bytes. The client itself sends a request again, but not one whose answer breaks off or falls
+   * silent in its midst.
    */
-  private async get(file: string, first?: number, bytes = 0): Promise<Uint8Array> {
-    const range = first === undefined ? {} : { Range: `bytes=${first}-${first + bytes - 1}` };
+  private async get(
+    file: string,
+    range?: { readonly first: number; readonly bytes: number },
+  ): Promise<Uint8Array> {
+    const header = range && { Range: `bytes=${range.first}-${range.first + range.bytes - 1}` };
     for (let attempt = 1; ; attempt++) {
-      const command = new GetObjectCommand({ ...this.place(file), ...range });
+      const command = new GetObjectCommand({ ...this.place(file), ...header });
       const { Body: body, ContentLength: announced } = await this.bucket.client.send(command);
       try {
         const found = await body!.transformToByteArray();
-        const expected = first === undefined ? announced : bytes;
+        const expected = range?.bytes ?? announced ?? found.byteLength;
         if (found.byteLength === expected) return found;
         throw new Error(`${found.byteLength} bytes came, expected ${expected}`);
       } catch (error) {

@@ -11,9 +11,9 @@ import { S3Folder } from './s3-folder.js';
 /** Tries of one request, with backoff and jitter between them. */
 const ATTEMPTS = 6;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** Until an answer begins. */
-const ANSWER_TIMEOUT_MS = 120_000;
-/** Without a byte in either direction. */
+/** From sending to the first byte of the answer: ends an upload that trickles. */
+const REQUEST_TIMEOUT_MS = 120_000;
+/** Without a byte in either direction, also while an answer is awaited. */
 const SILENCE_TIMEOUT_MS = 60_000;
 
 export interface S3Options {
@@ -52,7 +52,7 @@ export function openS3(url: string, options: S3Options = {}): S3Folder {
     maxAttempts: ATTEMPTS,
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,
-      requestTimeout: ANSWER_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
       socketTimeout: silenceMs,
       throwOnRequestTimeout: true,
     },

@@ -9,7 +9,7 @@ const BASE = 128;
 const PER_REDUCER = 16;
 
 /** Files and connections that this process may have open; Infinity where the system does not tell. */
-function openFileLimit(): number {
+export function openFileLimit(): number {
   try {
     const limits = readFileSync('/proc/self/limits', 'utf8');
     return Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? Infinity);

@@ -54,7 +54,7 @@ export class LocalWorkers {
     for (let index = 0; index < options.count; index++) this.start(index, 0);
   }
 
-  /** Waits for workers that end by themselves; after `graceMs` they are told to. */
+  /** Waits for workers that end by themselves; after `graceMs` they are killed. */
   async stop(graceMs: number): Promise<void> {
     this.stopping = true;
     for (const timer of this.timers) clearTimeout(timer);

@@ -1,9 +1,9 @@
 // What `lockstep doctor` asks the system about the machine.
 
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { promisify } from 'node:util';
+import { openFileLimit } from './file-limit.js';
 
 const GPU_QUERY_TIMEOUT_MS = 5000;
 
@@ -26,13 +26,14 @@ export interface Machine {
 }
 
 export async function inspectMachine(): Promise<Machine> {
+  const openFiles = openFileLimit();
   return {
     node: process.versions.node,
     platform: `${process.platform} ${process.arch}`,
     processor: cpus()[0]?.model ?? 'unknown',
     cores: availableParallelism(),
     memoryBytes: totalmem(),
-    openFiles: openFileLimit(),
+    openFiles: Number.isFinite(openFiles) ? openFiles : null,
     gpus: await nvidiaGpus(),
   };
 }
@@ -59,14 +60,4 @@ export function parseGpus(csv: string): Gpu[] {
       driver: driver!,
       memoryBytes: (Number(mebibytes) || 0) * 2 ** 20,
     }));
-}
-
-/** The soft limit, from Linux's /proc. */
-function openFileLimit(): number | null {
-  try {
-    const line = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'));
-    return line === null ? null : Number(line[1]);
-  } catch {
-    return null;
-  }
 }

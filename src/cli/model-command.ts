@@ -2,12 +2,12 @@
 
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import type { Tokenizer } from '../data/tokenizer.js';
 import type { ObjectiveConfig } from '../model/objectives.js';
 import { messageOf, UserError } from '../util/errors.js';
 import type { ModelOptions, GivenModel } from './model.js';
-import { integerArgument } from './options.js';
+import { integerOrAuto } from './options.js';
 import type { Output } from './output.js';
 
 /** A command whose first argument is a model. */
@@ -16,16 +16,7 @@ export function modelCommand(program: Command, name: string, description: string
     .command(name)
     .description(description)
     .argument('<model>', 'a run (its newest checkpoint), a checkpoint, or a Hugging Face model directory')
-    .option('--threads <n>', 'compute threads, or auto: one per core', threadsArgument, 'auto');
-}
-
-function threadsArgument(value: string): number | 'auto' {
-  if (value === 'auto') return value;
-  try {
-    return integerArgument(1, 1024)(value);
-  } catch {
-    throw new InvalidArgumentError('Expected a whole number from 1 to 1024, or auto.');
-  }
+    .option('--threads <n>', 'compute threads, or auto: one per core', integerOrAuto(1, 1024), 'auto');
 }
 
 /** Opens the model, uses it and closes it again. */

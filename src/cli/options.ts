@@ -17,6 +17,18 @@ export function integerArgument(min: number, max = Number.MAX_SAFE_INTEGER): (va
   };
 }
 
+/** The same, or "auto". */
+export function integerOrAuto(min: number, max: number): (value: string) => number | 'auto' {
+  return (value) => {
+    if (value === 'auto') return value;
+    try {
+      return integerArgument(min, max)(value);
+    } catch {
+      throw new InvalidArgumentError(`Expected a whole number from ${min} to ${max}, or auto.`);
+    }
+  };
+}
+
 /** A finite number from `min` to `max`, both included. */
 export function numberArgument(min: number, max = Infinity): (value: string) => number {
   return (value) => {

@@ -1,7 +1,6 @@
 // `lockstep train`: a coordinator and local workers, in one command. A run that has checkpoints goes on by itself.
 import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
 import type { RunConfig } from '../config/schema.js';
 import { counted } from '../util/format.js';
 import { parseHttpAddress } from './address.js';
@@ -9,7 +8,7 @@ import { makeLocalKeys, type LocalKeys } from './local-keys.js';
 import { isLive } from './progress.js';
 import { chooseWorkers, visibleGpus, type WorkerCount } from './worker-count.js';
 import { LocalWorkers } from './local-workers.js';
-import { integerArgument } from './options.js';
+import { integerOrAuto } from './options.js';
 import { outputOf, type Output } from './output.js';
 import {
   addRunOptions,
@@ -38,7 +37,7 @@ export function register(program: Command): void {
     .option(
       '--workers <n|auto>',
       'local worker processes; 0: only those that connect',
-      parseWorkers,
+      integerOrAuto(0, 1024),
       'auto' as const,
     )
     .action(async (config: string, options: TrainOptions, command: Command) => {
@@ -122,14 +121,4 @@ function workerThreads(config: RunConfig, workers: number): number {
   return threads === 'auto'
     ? Math.max(1, Math.floor(availableParallelism() / Math.max(1, workers)))
     : threads;
-}
-
-const parseCount = integerArgument(0, 1024);
-
-function parseWorkers(value: string): number | 'auto' {
-  try {
-    return value === 'auto' ? 'auto' : parseCount(value);
-  } catch {
-    throw new InvalidArgumentError('Expected a whole number, or auto.');
-  }
 }

@@ -285,7 +285,7 @@ const fields = z.strictObject({
   ),
   emulate: flag(
     false,
-    'Compute bfloat16 with the bits of AVX512_BF16 on every worker, so that all processors can train one run: slowly on those that have no instructions for it, which are refused otherwise, and without AMX on those that have that.',
+    'Give bfloat16 the bits of AVX512_BF16 on every worker, so that all processors can train one run: without AMX, and emulated (slowly) where there is no such instruction. Otherwise workers that have neither are refused.',
   ),
   wire: choice(
     ['float32', 'bfloat16'],

@@ -74,7 +74,7 @@ export class Admission {
   }
 
   /** The connection is gone, or its worker computes. */
-  entered(peer: string): void {
+  forget(peer: string): void {
     this.entering.delete(peer);
   }
 

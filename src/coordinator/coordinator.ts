@@ -28,7 +28,7 @@ export class Coordinator {
   private readonly trouble: StepTrouble;
   private readonly statusReports = new StatusReports();
   private readonly tree: ReductionTree;
-  /** Between the steps there is an evaluation, or neither. */
+  /** At most one of the two: the step being computed, or the evaluation between steps. */
   private round: Round | undefined;
   private evaluation: Evaluation | undefined;
   private stopping = false;
@@ -201,15 +201,12 @@ export class Coordinator {
   private tryCommit(): void {
     const { round } = this;
     if (!round?.done || this.finishing) return;
-    const version = this.progress.version + 1;
-    const isCheckpointDue =
-      version % this.options.checkpointEvery === 0 ||
-      version === this.options.steps ||
-      this.stopping ||
-      this.checkpointOverdue;
+    const { version: step } = this.progress;
+    const version = step + 1;
+    const isLast = this.stopping || version === this.options.steps;
+    const isCheckpointDue = isLast || this.checkpointOverdue || version % this.options.checkpointEvery === 0;
     if (isCheckpointDue && this.saving.isBusy) return; // one at a time: the disk is behind
     const totals = sumStats(round.stats);
-    const { version: step } = this.progress;
     const blockSums = new Map([...round.roots].map(([reducer, root]) => [reducer, root.blockSums]));
     const norm = gradientNorm(blockSums, totals.tokens);
     const found = [...round.roots.values()].map(({ nonFinite }) => nonFinite);
@@ -224,7 +221,6 @@ export class Coordinator {
     if (isEvaluationDue && this.options.evaluate.batches > 0) {
       this.evaluation = new Evaluation(this.options.evaluate.batches, this.decisions.now);
     }
-    const isLast = this.stopping || version === this.options.steps;
     this.checkpointOverdue = isCheckpointDue && this.trouble.isGoingOn && !isLast;
     if (isCheckpointDue && !this.checkpointOverdue) {
       this.saving.begin(this.progress, this.evaluation !== undefined);

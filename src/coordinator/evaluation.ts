@@ -1,8 +1,8 @@
 // One evaluation of one version: its micro-batches, who computes which, and their results.
 import type { BatchStats } from '../protocol/stats.js';
 
-/** Micro-batches a worker holds at once: one to compute, one ahead. */
-const AHEAD = 2;
+/** Micro-batches that a worker holds at once: one to compute, one ahead. */
+const MOST_HELD = 2;
 /** What a micro-batch is taken to last as long as nobody has evaluated one. */
 const UNKNOWN_MS = 15_000;
 
@@ -37,7 +37,7 @@ export class Evaluation {
   /** Another micro-batch for a worker, if it has room and any waits. */
   take(session: string, now: number): number | undefined {
     const held = this.held.get(session) ?? new Map<number, { since: number; expired: boolean }>();
-    if (held.size >= AHEAD) return undefined;
+    if (held.size >= MOST_HELD) return undefined;
     const index = this.waiting.find((waiting) => !held.has(waiting));
     if (index === undefined) return undefined;
     this.waiting = this.waiting.filter((waiting) => waiting !== index);

@@ -29,7 +29,7 @@ import {
   taskMessage,
   workerFailed,
   workerLeft,
-  type Ending,
+  type SessionEnding,
   type Speaker,
 } from './translation.js';
 
@@ -68,7 +68,7 @@ export class CoordinatorProcess {
   private readonly reception: Reception;
   private readonly samples: SampleSource;
   private readonly tree: ReductionTree;
-  /** That can carry loss in a micro-batch. */
+  /** Most tokens of a micro-batch that can carry loss. */
   private readonly maxTokens: number;
   private reducers!: Reducers;
   private checkpoints!: CheckpointWriter;
@@ -213,7 +213,7 @@ export class CoordinatorProcess {
   }
 
   /** The session ended, whoever noticed; a worker that can still hear it is told. */
-  private lose(session: string | undefined, { reason, detail, outcome }: Ending): void {
+  private lose(session: string | undefined, { reason, detail, outcome }: SessionEnding): void {
     if (session === undefined || this.ended) return;
     this.say(session, goodbye(detail, outcome));
     this.forget(session);

@@ -49,7 +49,7 @@ export class Reception {
       const message = decode(workerToCoordinator, frames);
       if (message.type === 'hello' || message.type === 'prove') this.admit(peer, session, message);
       else if (isOfSession(message, session, this.options.term)) {
-        if (message.type === 'ready') this.admission.entered(peer);
+        if (message.type === 'ready') this.admission.forget(peer);
         this.handlers.message(message.session, message);
       } else {
         this.handlers.rejected('stale');
@@ -66,10 +66,8 @@ export class Reception {
   /** The connection is gone. Returns the session that this ends, if it had not ended before. */
   disconnected(peer: PeerId): string | undefined {
     this.turnedAway.delete(peer);
-    this.admission.entered(peer);
-    const session = this.connections.sessionOf(peer);
-    this.connections.disconnected(peer);
-    return session;
+    this.admission.forget(peer);
+    return this.connections.disconnected(peer);
   }
 
   tick(now: number): void {
@@ -109,7 +107,7 @@ export class Reception {
 
   private turnAway(peer: PeerId, reason: string, outcome: SessionOutcome): void {
     this.turnedAway.add(peer);
-    this.admission.entered(peer);
+    this.admission.forget(peer);
     this.connections.sendTo(peer, { type: 'bye', reason, outcome });
   }
 }

@@ -70,11 +70,9 @@ export class Sessions {
     return this.sessions.get(id);
   }
 
-  remove(id: string): Session | undefined {
-    const session = this.sessions.get(id);
+  remove(id: string): void {
     this.sessions.delete(id);
     this.summary = undefined;
-    return session;
   }
 
   /** The session is attached to the reducers and may be given work. */

@@ -23,7 +23,7 @@ export class StepTrouble {
     return this.computations > 0;
   }
 
-  /** How many steps in a row may not be skipped, once they were; undefined before. */
+  /** Steps skipped in a row, once they are as many as the run allows; undefined before. */
   get limitReached(): number | undefined {
     return this.skips >= this.maxSkips ? this.skips : undefined;
   }

@@ -51,28 +51,28 @@ export function eventOfReducer(
 
 // ---- how a session ends that the state machine did not end
 
-export interface Ending {
+export interface SessionEnding {
   readonly reason: LeaveReason;
   readonly detail: string;
   /** What its worker is told, if it can still hear. */
   readonly outcome: SessionOutcome;
 }
 
-export function workerLeft(reason: string): Ending {
+export function workerLeft(reason: string): SessionEnding {
   return { reason: 'finished', detail: reason, outcome: 'lost' };
 }
 
-export function connectionEnded(where: 'coordinator' | 'reducer'): Ending {
+export function connectionEnded(where: 'coordinator' | 'reducer'): SessionEnding {
   const detail = where === 'coordinator' ? 'its connection ended' : 'its connection to a reducer ended';
   return { reason: 'disconnected', detail, outcome: 'lost' };
 }
 
-export function workerFailed(detail: string): Ending {
+export function workerFailed(detail: string): SessionEnding {
   return { reason: 'failed', detail, outcome: 'lost' };
 }
 
 /** It is not wanted as it is, and may come back when it is started again. */
-export function protocolBroken(detail: string): Ending {
+export function protocolBroken(detail: string): SessionEnding {
   return { reason: 'failed', detail, outcome: 'refused' };
 }
 

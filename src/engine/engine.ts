@@ -15,7 +15,7 @@ export interface EngineFingerprint {
   readonly engine: string;
   /** How products are computed: their precision, and with what if that is not our own. */
   readonly matmul: string;
-  /** What of the machine they depend on: fused multiply-add or none; of others the device. */
+  /** How products are added on a CPU: fma, sse2 (not fused) or amx; of other engines the device. */
   readonly isa: string;
 }
 

@@ -20,7 +20,7 @@ import {
   protocolBroken,
   taskMessage,
   workerLeft,
-  type Ending,
+  type SessionEnding,
   type Speaker,
 } from '../coordinator/translation.js';
 import type { Slice } from '../protocol/chunks.js';
@@ -163,7 +163,7 @@ export class CoordinatorHost {
     this.lose(session, protocolBroken(reason));
   }
 
-  private lose(session: string, { reason, detail, outcome }: Ending): void {
+  private lose(session: string, { reason, detail, outcome }: SessionEnding): void {
     if (this.ended) return;
     this.tell(goodbye(detail, outcome), session);
     this.forget(session);

@@ -94,7 +94,7 @@ test('a flood of greetings is bounded, those that do not go on are given up, and
 test('a worker that is welcome but never begins to work is given up, and one that did is not', () => {
   const admission = new Admission({ runId: RUN, keys: null });
   for (const peer of ['works', 'idles']) admission.greet(peer, greeting(null), 0);
-  admission.entered('works');
+  admission.forget('works');
   assert.deepEqual(admission.takeLate(600_001), ['idles']);
 });
 

@@ -1,15 +1,17 @@
 // An S3-compatible store on this machine: s3rver, behind a proxy that adds what it lacks (`If-None-Match: *`, which it
-// ignores; requests for one object that do not meet; to list and abort multipart uploads) and what tests need (answers that
+// ignores; one request at a time for each object; to list and abort multipart uploads) and what tests need (answers that
 // break off, refusals, silence).
 
 import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { finished } from 'node:stream/promises';
+import { setImmediate } from 'node:timers/promises';
 
 /**
  * What happens to a request instead of an answer: its connection ends, it is told to slow down, its answer is cut off, or
@@ -134,6 +136,16 @@ export class S3Store {
     return existsSync(path.join(this.directory, BUCKET, `${object}._S3rver_object`));
   }
 
+  /** Resolves when the file of an object or a part holds `body`: s3rver answers before it has written it. */
+  private async stored(target: string, body: Buffer): Promise<void> {
+    const { pathname, searchParams } = new URL(target, this.endpoint);
+    const [id, part] = [searchParams.get('uploadId'), searchParams.get('partNumber')];
+    const object = `${decodeURIComponent(pathname)}._S3rver_object`;
+    const file =
+      id === null ? path.join(this.directory, object) : path.join(this.uploadsDirectory, id, String(part));
+    while (!(await readFile(file).catch(() => null))?.equals(body)) await setImmediate();
+  }
+
   private refuse(incoming: IncomingMessage, answer: ServerResponse, status: number, code: string): void {
     incoming.resume();
     incoming.once('end', () => {
@@ -151,13 +163,11 @@ export class S3Store {
   ): Promise<void> {
     const body = await buffer(incoming).catch(() => null); // null: a client that was killed
     if (body === null) return;
-    const before = this.turns.get(object);
-    const turn = (async () => {
-      await before;
-      await this.ask(incoming, body, answer, fault);
-    })();
-    this.turns.set(object, turn);
-    await turn;
+    const before = this.turns.get(object) ?? Promise.resolve();
+    this.turns.set(
+      object,
+      before.then(() => this.ask(incoming, body, answer, fault)),
+    );
   }
 
   private async ask(
@@ -170,6 +180,7 @@ export class S3Store {
     const onward = request(options).end(body);
     try {
       const [response] = (await once(onward, 'response')) as [IncomingMessage];
+      if (method === 'PUT' && response.statusCode === 200) await this.stored(target!, body);
       answer.writeHead(response.statusCode!, response.headers);
       if (fault === undefined) response.pipe(answer);
       else {

@@ -75,6 +75,8 @@ export class Reducer {
       case 'message':
         if (this.sessions.has(event.session)) this.receive(event.session, event.message);
         break;
+      default:
+        event satisfies never;
     }
     return this.actions;
   }

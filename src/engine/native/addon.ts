@@ -1,8 +1,7 @@
 // The typed face of the C++ addon (native/addon.cc): every function it exports, and nothing else of it.
 // Arrays are float32 unless said otherwise, row-major, and may lie on a SharedArrayBuffer. The addon never
 // keeps an array after a call returns. Lengths are checked by the addon against the sizes given (a RangeError
-// names the argument). Results do not depend on the number of threads: work is cut into fixed panels and
-// reduced in a fixed order.
+// names the argument). Results do not depend on the number of threads: each element is summed in one fixed order.
 
 /** Applied to a linear layer's result. `gelu` is the exact one, x Φ(x); `swish` is x σ(x). */
 export const ActivationCode = { none: 0, relu: 1, gelu: 2, swish: 3 } as const;
@@ -12,7 +11,7 @@ export type ActivationCode = (typeof ActivationCode)[keyof typeof ActivationCode
 export const PrecisionCode = { float32: 0, bfloat16: 1 } as const;
 export type PrecisionCode = (typeof PrecisionCode)[keyof typeof PrecisionCode];
 
-/** That the kernels are compiled for, ascending; the last two multiply bfloat16, amx with an arithmetic of its own. */
+/** Instruction sets the kernels are compiled for, ascending; the last two multiply bfloat16, amx with an arithmetic of its own. */
 export const instructionSets = ['sse2', 'avx2', 'avx512', 'avx512bf16', 'amx'] as const;
 export type InstructionSet = (typeof instructionSets)[number];
 
@@ -262,7 +261,7 @@ export interface Addon extends Kernels {
   info(): AddonInfo;
   /** Threads of the process-wide pool, the caller included; 1 runs everything on the caller. */
   setThreads(threads: number): void;
-  /** Forces a lower instruction set for the vector kernels (tests). Returns the one in force. */
+  /** Chooses the best instruction set up to this one, for the whole process. Returns the one in force. */
   setIsa(isa: InstructionSet): InstructionSet;
   /** A zeroed ArrayBuffer aligned to 64 bytes. */
   allocate(bytes: number): ArrayBuffer;

@@ -4,14 +4,15 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { messageOf, UserError } from '../../util/errors.js';
 import { packageRoot } from '../../util/package.js';
-import { instructionSets, type Addon, type InstructionSet } from './addon.js';
+import { instructionSets, type Addon } from './addon.js';
 
 /**
- * LOCKSTEP_ISA names an instruction set that is computed with at most, to compare machines.
+ * LOCKSTEP_ISA caps the instruction set, to compare machines.
  * Throws UserError ADDON_MISSING where the addon has not been built, or was built for another machine, and ISA_INVALID where
  * there is no instruction set of that name.
  */
 export function loadAddon(): Addon {
+  checkInstructionSet(process.env['LOCKSTEP_ISA']);
   const file = `${packageRoot}build/lockstep.node`;
   if (!existsSync(file)) {
     throw new UserError('ADDON_MISSING', `the native addon ${file} is not there: run \`npm run setup\``);
@@ -26,14 +27,12 @@ export function loadAddon(): Addon {
       { cause: error },
     );
   }
-  const isa = process.env['LOCKSTEP_ISA'];
-  if (isa) addon.setIsa(checked(isa));
   return addon;
 }
 
-function checked(name: string): InstructionSet {
-  const isa = instructionSets.find((known) => known === name);
-  if (isa) return isa;
+/** The addon reads it itself. */
+function checkInstructionSet(name: string | undefined): void {
+  if (!name || instructionSets.some((known) => known === name)) return;
   throw new UserError(
     'ISA_INVALID',
     `LOCKSTEP_ISA: expected one of ${instructionSets.join(', ')}, got "${name}"`,

@@ -84,9 +84,10 @@ export class Trainer {
       const memory = this.sum.beginLeaf(leaf, isLast, gradients.sourceOf(host));
       this.directGradients(model, memory);
       const deliver = (chunk: number): void => {
-        const start = chunk * this.grid.chunkElements;
-        const end = start + this.grid.gradientElements(chunk);
-        gradients.deliver(host, start, end, () => handlers.chunk(chunk));
+        const first = this.grid.start(chunk);
+        gradients.deliver(host, first, first + this.grid.gradientElements(chunk), () =>
+          handlers.chunk(chunk),
+        );
       };
       const finals = new ChunkCounter(this.grid, isLast ? deliver : () => undefined);
       stats.push(this.computeLeaf(model, batches[leaf - start]!, { step, microBatch: leaf }, finals));
@@ -166,7 +167,7 @@ class ChunkCounter {
     const end = offset + size;
     const { chunkElements } = this.grid;
     for (let chunk = Math.floor(offset / chunkElements); chunk * chunkElements < end; chunk++) {
-      const start = chunk * chunkElements;
+      const start = this.grid.start(chunk);
       this.missing[chunk]! -= Math.min(end, start + chunkElements) - Math.max(offset, start);
       if (this.missing[chunk] === 0) this.onFinal(chunk);
     }
