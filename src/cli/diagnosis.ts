@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import type { AddonInfo } from '../engine/native/addon.js';
-import { precisions } from '../engine/names.js';
+import { type Precision, precisions } from '../engine/names.js';
 import { multipliesBfloat16 } from '../engine/precision.js';
 import { type CudaState, inspectCuda } from '../engine/native/cuda/inspect.js';
 import { loadAddon } from '../engine/native/load.js';
@@ -15,6 +15,8 @@ import { measureProductRate, type ProductRate } from './product-rate.js';
 
 /** Below it a coordinator of a few hundred workers would run out. */
 const FEW_OPEN_FILES = 4096;
+/** Of products: less of a step is won than of them. */
+const WORTHWHILE_GAIN = 1.5;
 
 export interface PackageState {
   readonly name: string;
@@ -115,9 +117,16 @@ function reasonFor(info: AddonInfo, { gpus }: Machine): string {
   ].join('; ');
 }
 
+/** Its rate by float32's, on all cores; 0 where it was not measured. */
+function gainOfBfloat16(rates: readonly ProductRate[]): number {
+  const last = (wanted: Precision): number =>
+    rates.findLast(({ precision }) => precision === wanted)?.flopsPerSecond ?? 0;
+  return rates.length === 0 ? 0 : last('bfloat16') / last('float32');
+}
+
 function adviceFor(
   machine: Machine,
-  { info: native, cuda }: NativeState,
+  { info: native, cuda, productRates }: NativeState,
   tensorflow: TensorFlowState,
   packages: readonly PackageState[],
 ): string[] {
@@ -132,6 +141,11 @@ function adviceFor(
     );
   }
   if (native === null) advice.push('Run `npm run setup` to build the native engine.');
+  const gain = gainOfBfloat16(productRates);
+  if (gain >= WORTHWHILE_GAIN) {
+    const times = gain.toFixed(1);
+    advice.push(`To train faster: \`precision: bfloat16\`, whose products run ${times} times as fast here.`);
+  }
   for (const { name, fault } of packages) {
     if (fault !== null) advice.push(`Run \`npm rebuild ${name}\`: it does not load.`);
   }

@@ -9,7 +9,7 @@ import { multipliesBfloat16 } from '../../src/engine/precision.js';
 const doctor = (...args: string[]): Promise<string> => lockstepOutput(['doctor', ...args]);
 
 test('doctor measures matrix products on one thread and on all, and chooses the engine that it found usable', async () => {
-  const { usable, cores, engines, chosen } = JSON.parse(await doctor('--json')) as Diagnosis;
+  const { usable, cores, engines, chosen, advice } = JSON.parse(await doctor('--json')) as Diagnosis;
   const [native] = engines;
   assert.ok(usable && native?.info);
   for (const precision of multipliesBfloat16(native.info) ? ['float32', 'bfloat16'] : ['float32']) {
@@ -20,6 +20,11 @@ test('doctor measures matrix products on one thread and on all, and chooses the 
     );
   }
   for (const { flopsPerSecond } of native.productRates) assert.ok(flopsPerSecond > 1e8);
+  const [one] = native.productRates.filter(({ precision }) => precision === 'float32');
+  const [other] = native.productRates.filter(({ precision }) => precision === 'bfloat16');
+  const gain = (other?.flopsPerSecond ?? 0) / one!.flopsPerSecond;
+  const isAdvised = advice.some((line) => line.includes('precision: bfloat16'));
+  if (gain > 2 || gain < 1) assert.equal(isAdvised, gain > 2); // between them the other measurement decides
   assert.deepEqual([chosen?.engine, chosen?.threads], ['native', cores]);
 });
 
