@@ -82,7 +82,7 @@ async function awaitEnd(
   const owner = claim ? `process ${claim.owner.pid} on ${claim.owner.host}` : 'an owner that left no name';
   const renewal = await terms.renewalOf(term);
   options.onWarning(
-    `${run} was last used by ${owner}: watching for ${timeoutMs / 1000} s whether it still is`,
+    `${run} was last used by ${owner}: watching for up to ${timeoutMs / 1000} s whether it still is`,
   );
   let watchedMs = 0;
   for (let before = performance.now(); watchedMs < timeoutMs;) {

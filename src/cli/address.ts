@@ -1,10 +1,12 @@
 // Addresses as users write them on the command line.
 import { UserError } from '../util/errors.js';
 
+const MOST_PORT = 65_535;
+
 /** "HOST:PORT" or "PORT" (then 127.0.0.1) of an HTTP server. */
 export function parseHttpAddress(text: string): { host: string; port: number } {
   const [, host = '127.0.0.1', port] = /^(?:(.+):)?(\d{1,5})$/.exec(text) ?? [];
-  if (port === undefined || Number(port) > 65_535) {
+  if (port === undefined || Number(port) > MOST_PORT) {
     throw new UserError('ADDRESS_INVALID', `expected HOST:PORT or PORT, got "${text}"`);
   }
   return { host, port: Number(port) };
@@ -13,8 +15,10 @@ export function parseHttpAddress(text: string): { host: string; port: number } {
 /** "tcp://HOST:PORT"; the scheme may be left out. A coordinator may bind to port "*" (any that is free). */
 export function parseTcpAddress(text: string, options: { readonly anyPort: boolean }): string {
   const url = text.includes('://') ? text : `tcp://${text}`;
-  const port = options.anyPort ? String.raw`(\d{1,5}|\*)` : String.raw`\d{1,5}`;
-  if (!new RegExp(String.raw`^tcp://[^/:\s]+:${port}$|^tcp://\[[0-9a-fA-F:]+\]:${port}$`).test(url)) {
+  const port = options.anyPort ? String.raw`\d{1,5}|\*` : String.raw`\d{1,5}`;
+  const pattern = String.raw`^tcp://(?:[^/:\s]+|\[[0-9a-fA-F:]+\]):(${port})$`;
+  const found = new RegExp(pattern).exec(url)?.[1];
+  if (found === undefined || Number(found) > MOST_PORT) {
     throw new UserError('ADDRESS_INVALID', `expected tcp://HOST:PORT, got "${text}"`);
   }
   return url;

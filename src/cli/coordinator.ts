@@ -1,8 +1,10 @@
 // `lockstep coordinator`: trains a run with whatever workers come; starts none itself.
 import { rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { messageOf, UserError } from '../util/errors.js';
 import { outputOf } from './output.js';
 import { addRunOptions, awaitOutcome, sameCommand, startRun, type RunOptions } from './run-options.js';
+import { workerCommand } from './security-options.js';
 import { createTrainingDisplay } from './training-display.js';
 
 interface CoordinatorCommandOptions extends RunOptions {
@@ -27,7 +29,7 @@ export function register(program: Command): void {
       const { run, coordinator } = started;
       try {
         display.start(run, coordinator);
-        output.note(`Workers: lockstep worker ${coordinator.url}`);
+        output.note(workerCommand(coordinator.url, options));
         if (options.addressFile !== undefined) {
           await writeAddress(options.addressFile, coordinator.url).catch((error) => coordinator.fail(error));
         }
@@ -39,9 +41,13 @@ export function register(program: Command): void {
     });
 }
 
-/** Whoever waits for the file finds the whole address in it, or no file. */
+/** Throws UserError ADDRESS_FILE_FAILED. Whoever waits for the file finds the whole address in it, or no file. */
 async function writeAddress(file: string, url: string): Promise<void> {
   const unfinished = `${file}.${process.pid}`;
-  await writeFile(unfinished, `${url}\n`);
-  await rename(unfinished, file);
+  try {
+    await writeFile(unfinished, `${url}\n`);
+    await rename(unfinished, file);
+  } catch (error) {
+    throw new UserError('ADDRESS_FILE_FAILED', `cannot write ${file}: ${messageOf(error)}`, { cause: error });
+  }
 }

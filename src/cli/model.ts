@@ -9,6 +9,7 @@ import type { CheckpointState } from '../checkpoint/state.js';
 import { parseRunConfig } from '../config/load.js';
 import type { RunConfig } from '../config/schema.js';
 import { openModel, type OpenModel } from '../model/open-model.js';
+import { locate } from './locate.js';
 
 export interface GivenModel extends OpenModel {
   /** What the checkpoint says of its training; null for a model that was not trained here. */
@@ -24,9 +25,12 @@ export interface ModelOptions {
   readonly asTrained?: boolean;
 }
 
-/** Opens the model at `given`. Throws UserError MODEL_NOT_FOUND, and what opening a model throws. */
+/**
+ * Opens the model at `given`: a folder, a URL, or the name of a folder under runs/. Throws UserError MODEL_NOT_FOUND, and what
+ * opening a model throws.
+ */
 export async function openGivenModel(given: string, options: ModelOptions): Promise<GivenModel> {
-  const folder = await resolveModel(await openFolder(given));
+  const folder = await resolveModel(await openFolder(await locate(given)));
   const threads = options.threads === 'auto' ? availableParallelism() : options.threads;
   const model = await openModel(folder, {
     threads,

@@ -100,8 +100,10 @@ class PlainLines implements RunDisplay {
     const ready = workers.filter(({ state }) => state === 'ready').length;
     this.progress.update(version, [
       ...(lastLoss === null ? [] : [`loss ${lastLoss.toFixed(3)}`]),
-      ...(tokensPerSecond === null ? [] : [`${formatCount(Math.round(tokensPerSecond))} tokens/s`]),
-      counted(ready, 'worker'),
+      ...(tokensPerSecond === null || ready === 0
+        ? []
+        : [`${formatCount(Math.round(tokensPerSecond))} tokens/s`]),
+      ready === 0 ? 'waiting for workers' : counted(ready, 'worker'),
     ]);
   }
 

@@ -23,6 +23,12 @@ export function addCoordinatorKeyOptions(command: Command): Command {
     .option('--insecure', 'listen beyond this machine without keys, on a network where everybody is trusted');
 }
 
+/** What starts a worker for this coordinator, to be told to the user. */
+export function workerCommand(url: string, { key }: CoordinatorKeyOptions): string {
+  const keys = key === undefined ? '' : ' --key WORKER.key --coordinator-key COORDINATOR.pub';
+  return `Workers: lockstep worker ${url}${keys}`;
+}
+
 /**
  * @param own keys that are allowed beside those of `--workers-allowed`
  * @throws UserError BIND_OPEN when others could connect without a key; what key files throw

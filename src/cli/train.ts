@@ -18,6 +18,7 @@ import {
   type RunOptions,
   type StartedRun,
 } from './run-options.js';
+import { workerCommand } from './security-options.js';
 import { createTrainingDisplay, isTrained, type TrainingDisplay } from './training-display.js';
 
 interface TrainOptions extends RunOptions {
@@ -56,7 +57,7 @@ export function register(program: Command): void {
 /** Runs local workers for a started coordinator until the end, and prints the result. */
 export async function trainLocally(
   started: StartedRun,
-  options: Pick<TrainOptions, 'workers' | 'logLevel' | 'http'>,
+  options: Pick<TrainOptions, 'workers' | 'logLevel' | 'http' | 'key'>,
   display: TrainingDisplay,
   output: Output,
   resume: string,
@@ -69,7 +70,7 @@ export async function trainLocally(
   const count = isTrained(run) || started.stopSignals.isAsked ? 0 : wanted;
   display.start(run, coordinator);
   if (chosen && count > 0) display.log(`${counted(count, 'worker')}: ${chosen.reason} (--workers).`);
-  if (wanted === 0) output.note(`Workers: lockstep worker ${coordinator.url}`);
+  if (wanted === 0) output.note(workerCommand(coordinator.url, options));
   const workers = new LocalWorkers({
     count,
     url: coordinator.url,

@@ -19,7 +19,8 @@ async function verify(given: string): Promise<Report> {
   const { CHECKPOINTS } = await import('../checkpoint/run-directory.js');
   const { checkpointFolders } = await import('../checkpoint/list.js');
   const { verifyCheckpoint } = await import('../checkpoint/verify.js');
-  const opened = await openFolder(given);
+  const { locate } = await import('./locate.js');
+  const opened = await openFolder(await locate(given));
   const folder = await storageOf(opened);
   const entries = await folder.list();
   if (entries.length === 0) throw new UserError('NOT_FOUND', `${given} is empty, or no directory`);

@@ -69,9 +69,12 @@ function readText(file: string): string {
   }
 }
 
-/** A run's name may hold fewer characters than a file's. */
+/** A run's name may hold fewer characters than a file's; letters with marks become those without. */
 function defaultName(file: string): string {
   const name = basename(file, extname(file))
+    .normalize('NFKD')
+    .replace(/\p{M}/gu, '')
+    .replaceAll('ß', 'ss')
     .replace(/[^A-Za-z0-9._-]+/g, '-')
     .slice(0, 100);
   return /^[A-Za-z0-9]/.test(name) ? name : 'run';

@@ -1,7 +1,7 @@
 // Where `prepare` writes: into a folder beside the one asked for, which takes its place when all is done. Whoever reads
 // the folder sees an earlier data set or the new one, never a half-made one.
 
-import { mkdir, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
+import { readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { hostname, homedir } from 'node:os';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { makeDirectories } from '../util/directories.js';
@@ -36,7 +36,7 @@ export async function openOutput(
   const prefix = `.${basename(target)}.partial-${hostname()}-`;
   await removeLeftovers(target, prefix);
   const working = join(parent, `${prefix}${process.pid}`);
-  await mkdir(working);
+  await makeDirectories(working);
   return {
     working,
     publish: () => replace(working, target),

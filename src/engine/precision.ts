@@ -16,8 +16,12 @@ export function multipliesBfloat16({ isa }: Pick<AddonInfo, 'isa'>): boolean {
 /** Throws UserError PRECISION_UNSUPPORTED for bfloat16 where no instruction multiplies it, unless it may be emulated. */
 export function checkPrecision({ precision, emulate }: PrecisionOptions, info: Pick<AddonInfo, 'isa'>): void {
   if (precision === 'float32' || emulate || multipliesBfloat16(info)) return;
+  const { LOCKSTEP_ISA: limit } = process.env;
+  const reason = limit
+    ? `LOCKSTEP_ISA=${limit} leaves neither AVX512_BF16 nor AMX`
+    : 'this processor has neither AVX512_BF16 nor AMX';
   throw new UserError(
     'PRECISION_UNSUPPORTED',
-    'precision: bfloat16 cannot be computed here, since this processor has neither AVX512_BF16 nor AMX: use precision: float32, or emulate: true to compute it slowly',
+    `precision: bfloat16 cannot be computed here, since ${reason}: use precision: float32, or emulate: true to compute it slowly`,
   );
 }

@@ -59,8 +59,8 @@ export class DealerSocket {
     };
     const { events } = this.socket;
     events.on('disconnect', () => lost('connection lost'));
-    events.on('connect:retry', () => lost('connection refused'));
-    events.on('close', () => lost('connection closed'));
+    events.on('connect:retry', () => lost('nothing listens there, or it hung up'));
+    events.on('close', () => lost('nothing listens there, or it hung up'));
     events.on('handshake:error:auth', () => lost(NOT_ALLOWED, true));
     events.on('handshake:error:protocol', ({ error }) => {
       if (error.code !== 'ERR_ZMTP_MECHANISM_MISMATCH') return lost('the peer speaks another protocol');

@@ -75,13 +75,9 @@ export class RouterSocket {
     try {
       await this.socket.bind(url);
     } catch (error) {
-      throw new UserError(
-        'BIND_FAILED',
-        `cannot listen on ${url}: ${messageOf(error)}; is another coordinator running?`,
-        {
-          cause: error,
-        },
-      );
+      throw new UserError('BIND_FAILED', `cannot listen on ${url}: ${messageOf(error)}${hint(error)}`, {
+        cause: error,
+      });
     }
     return this.socket.lastEndpoint ?? url;
   }
@@ -119,4 +115,10 @@ export class RouterSocket {
       this.overflowed(Buffer.from(frames[0]!).toString('latin1'));
     }
   }
+}
+
+function hint(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'EADDRINUSE') return '; is another coordinator running?';
+  return code === 'EADDRNOTAVAIL' ? '; the address must be one of this machine' : '';
 }

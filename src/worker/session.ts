@@ -180,6 +180,7 @@ class Session {
     if (!computed || attached.size < this.reducers.length) return;
     const { fingerprint: engine, probe } = computed;
     this.tell({ type: 'ready', ...this.envelope(), engine, probe });
+    this.options.log.info(`works for the run ${this.welcome!.runId}`);
   }
 
   private receiveTask(message: Received<CoordinatorToWorker> & { type: 'lease' | 'evaluate' }): void {
