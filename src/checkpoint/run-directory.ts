@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { assert, UserError } from '../util/errors.js';
 import { DiskFolder } from './disk-folder.js';
 import { nameOf, readText, type Folder } from './folder.js';
-import { listCheckpoints } from './list.js';
+import { damagedCheckpoints, listCheckpoints } from './list.js';
 import { INDEX_FILE, MODEL_FILE } from './names.js';
 import { storageOf } from './storage-place.js';
 
@@ -85,13 +85,20 @@ export async function runIdentity(storage: Folder): Promise<{ readonly runId: st
 
 /**
  * The model that `given` means: itself when it holds model.safetensors (a checkpoint, or any Hugging Face
- * model), otherwise the newest checkpoint of the run it is. Throws UserError MODEL_NOT_FOUND.
+ * model), otherwise the newest checkpoint of the run it is. `onDamaged` is told of newer ones that cannot be used. Throws
+ * UserError MODEL_NOT_FOUND.
  */
-export async function resolveModel(given: Folder): Promise<Folder> {
+export async function resolveModel(
+  given: Folder,
+  onDamaged: (problem: string) => void = () => undefined,
+): Promise<Folder> {
   const names = (await given.list()).map(({ name }) => name);
   if (names.includes(MODEL_FILE) || names.includes(INDEX_FILE)) return given;
   const checkpoints = (await storageOf(given)).at(CHECKPOINTS);
   const [newest] = await listCheckpoints(checkpoints);
+  for (const { folder, step, problem } of await damagedCheckpoints(checkpoints)) {
+    if (step > (newest?.step ?? -1)) onDamaged(`${folder.url} is damaged: ${problem}`);
+  }
   if (newest !== undefined) return newest.folder;
   if (names.some((name) => /^pytorch_model.*\.bin/.test(name))) {
     throw new UserError(

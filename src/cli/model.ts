@@ -30,7 +30,9 @@ export interface ModelOptions {
  * opening a model throws.
  */
 export async function openGivenModel(given: string, options: ModelOptions): Promise<GivenModel> {
-  const folder = await resolveModel(await openFolder(await locate(given)));
+  const folder = await resolveModel(await openFolder(await locate(given)), (problem) => {
+    process.stderr.write(`warning: ${problem}\n`);
+  });
   const threads = options.threads === 'auto' ? availableParallelism() : options.threads;
   const model = await openModel(folder, {
     threads,

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
+import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import { loadCheckpoint } from '../../src/checkpoint/load.js';
+import { resolveModel } from '../../src/checkpoint/run-directory.js';
 import { verifyCheckpoint } from '../../src/checkpoint/verify.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 import { fails, filled, flipBit, layout, stepsOf, storeIn, vectors, writeCheckpoint } from './fixture.js';
@@ -89,6 +91,24 @@ test('a checkpoint of the wrong size is named on the way to an older one, and al
     message: /every checkpoint in .*checkpoints is damaged/,
   });
   assert.deepEqual(bad, [second.directory, first.directory]);
+});
+
+test('whoever asks for the newest model of a run is told of newer ones that are damaged', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const store = await storeIn(directory);
+  const { directory: first } = await writeCheckpoint(store, 1);
+  const { directory: second } = await writeCheckpoint(store, 2);
+  const resolved = async (): Promise<[string, string[]]> => {
+    const told: string[] = [];
+    const { url } = await resolveModel(new DiskFolder(directory), (problem) => told.push(problem));
+    return [url, told];
+  };
+  assert.deepEqual(await resolved(), [second, []]);
+  await truncate(path.join(second, 'model.safetensors'), 100);
+  const [url, [told, ...others]] = await resolved();
+  assert.equal(url, first);
+  assert.match(told!, /step-2 is damaged: model\.safetensors has 100 bytes/);
+  assert.deepEqual(others, []);
 });
 
 test('a damaged checkpoint is written anew beside itself, neither loaded nor counted, and then deleted', async (t) => {
