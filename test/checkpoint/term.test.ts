@@ -12,7 +12,7 @@ import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import type { Folder } from '../../src/checkpoint/folder.js';
 import { acquireTerm, type Term } from '../../src/checkpoint/term.js';
 import { MemoryFiles, MemoryFolder } from '../support/memory-folder.js';
-import { temporaryDirectory } from '../support/temporary-directory.js';
+import { atEnd, temporaryDirectory } from '../support/temporary-directory.js';
 
 const script = fileURLToPath(new URL('./term-owner.js', import.meta.url));
 const TIMEOUT_MS = 5000;
@@ -31,7 +31,7 @@ async function acquire(
     },
   });
   isHeld = true;
-  beforeRemoval(t, () => term.release());
+  atEnd(t, () => term.release());
   return term;
 }
 
@@ -39,20 +39,7 @@ function refuseToWait(message: string): never {
   throw new Error(message);
 }
 
-/** What must end before a test's folder is removed: node:test calls hooks in the order they were given. */
-const endings = new WeakMap<TestContext, (() => unknown)[]>();
-
-function beforeRemoval(t: TestContext, end: () => unknown): void {
-  const known = endings.get(t);
-  if (known) known.push(end);
-  else t.after(end); // it has no folder
-}
-
 async function newRun(t: TestContext): Promise<DiskFolder> {
-  endings.set(t, []);
-  t.after(async () => {
-    for (const end of endings.get(t)!.reverse()) await end();
-  });
   return new DiskFolder(path.join(await temporaryDirectory(t), 'run'));
 }
 
@@ -68,7 +55,7 @@ async function startOwner(t: TestContext, run: DiskFolder, timeoutMs = TIMEOUT_M
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');
-  beforeRemoval(t, () => {
+  atEnd(t, () => {
     child.kill('SIGKILL');
     return exited;
   });

@@ -3,8 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
@@ -14,6 +13,7 @@ import { parse, stringify } from 'yaml';
 import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { packageRoot } from '../../src/util/package.js';
 import { prepareWords } from '../support/small-data.js';
+import { atEnd, temporaryDirectory } from '../support/temporary-directory.js';
 import { dashboardNames, dashboardQueries, fillIn, readAlerts, sides, type Query } from './queries.js';
 
 const FOLDER = `${packageRoot}deploy/prometheus/`;
@@ -91,7 +91,7 @@ async function startPrometheus(t: TestContext, folder: string, target: string): 
     ],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   );
-  t.after(() => child.kill('SIGKILL'));
+  atEnd(t, () => child.kill('SIGKILL'));
   const lines: string[] = [];
   for await (const line of createInterface({ input: child.stderr })) {
     lines.push(line);
@@ -152,7 +152,7 @@ heartbeat: { intervalMs: 200, timeoutMs: 30000 }
   const training = new LockstepProcess(['train', 'run.yaml', '--workers', '2', '--http', '127.0.0.1:0'], {
     cwd: folder,
   });
-  t.after(async () => {
+  atEnd(t, async () => {
     training.kill('SIGINT');
     await training.exit();
   });
@@ -161,8 +161,7 @@ heartbeat: { intervalMs: 200, timeoutMs: 30000 }
 
 test('every panel and every alert finds data in a run of two workers', { timeout: 180_000 }, async (t) => {
   if (!(await has(t, 'prometheus'))) return;
-  const folder = await mkdtemp(path.join(tmpdir(), 'lockstep-prometheus-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  const folder = await temporaryDirectory(t);
   const target = await startRun(t, folder);
   const prometheus = await startPrometheus(t, folder, target);
   const queries = [

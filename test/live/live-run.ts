@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { LockstepProcess } from '../../bench/support/lockstep-process.js';
-import { temporaryDirectory } from '../support/temporary-directory.js';
+import { atEnd, temporaryDirectory } from '../support/temporary-directory.js';
 import { writeDataset } from '../cli/model-run.js';
 
 const CONFIG = `
@@ -40,7 +40,7 @@ export async function startLiveRun(t: TestContext, names: readonly string[]): Pr
   await writeFile(path.join(folder, 'run.yaml'), CONFIG);
   const start = (...args: string[]): LockstepProcess => {
     const child = new LockstepProcess(args, { cwd: folder });
-    t.after(async () => {
+    atEnd(t, async () => {
       child.kill('SIGKILL');
       await child.exit();
     });
