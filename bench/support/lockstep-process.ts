@@ -1,6 +1,5 @@
 // One of Lockstep's own commands as a child process, driven by the lines it writes: what is done to it is decided by what
-// happened, never by time. It is killed when its parent exits, unless a signal ends the
-// parent, and does not keep it from exiting.
+// happened, never by time. It is killed when its parent exits, unless a signal ends that one, and does not keep it from exiting.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';

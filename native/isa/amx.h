@@ -53,8 +53,8 @@ struct Mode<uint32_t> {
 
 // c (+)= a · b for one or two tiles of rows by one or two of columns, `steps` in depth at a time.
 template <int ROWS, int COLUMNS>
-LANES_INLINE void tileProduct(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t depth,
-                        int64_t steps, bool accumulate) {
+LANES_INLINE void tileProduct(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride,
+                              int64_t depth, int64_t steps, bool accumulate) {
   const int64_t aBytes = a.rowStride * 4, bBytes = bStride * 4, cBytes = cStride * 4;
   float* const lower = c + kTileSize * cStride;
   if (accumulate) {
@@ -106,8 +106,8 @@ LANES_INLINE void bands(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, 
 }
 
 // The same for a depth that is a multiple of `steps`, at most 16.
-LANES_INLINE void steppedProduct(Mode<uint32_t>& tiles, Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
-                                 int64_t depth, int64_t steps, int64_t n, bool accumulate) {
+LANES_INLINE void steppedProduct(Mode<uint32_t>& tiles, Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c,
+                                 int64_t cStride, int64_t m, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
   const int64_t whole = m / (2 * kTileSize) * (2 * kTileSize), rest = m - whole;
   if (whole > 0) {
     tiles.configure(kTileSize, kTileSize, steps);
@@ -124,8 +124,9 @@ LANES_INLINE void steppedProduct(Mode<uint32_t>& tiles, Matrix<uint32_t> a, cons
 
 // As in tile.h; `a` is read by rows.
 template <>
-[[maybe_unused]] void stripProduct<uint32_t>(Mode<uint32_t>& tiles, Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c,
-                                             int64_t cStride, int64_t m, int64_t depth, int64_t n, bool accumulate) {
+[[maybe_unused]] void stripProduct<uint32_t>(Mode<uint32_t>& tiles, Matrix<uint32_t> a, const uint32_t* b,
+                                             int64_t bStride, float* c, int64_t cStride, int64_t m, int64_t depth,
+                                             int64_t n, bool accumulate) {
   const int64_t whole = depth / kTileSize * kTileSize, rest = depth - whole;
   if (depth == 0 && !accumulate) {
     for (int64_t i = 0; i < m; i++) zeroFloats(c + i * cStride, n);

@@ -32,7 +32,7 @@ struct QueryTile {
 // A product by itself: the elementary functions around it take subnormal numbers for what they are.
 template <typename Unit>
 LANES_INLINE void stripProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
-                            int64_t depth, int64_t n, bool accumulate) {
+                               int64_t depth, int64_t n, bool accumulate) {
   Mode<Unit> mode;
   stripProduct<Unit>(mode, a, b, bStride, c, cStride, m, depth, n, accumulate);
 }

@@ -4,7 +4,7 @@
 import { readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { hostname, homedir } from 'node:os';
 import { basename, dirname, join, resolve, sep } from 'node:path';
-import { makeDirectories } from '../util/directories.js';
+import { makeDirectories, makeDirectory } from '../util/directories.js';
 import { UserError } from '../util/errors.js';
 import { pathExists, processExists } from '../util/exists.js';
 import { allFiles, MANIFEST_FILE, readManifest } from './manifest.js';
@@ -36,7 +36,7 @@ export async function openOutput(
   const prefix = `.${basename(target)}.partial-${hostname()}-`;
   await removeLeftovers(target, prefix);
   const working = join(parent, `${prefix}${process.pid}`);
-  await makeDirectories(working);
+  await makeDirectory(working);
   return {
     working,
     publish: () => replace(working, target),

@@ -33,6 +33,8 @@ function faultOf(text: string, overrides: readonly string[] = [], name?: string)
 test('only the data has to be given, and the name is that of the file', () => {
   const config = loadConfig(write('data: ./prepared', 'my run.yaml'));
   assert.equal(config.name, 'my-run');
+  const names = ['größe.yaml', 'grüße.yaml'].map((file) => loadConfig(write('data: x', file)).name);
+  assert.deepEqual(names, ['grosse', 'grusse']);
   assert.equal(config.data, join(folder, 'prepared'));
   assert.equal(config.model.width, 256);
   assert.deepEqual(config.objective, {

@@ -25,6 +25,16 @@ test('bfloat16 is refused with the reason and the way out where no instruction m
   checkPrecision({ precision: 'float32', emulate: false }, { isa: 'sse2' });
 });
 
+test('where LOCKSTEP_ISA is the reason, it is named', (t) => {
+  const before = process.env['LOCKSTEP_ISA'];
+  t.after(() =>
+    before === undefined ? delete process.env['LOCKSTEP_ISA'] : (process.env['LOCKSTEP_ISA'] = before),
+  );
+  process.env['LOCKSTEP_ISA'] = 'avx2';
+  const bfloat16 = { precision: 'bfloat16', emulate: false } as const;
+  assert.throws(() => checkPrecision(bfloat16, { isa: 'avx2' }), /LOCKSTEP_ISA=avx2 leaves/);
+});
+
 test('the fingerprint tells the precision, and how products are added', async () => {
   const fingerprintOf = async (precision: 'float32' | 'bfloat16', emulate: boolean) =>
     (await loadEngine('native', { threads: 1, precision, emulate })).fingerprint;
