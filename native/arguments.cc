@@ -72,6 +72,23 @@ float* Arguments::floatsOrNull(int index, const char* name, int64_t least) const
   return static_cast<float*>(array(index, name, napi_float32_array, "Float32Array", least, true));
 }
 
+bool Arguments::isHalves(int index) const {
+  bool isArray = false;
+  napi_is_typedarray(env_, values_[index], &isArray);
+  napi_typedarray_type type;
+  return isArray && napi_get_typedarray_info(env_, values_[index], &type, nullptr, nullptr, nullptr, nullptr) == napi_ok &&
+         type == napi_uint16_array;
+}
+
+Activations Arguments::activations(int index, const char* name, int64_t least) const {
+  if (isHalves(index)) return {halves(index, name, least), Precision::bfloat16};
+  return lockstep::activations(floats(index, name, least));
+}
+
+Activations Arguments::activationsOrNone(int index, const char* name, int64_t least) const {
+  return isNull(index) ? kNone : activations(index, name, least);
+}
+
 int32_t* Arguments::ints(int index, const char* name, int64_t least) const {
   return static_cast<int32_t*>(array(index, name, napi_int32_array, "Int32Array", least, false));
 }

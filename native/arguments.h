@@ -32,6 +32,9 @@ class Arguments {
   // Arrays with at least `least` elements. The plain forms refuse null, the optional ones return nullptr.
   float* floats(int index, const char* name, int64_t least) const;
   float* floatsOrNull(int index, const char* name, int64_t least) const;
+  // Of float32 or, in a Uint16Array, bfloat16. A device knows the format of its own.
+  Activations activations(int index, const char* name, int64_t least) const;
+  Activations activationsOrNone(int index, const char* name, int64_t least) const;
   int32_t* ints(int index, const char* name, int64_t least) const;
   bool isNull(int index) const;
   uint16_t* halves(int index, const char* name, int64_t least) const;
@@ -60,6 +63,7 @@ class Arguments {
  private:
   void* array(int index, const char* name, napi_typedarray_type type, const char* typeName, int64_t least,
               bool optional) const;
+  bool isHalves(int index) const;
   void* deviceArray(int index, const char* name, int64_t least, int64_t* length) const;
   napi_value property(int index, const char* owner, const char* name) const;
   double asNumber(napi_value value, const std::string& name) const;

@@ -19,24 +19,41 @@ void checkIndices(const Arguments& a, const int32_t* values, int64_t count, int6
   }
 }
 
+// Float32 products take float32 alone, and what a kernel handles together has one format.
+void checkFormat(const char* name, Activations array, Precision precision) {
+  if (array.format > precision) throw ArgumentError(false, std::string(name) + ": expected a Float32Array, in float32");
+}
+void checkSameFormat(const char* name, Activations array, const char* otherName, Activations other) {
+  if (!array.data || !other.data || array.format == other.format) return;
+  throw ArgumentError(false, std::string(name) + " and " + otherName + ": expected arrays of one type");
+}
+
 napi_value linear(const Arguments& a) {
   const int64_t m = a.size(5, "m"), k = a.size(6, "k"), n = a.size(7, "n");
-  a.operations().linear(a.floats(0, "x", sizeOf(m, k)), a.floats(1, "w", sizeOf(n, k)),
-                        a.floatsOrNull(2, "b", n), a.floats(3, "y", sizeOf(m, n)),
-                        a.floatsOrNull(4, "preActivation", sizeOf(m, n)), m, k, n, a.activation(8, "activation"),
-                        a.precision(9, "precision"));
+  const Precision precision = a.precision(9, "precision");
+  const Activations x = a.activations(0, "x", sizeOf(m, k)), y = a.activations(3, "y", sizeOf(m, n));
+  const Activations preActivation = a.activationsOrNone(4, "preActivation", sizeOf(m, n));
+  checkFormat("x", x, precision);
+  checkFormat("y", y, precision);
+  checkSameFormat("y", y, "preActivation", preActivation);
+  a.operations().linear(x, a.floats(1, "w", sizeOf(n, k)), a.floatsOrNull(2, "b", n), y, preActivation, m, k, n,
+                        a.activation(8, "activation"), precision);
   return nullptr;
 }
 
 napi_value linearGradient(const Arguments& a) {
   const int64_t m = a.size(7, "m"), k = a.size(8, "k"), n = a.size(9, "n");
   const Activation activation = a.activation(10, "activation");
-  const float* const saved =
-      activation == Activation::none ? nullptr : a.floats(3, "saved", sizeOf(m, n));
-  a.operations().linearGradient(a.floats(0, "dy", sizeOf(m, n)), a.floats(1, "x", sizeOf(m, k)),
-                                a.floats(2, "w", sizeOf(n, k)), saved, a.floats(4, "dx", sizeOf(m, k)),
-                                a.floats(5, "dw", sizeOf(n, k)), a.floatsOrNull(6, "db", n), m, k, n, activation,
-                                a.precision(11, "precision"));
+  const Precision precision = a.precision(11, "precision");
+  const Activations dy = a.activations(0, "dy", sizeOf(m, n)), x = a.activations(1, "x", sizeOf(m, k));
+  const Activations saved = activation == Activation::none ? kNone : a.activations(3, "saved", sizeOf(m, n));
+  const Activations dx = a.activations(4, "dx", sizeOf(m, k));
+  checkFormat("dy", dy, precision);
+  checkFormat("x", x, precision);
+  checkFormat("dx", dx, precision);
+  checkSameFormat("dy", dy, "saved", saved);
+  a.operations().linearGradient(dy, x, a.floats(2, "w", sizeOf(n, k)), saved, dx, a.floats(5, "dw", sizeOf(n, k)),
+                                a.floatsOrNull(6, "db", n), m, k, n, activation, precision);
   return nullptr;
 }
 
@@ -68,8 +85,12 @@ napi_value attention(const Arguments& a) {
   const AttentionSizes sizes(shape);
   const int32_t* lengths = a.ints(2, "lengths", shape.batch);
   checkIndices(a, lengths, shape.batch, shape.keys + 1, "lengths");
-  a.operations().attention(a.floats(0, "query", sizes.query), a.floats(1, "memory", sizes.memory), lengths,
-                           a.floats(3, "out", sizes.out), a.floats(4, "logSum", sizes.logSum), shape);
+  const Activations query = a.activations(0, "query", sizes.query), memory = a.activations(1, "memory", sizes.memory);
+  const Activations out = a.activations(3, "out", sizes.out);
+  checkFormat("query", query, shape.precision);
+  checkSameFormat("query", query, "memory", memory);
+  checkSameFormat("query", query, "out", out);
+  a.operations().attention(query, memory, lengths, out, a.floats(4, "logSum", sizes.logSum), shape);
   return nullptr;
 }
 
@@ -78,16 +99,23 @@ napi_value attentionGradient(const Arguments& a) {
   const AttentionSizes sizes(shape);
   const int32_t* lengths = a.ints(2, "lengths", shape.batch);
   checkIndices(a, lengths, shape.batch, shape.keys + 1, "lengths");
-  a.operations().attentionGradient(a.floats(0, "query", sizes.query), a.floats(1, "memory", sizes.memory),
-                                   lengths, a.floats(3, "out", sizes.out), a.floats(4, "logSum", sizes.logSum),
-                                   a.floats(5, "dOut", sizes.out), a.floats(6, "dQuery", sizes.query),
-                                   a.floats(7, "dMemory", sizes.memory), shape);
+  const Activations query = a.activations(0, "query", sizes.query), memory = a.activations(1, "memory", sizes.memory);
+  const Activations out = a.activations(3, "out", sizes.out), dOut = a.activations(5, "dOut", sizes.out);
+  const Activations dQuery = a.activations(6, "dQuery", sizes.query), dMemory = a.activations(7, "dMemory", sizes.memory);
+  checkFormat("query", query, shape.precision);
+  checkSameFormat("query", query, "memory", memory);
+  checkSameFormat("query", query, "out", out);
+  checkSameFormat("query", query, "dOut", dOut);
+  checkSameFormat("query", query, "dQuery", dQuery);
+  checkSameFormat("query", query, "dMemory", dMemory);
+  a.operations().attentionGradient(query, memory, lengths, out, a.floats(4, "logSum", sizes.logSum), dOut, dQuery, dMemory,
+                                   shape);
   return nullptr;
 }
 
 napi_value addDropoutNorm(const Arguments& a) {
   const int64_t rows = a.size(7, "rows"), width = a.size(8, "width"), all = sizeOf(rows, width);
-  a.operations().addDropoutNorm(a.floatsOrNull(0, "residual", all), a.floats(1, "x", all),
+  a.operations().addDropoutNorm(a.floatsOrNull(0, "residual", all), a.activations(1, "x", all),
                                 a.floats(2, "gamma", width), a.floats(3, "beta", width),
                                 a.floats(4, "sum", all), a.floats(5, "y", all),
                                 a.floats(6, "stats", sizeOf(rows, 2)), rows, width,
@@ -100,7 +128,7 @@ napi_value addDropoutNormGradient(const Arguments& a) {
   a.operations().addDropoutNormGradient(
       a.floats(0, "dy", all), a.floatsOrNull(1, "dSum", all), a.floats(2, "sum", all),
       a.floats(3, "gamma", width), a.floats(4, "stats", sizeOf(rows, 2)), a.floatsOrNull(5, "dResidual", all),
-      a.floats(6, "dx", all), a.floats(7, "dGamma", width), a.floats(8, "dBeta", width), rows, width,
+      a.activations(6, "dx", all), a.floats(7, "dGamma", width), a.floats(8, "dBeta", width), rows, width,
       a.dropout(11));
   return nullptr;
 }
@@ -129,18 +157,6 @@ napi_value embeddingGradient(const Arguments& a) {
   return nullptr;
 }
 
-// Units of d loss / d logits as it is kept; throws where that is more than memory can hold.
-int64_t keptLogits(Precision precision, int64_t rows, int64_t vocabulary) {
-  return sizeOf(depthOf(precision, rows), logitStride(precision, vocabulary));
-}
-
-napi_value logitUnits(const Arguments& a) {
-  const int64_t rows = a.size(0, "rows"), vocabulary = a.size(1, "vocabulary");
-  napi_value result;
-  napi_create_double(a.env(), static_cast<double>(keptLogits(a.precision(2, "precision"), rows, vocabulary)), &result);
-  return result;
-}
-
 napi_value crossEntropy(const Arguments& a) {
   const int64_t rows = a.size(8, "rows"), width = a.size(9, "width"), vocabulary = a.size(10, "vocabulary");
   const int32_t* lossRows = a.ints(3, "lossRows", rows);
@@ -149,9 +165,10 @@ napi_value crossEntropy(const Arguments& a) {
   if (rows > 0) checkIndices(a, lossRows, rows, a.length(0, "hidden") / width, "lossRows");
   checkIndices(a, labels, rows, vocabulary, "labels");
   const Precision precision = a.precision(12, "precision");
+  const Activations dLogits = a.activationsOrNone(5, "dLogits", sizeOf(rows, vocabulary));
+  checkFormat("dLogits", dLogits, precision);
   a.operations().crossEntropy(a.floats(0, "hidden", 0), a.floats(1, "table", sizeOf(vocabulary, width)),
-                              a.floats(2, "bias", vocabulary), lossRows, labels,
-                              a.floatsOrNull(5, "dLogits", keptLogits(precision, rows, vocabulary)),
+                              a.floats(2, "bias", vocabulary), lossRows, labels, dLogits,
                               a.floats(6, "loss", 1), a.floats(7, "correct", 1), rows, width, vocabulary,
                               a.number(11, "smoothing"), precision);
   return nullptr;
@@ -163,9 +180,10 @@ napi_value crossEntropyGradient(const Arguments& a) {
   const int32_t* lossRows = a.ints(3, "lossRows", rows);
   checkIndices(a, lossRows, rows, hiddenRows, "lossRows");
   const Precision precision = a.precision(12, "precision");
+  const Activations dLogits = a.activations(0, "dLogits", sizeOf(rows, vocabulary));
+  checkFormat("dLogits", dLogits, precision);
   a.operations().crossEntropyGradient(
-      a.floats(0, "dLogits", keptLogits(precision, rows, vocabulary)),
-      a.floats(1, "hidden", sizeOf(hiddenRows, width)),
+      dLogits, a.floats(1, "hidden", sizeOf(hiddenRows, width)),
       a.floats(2, "table", sizeOf(vocabulary, width)), lossRows,
       a.floats(4, "dHidden", sizeOf(hiddenRows, width)), a.floats(5, "dTable", sizeOf(vocabulary, width)),
       hiddenRows, rows, width, vocabulary, static_cast<float>(a.number(10, "scale")),
@@ -186,7 +204,6 @@ void bindModelOperations(napi_env env, napi_value target, const Operations& oper
   define<embedding>(env, target, "embedding", &operations);
   define<embeddingGradient>(env, target, "embeddingGradient", &operations);
   define<crossEntropy>(env, target, "crossEntropy", &operations);
-  define<logitUnits>(env, target, "logitUnits", nullptr);
   define<crossEntropyGradient>(env, target, "crossEntropyGradient", &operations);
 }
 

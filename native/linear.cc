@@ -7,53 +7,59 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kRows = 128;  // chosen by measurement; the bias's gradient is summed in parts of so many
+constexpr int64_t kRows = 128;     // chosen by measurement; the bias's gradient is summed in parts of so many
+constexpr int64_t kColumns = 480;  // of sums that are not their result's format; a multiple of every panelColumns
 
-void linear(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m, int64_t k,
+// y[rows, n] = activation(a · weights + bias), of which a panel has all columns. Sums are float32: in y itself where it is, too.
+void layer(Precision precision, Matrix<float> a, int64_t k, const float* weights, const float* bias,
+           Activations preActivation, Activations y, int64_t rows, int64_t n, Activation activation) {
+  const bool inPlace = y.format == Precision::float32;
+  const bool isPlain = !bias && !preActivation.data && activation == Activation::none;
+  const int64_t step = inPlace ? n : kColumns, stride = inPlace ? n : wholeLanes(n < kColumns ? n : kColumns);
+  float* const sums = inPlace ? static_cast<float*>(y.data) : scratch(Slot::sums, rows * stride);
+  for (int64_t j = 0; j < n; j += step) {
+    const int64_t columns = n - j < step ? n - j : step;
+    kernels().product(precision, a, weights + j * depthOf(precision, k), sums, stride, rows, k, columns, false);
+    if (inPlace && isPlain) continue;
+    kernels().biasActivation(sums, stride, bias ? bias + j : nullptr, from(preActivation, j), from(y, j), n, rows, columns,
+                             activation);
+  }
+}
+
+void linear(Activations x, const float* w, const float* b, Activations y, Activations preActivation, int64_t m, int64_t k,
             int64_t n, Activation activation, Precision precision) {
-  const float* const weights = packed(Slot::weights, precision, {w, 1, k}, k, n);
+  const float* const weights = packed(Slot::weights, precision, w, 1, k, k, n);
   forPanelsOf(kRows, m, [=](int64_t first, int64_t rows) {
-    float* const panel = y + first * n;
     float* const buffer = scratch(Slot::operand, leftUnits(precision, rows, k));
-    const Matrix<float> inputs = kernels().left(precision, x + first * k, rows, k, buffer);
-    kernels().product(precision, inputs, weights, panel, n, rows, k, n, false);
-    if (b || preActivation || activation != Activation::none) {
-      kernels().biasActivation(panel, b, preActivation ? preActivation + first * n : nullptr, rows, n, activation);
-    }
+    const Matrix<float> inputs = kernels().left(precision, from(x, first * k), k, rows, k, buffer);
+    layer(precision, inputs, k, weights, b, from(preActivation, first * n), from(y, first * n), rows, n, activation);
   });
 }
 
 // Panels of tokens first: while one is in cache it passes the activation, gives its part of the bias's gradient and its
-// rows of dx. What the weight's gradient needs of it, which goes across all tokens, is kept in the products' format.
-void linearGradient(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw,
-                    float* db, int64_t m, int64_t k, int64_t n, Activation activation, Precision precision) {
-  const float* const weights = packed(Slot::weights, precision, {w, k, 1}, n, k);
-  const bool converts = precision != Precision::float32, activates = activation != Activation::none;
-  const int64_t stride = converts ? wholeLanes(n) : n;
-  float* const kept = converts || activates ? scratch(Slot::kept, depthOf(precision, m) * stride) : nullptr;
+// rows of dx. The weight's gradient goes across all tokens, so where dz is not dy it is kept, in the products' format.
+void linearGradient(Activations dy, Activations x, const float* w, Activations saved, Activations dx, float* dw, float* db,
+                    int64_t m, int64_t k, int64_t n, Activation activation, Precision precision) {
+  const float* const weights = packed(Slot::weights, precision, w, k, 1, n, k);
+  const bool keeps = activation != Activation::none || dy.format != precision;
+  const Activations dz = keeps ? Activations{scratch(Slot::kept, depthOf(precision, m * n)), precision} : dy;
   std::vector<float> parts(db ? static_cast<size_t>(ceilDiv(m, kRows) * n) : 0);
-  forPanelsOf(kRows, m, [&, kept, weights](int64_t first, int64_t rows) {
+  forPanelsOf(kRows, m, [&](int64_t first, int64_t rows) {
     const int64_t at = first * n;
-    const float* dz = dy + at;
-    if (activates) {
-      float* const panel = converts ? scratch(Slot::panel, rows * n) : kept + at;
-      kernels().activationGradient(dz, saved + at, panel, rows * n, activation);
-      dz = panel;
-    }
-    if (converts) kernels().stacked(precision, dz, n, rows, n, kept + depthOf(precision, first) * stride);
-    if (db) kernels().columnSums(dz, n, rows, n, parts.data() + first / kRows * n);
-    const Matrix<float> operand =
-        kernels().left(precision, dz, rows, n, scratch(Slot::operand, leftUnits(precision, rows, n)));
-    kernels().product(precision, operand, weights, dx + first * k, k, rows, n, k, false);
+    const Activations panel = from(dz, at);
+    if (keeps) kernels().activationGradient(from(dy, at), from(saved, at), panel, rows * n, activation);
+    if (db) kernels().columnSums(panel, n, rows, n, parts.data() + first / kRows * n);
+    float* const buffer = scratch(Slot::operand, leftUnits(precision, rows, n));
+    const Matrix<float> operand = kernels().left(precision, panel, n, rows, n, buffer);
+    layer(precision, operand, n, weights, nullptr, kNone, from(dx, first * k), rows, k, Activation::none);
   });
-  if (db) kernels().columnSums(parts.data(), n, ceilDiv(m, kRows), n, db);
-  weightGradient(precision, kept ? kept : dy, stride, x, dw, m, k, n, false);
+  if (db) kernels().columnSums(activations(parts.data()), n, ceilDiv(m, kRows), n, db);
+  weightGradient(precision, dz, x, dw, m, k, n, false);
 }
 
 void matmul(const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n, bool transposeA,
             bool transposeB) {
-  const Matrix<float> right = {b, transposeB ? 1 : n, transposeB ? k : 1};
-  const float* const units = packed(Slot::weights, Precision::float32, right, k, n);
+  const float* const units = packed(Slot::weights, Precision::float32, b, transposeB ? 1 : n, transposeB ? k : 1, k, n);
   forPanelsOf(kRows, m, [=](int64_t first, int64_t rows) {
     const Matrix<float> left = transposeA ? Matrix<float>{a + first, 1, m} : Matrix<float>{a + first * k, k, 1};
     kernels().product(Precision::float32, left, units, c + first * n, n, rows, k, n, false);

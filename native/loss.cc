@@ -1,5 +1,5 @@
 // The tied output product with cross-entropy. Only the rows that carry loss have logits, 256 of them at a time. Their
-// gradient takes the logits' place, or, where products take another format, is kept in that format alone.
+// gradient takes the logits' place, unless it is stored in another format.
 #include <cstring>
 #include <vector>
 
@@ -22,31 +22,28 @@ void gather(const float* a, const int32_t* rows, int64_t count, int64_t width, f
 }
 
 void crossEntropy(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
-                  const int32_t* labels, float* dLogits, float* loss, float* correct, int64_t rows, int64_t width,
+                  const int32_t* labels, Activations dLogits, float* loss, float* correct, int64_t rows, int64_t width,
                   int64_t vocabulary, double smoothing, Precision precision) {
   std::vector<LossRow> lossOf(static_cast<size_t>(rows));
-  const bool converts = precision != Precision::float32;
-  const int64_t stride = logitStride(precision, vocabulary), depth = depthOf(precision, width);
-  const float* const weights = packed(Slot::weights, precision, {table, 1, width}, width, vocabulary);
+  const int64_t depth = depthOf(precision, width);
+  const bool inPlace = dLogits.data && dLogits.format == Precision::float32;
+  const float* const weights = packed(Slot::weights, precision, table, 1, width, width, vocabulary);
   for (int64_t block = 0; block < rows; block += kRows) {
     const int64_t count = rows - block < kRows ? rows - block : kRows;
     float* const gathered = scratch(Slot::rows, count * width);
-    float* const kept = dLogits ? dLogits + depthOf(precision, block) * stride : nullptr;
-    float* const logits = kept && !converts ? kept : scratch(Slot::kept, count * vocabulary);
+    const Activations kept = from(dLogits, block * vocabulary);
+    float* const logits = inPlace ? static_cast<float*>(kept.data) : scratch(Slot::kept, count * vocabulary);
     gather(hidden, lossRows + block, count, width, 1, gathered);
-    const Matrix<float> inputs =
-        kernels().left(precision, gathered, count, width, scratch(Slot::inputs, leftUnits(precision, count, width)));
+    float* const buffer = scratch(Slot::inputs, leftUnits(precision, count, width));
+    const Matrix<float> inputs = kernels().left(precision, activations(gathered), width, count, width, buffer);
     forPanelsOf(kTableRows, vocabulary, [=](int64_t first, int64_t size) {
       kernels().product(precision, inputs, weights + first * depth, logits + first, vocabulary, count, width, size, false);
     });
     forPanelsOf(8, count, [&](int64_t first, int64_t size) {
       for (int64_t i = first; i < first + size; i++) {
         lossOf[block + i] = kernels().crossEntropy(logits + i * vocabulary, bias, vocabulary, labels[block + i], smoothing,
-                                                   kept != nullptr);
+                                                   from(kept, i * vocabulary));
       }
-      if (!kept || !converts) return;
-      kernels().stacked(precision, logits + first * vocabulary, vocabulary, size, vocabulary,
-                        kept + depthOf(precision, first) * stride);
     });
   }
   double lossSum = 0, correctSum = 0;
@@ -58,14 +55,15 @@ void crossEntropy(const float* hidden, const float* table, const float* bias, co
   *correct = static_cast<float>(correctSum);
 }
 
-void crossEntropyGradient(const float* dLogits, const float* hidden, const float* table, const int32_t* lossRows,
+void crossEntropyGradient(Activations dLogits, const float* hidden, const float* table, const int32_t* lossRows,
                           float* dHidden, float* dTable, int64_t hiddenRows, int64_t rows, int64_t width,
                           int64_t vocabulary, float scale, bool accumulate, Precision precision) {
-  const int64_t stride = logitStride(precision, vocabulary), columns = wholeLanes(width);
+  const int64_t columns = wholeLanes(width);
   // The table in blocks of depth, each packed by itself.
   float* const weights = scratch(Slot::weights, packedUnits(precision, vocabulary, width));
   forPanelsOf(kTableBlock, vocabulary, [=](int64_t first, int64_t size) {
-    kernels().pack(precision, {table + first * width, width, 1}, size, width, weights + depthOf(precision, first) * columns);
+    kernels().pack(precision, activations(table + first * width), width, 1, size, width,
+                   weights + depthOf(precision, first) * columns);
   });
   // A row may carry loss twice; its gradients are added in order. Hence one dense result first.
   float* const dense = scratch(Slot::rows, rows * width);
@@ -73,8 +71,8 @@ void crossEntropyGradient(const float* dLogits, const float* hidden, const float
     float* const buffer = scratch(Slot::operand, count * kTableBlock);
     for (int64_t v = 0; v < vocabulary; v += kTableBlock) {
       const int64_t size = vocabulary - v < kTableBlock ? vocabulary - v : kTableBlock;
-      const Matrix<float> part = kernels().leftOfStacked(
-          precision, dLogits + depthOf(precision, first) * stride + v, stride, count, size, buffer);
+      const Matrix<float> part =
+          kernels().left(precision, from(dLogits, first * vocabulary + v), vocabulary, count, size, buffer);
       kernels().product(precision, part, weights + depthOf(precision, v) * columns, dense + first * width, width, count,
                         size, width, v > 0);
     }
@@ -87,7 +85,7 @@ void crossEntropyGradient(const float* dLogits, const float* hidden, const float
     kernels().add(row, row, term, width, false);
   }
   gather(hidden, lossRows, rows, width, scale, dense);
-  weightGradient(precision, dLogits, stride, dense, dTable, rows, width, vocabulary, accumulate);
+  weightGradient(precision, dLogits, activations(dense), dTable, rows, width, vocabulary, accumulate);
 }
 
 }  // namespace

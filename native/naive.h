@@ -1,9 +1,10 @@
-// What the naive operations share: bfloat16, one number at a time.
+// What the naive operations share: bfloat16, one number at a time, and activations of either format as float32.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "operations.h"
 
@@ -23,9 +24,32 @@ inline float fromBfloat16(uint16_t half) {
   return value;
 }
 
+inline float asFloat(float value) { return value; }
+inline float asFloat(Half value) { return fromBfloat16(value); }
+
 // As a matrix product takes it.
 inline float asOperand(float value, Precision precision) {
   return precision == Precision::float32 ? value : fromBfloat16(toBfloat16(value));
+}
+
+inline std::vector<float> numbersOf(Activations a, int64_t count) {
+  std::vector<float> values(static_cast<size_t>(a.data ? count : 0));
+  withNumbers(a, [&](auto* from) {
+    for (size_t i = 0; i < values.size(); i++) values[i] = asFloat(from[i]);
+  });
+  return values;
+}
+
+inline void put(Activations a, int64_t index, float value) {
+  if (a.format == Precision::bfloat16) {
+    static_cast<Half*>(a.data)[index] = toBfloat16(value);
+  } else {
+    static_cast<float*>(a.data)[index] = value;
+  }
+}
+
+inline void putAll(Activations a, const std::vector<float>& values) {
+  for (size_t i = 0; a.data && i < values.size(); i++) put(a, static_cast<int64_t>(i), values[i]);
 }
 
 }  // namespace lockstep

@@ -1,4 +1,5 @@
 // Attention as plain loops with float64 sums, one query at a time. See naive_model.cc.
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -31,13 +32,25 @@ double dot(const float* a, const float* b, int64_t count, Precision precision) {
   return sum;
 }
 
-void attention(const float* query, const float* memory, const int32_t* lengths, float* out, float* logSum,
+// Elements of an array whose last row ends at the width of the heads.
+int64_t lengthOf(const AttentionShape& s, int64_t rows, int64_t stride, int64_t offset) {
+  return rows > 0 ? offset + (rows - 1) * stride + s.heads * s.headWidth : 0;
+}
+std::vector<float> queriesOf(Activations query, const AttentionShape& s) {
+  return numbersOf(query, lengthOf(s, s.batch * s.queries, s.qStride, s.qOffset));
+}
+std::vector<float> memoryOf(Activations memory, const AttentionShape& s) {
+  return numbersOf(memory, lengthOf(s, s.batch * s.keys, s.kvStride, std::max(s.kOffset, s.vOffset)));
+}
+
+void attention(Activations query, Activations memory, const int32_t* lengths, Activations out, float* logSum,
                const AttentionShape& s) {
+  const std::vector<float> queries = queriesOf(query, s), keysAndValues = memoryOf(memory, s);
   const double scale = 1 / std::sqrt(double(s.headWidth));
   std::vector<double> scores(s.keys), row(s.headWidth);
   for (int64_t b = 0; b < s.batch; b++) {
     for (int64_t h = 0; h < s.heads; h++) {
-      const Head head(query, memory, s, b, h);
+      const Head head(queries.data(), keysAndValues.data(), s, b, h);
       for (int64_t i = 0; i < s.queries; i++) {
         const int64_t visible = s.visible(i, lengths[b]);
         double largest = -INFINITY, sum = 0;
@@ -52,7 +65,7 @@ void attention(const float* query, const float* memory, const int32_t* lengths, 
             const float weight = asOperand(static_cast<float>(std::exp(scores[j] - largest)), s.precision);
             value += weight / sum * asOperand(head.v[j * s.kvStride + d], s.precision);
           }
-          out[head.outAt + i * s.heads * s.headWidth + d] = static_cast<float>(value);
+          put(out, head.outAt + i * s.heads * s.headWidth + d, static_cast<float>(value));
         }
         logSum[head.logSumAt + i] = visible > 0 ? static_cast<float>(largest + std::log(sum)) : 0;
       }
@@ -60,18 +73,20 @@ void attention(const float* query, const float* memory, const int32_t* lengths, 
   }
 }
 
-void attentionGradient(const float* query, const float* memory, const int32_t* lengths, const float* out,
-                       const float* logSum, const float* dOut, float* dQuery, float* dMemory,
-                       const AttentionShape& s) {
+void attentionGradient(Activations query, Activations memory, const int32_t* lengths, Activations out, const float* logSum,
+                       Activations dOut, Activations dQuery, Activations dMemory, const AttentionShape& s) {
+  const std::vector<float> queries = queriesOf(query, s), keysAndValues = memoryOf(memory, s);
+  const int64_t outputs = s.batch * s.queries * s.heads * s.headWidth;
+  const std::vector<float> allO = numbersOf(out, outputs), allDO = numbersOf(dOut, outputs);
   const double scale = 1 / std::sqrt(double(s.headWidth));
   const int64_t width = s.heads * s.headWidth;
   for (int64_t b = 0; b < s.batch; b++) {
     for (int64_t h = 0; h < s.heads; h++) {
-      const Head head(query, memory, s, b, h);
+      const Head head(queries.data(), keysAndValues.data(), s, b, h);
       std::vector<double> dk(s.keys * s.headWidth), dv(s.keys * s.headWidth);
       for (int64_t i = 0; i < s.queries; i++) {
-        const float* o = out + head.outAt + i * width;
-        const float* dO = dOut + head.outAt + i * width;
+        const float* o = allO.data() + head.outAt + i * width;
+        const float* dO = allDO.data() + head.outAt + i * width;
         const double along = dot(o, dO, s.headWidth, Precision::float32);
         std::vector<double> dq(s.headWidth);
         for (int64_t j = 0; j < s.visible(i, lengths[b]); j++) {
@@ -87,13 +102,13 @@ void attentionGradient(const float* query, const float* memory, const int32_t* l
           }
         }
         for (int64_t d = 0; d < s.headWidth; d++) {
-          dQuery[head.qAt + i * s.qStride + d] = static_cast<float>(dq[d]);
+          put(dQuery, head.qAt + i * s.qStride + d, static_cast<float>(dq[d]));
         }
       }
       for (int64_t j = 0; j < s.keys; j++) {
         for (int64_t d = 0; d < s.headWidth; d++) {
-          dMemory[head.kAt + j * s.kvStride + d] = static_cast<float>(dk[j * s.headWidth + d]);
-          dMemory[head.vAt + j * s.kvStride + d] = static_cast<float>(dv[j * s.headWidth + d]);
+          put(dMemory, head.kAt + j * s.kvStride + d, static_cast<float>(dk[j * s.headWidth + d]));
+          put(dMemory, head.vAt + j * s.kvStride + d, static_cast<float>(dv[j * s.headWidth + d]));
         }
       }
     }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "naive.h"
 #include "operations.h"
 #include "philox.h"
 
@@ -17,13 +18,14 @@ float dropoutFactor(const Dropout& dropout, int64_t index) {
   return word >= dropout.threshold() ? dropout.scale() : 0;
 }
 
-void addDropoutNorm(const float* residual, const float* x, const float* gamma, const float* beta, float* sum,
+void addDropoutNorm(const float* residual, Activations x, const float* gamma, const float* beta, float* sum,
                     float* y, float* stats, int64_t rows, int64_t width, float epsilon,
                     const Dropout& dropout) {
+  const std::vector<float> numbers = numbersOf(x, rows * width);
   for (int64_t r = 0; r < rows; r++) {
     double mean = 0, variance = 0;
     for (int64_t i = r * width; i < (r + 1) * width; i++) {
-      const float dropped = x[i] * dropoutFactor(dropout, i);
+      const float dropped = numbers[i] * dropoutFactor(dropout, i);
       sum[i] = residual ? residual[i] + dropped : dropped;
       mean += sum[i];
     }
@@ -40,7 +42,7 @@ void addDropoutNorm(const float* residual, const float* x, const float* gamma, c
 }
 
 void addDropoutNormGradient(const float* dy, const float* dSum, const float* sum, const float* gamma,
-                            const float* stats, float* dResidual, float* dx, float* dGamma, float* dBeta,
+                            const float* stats, float* dResidual, Activations dx, float* dGamma, float* dBeta,
                             int64_t rows, int64_t width, const Dropout& dropout) {
   std::vector<double> gammaSum(width), betaSum(width);
   for (int64_t r = 0; r < rows; r++) {
@@ -60,7 +62,7 @@ void addDropoutNormGradient(const float* dy, const float* dSum, const float* sum
       double gradient = (double(dy[i]) * gamma[j] - meanG - normalised * meanGX) * inverse;
       if (dSum) gradient += dSum[i];
       if (dResidual) dResidual[i] = static_cast<float>(gradient);
-      dx[i] = static_cast<float>(gradient) * dropoutFactor(dropout, i);
+      put(dx, i, static_cast<float>(gradient) * dropoutFactor(dropout, i));
     }
   }
   for (int64_t j = 0; j < width; j++) {

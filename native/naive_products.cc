@@ -33,14 +33,15 @@ void product(const float* a, int64_t ai, int64_t ap, const float* b, int64_t bp,
   }
 }
 
-void linear(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m, int64_t k,
+void linear(Activations x, const float* w, const float* b, Activations y, Activations preActivation, int64_t m, int64_t k,
             int64_t n, Activation activation, Precision precision) {
-  product(x, k, 1, w, 1, k, y, m, k, n, false, precision);
+  std::vector<float> z(m * n);
+  product(numbersOf(x, m * k).data(), k, 1, w, 1, k, z.data(), m, k, n, false, precision);
   for (int64_t i = 0; i < m * n; i++) {
-    const float z = b ? y[i] + b[i % n] : y[i];
-    if (preActivation) preActivation[i] = z;
-    y[i] = static_cast<float>(activated(z, activation));
+    if (b) z[i] += b[i % n];
+    put(y, i, static_cast<float>(activated(z[i], activation)));
   }
+  putAll(preActivation, z);
 }
 
 double slope(double z, Activation activation) {
@@ -50,17 +51,19 @@ double slope(double z, Activation activation) {
   return 1;
 }
 
-void linearGradient(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw,
-                    float* db, int64_t m, int64_t k, int64_t n, Activation activation, Precision precision) {
-  std::vector<float> dz(m * n);
-  for (int64_t i = 0; i < m * n; i++) {
-    dz[i] = activation == Activation::none ? dy[i] : static_cast<float>(dy[i] * slope(saved[i], activation));
+void linearGradient(Activations dy, Activations x, const float* w, Activations saved, Activations dx, float* dw, float* db,
+                    int64_t m, int64_t k, int64_t n, Activation activation, Precision precision) {
+  std::vector<float> dz = numbersOf(dy, m * n), inputs(m * k);
+  const std::vector<float> at = numbersOf(saved, m * n);
+  for (int64_t i = 0; activation != Activation::none && i < m * n; i++) {
+    dz[i] = static_cast<float>(dz[i] * slope(at[i], activation));
   }
-  product(dz.data(), n, 1, w, k, 1, dx, m, n, k, false, precision);
-  product(dz.data(), 1, n, x, k, 1, dw, n, m, k, false, precision);
+  product(dz.data(), n, 1, w, k, 1, inputs.data(), m, n, k, false, precision);
+  product(dz.data(), 1, n, numbersOf(x, m * k).data(), k, 1, dw, n, m, k, false, precision);
+  putAll(dx, inputs);
   for (int64_t j = 0; db && j < n; j++) {
     double sum = 0;
-    for (int64_t i = 0; i < m; i++) sum += dz[i * n + j];
+    for (int64_t i = 0; i < m; i++) sum += asOperand(dz[i * n + j], precision);
     db[j] = static_cast<float>(sum);
   }
 }
@@ -71,21 +74,8 @@ void matmul(const float* a, const float* b, float* c, int64_t m, int64_t k, int6
           Precision::float32);
 }
 
-// Where a row's logit is kept. With bfloat16 those of two rows follow each other.
-int64_t keptAt(int64_t row, int64_t j, int64_t vocabulary, Precision precision) {
-  return precision == Precision::bfloat16 ? (row / 2 * logitStride(precision, vocabulary) + j) * 2 + row % 2 : row * vocabulary + j;
-}
-
-void keep(float* dLogits, int64_t at, float value, Precision precision) {
-  if (precision == Precision::bfloat16) {
-    reinterpret_cast<uint16_t*>(dLogits)[at] = toBfloat16(value);
-  } else {
-    dLogits[at] = value;
-  }
-}
-
 void crossEntropy(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
-                  const int32_t* labels, float* dLogits, float* loss, float* correct, int64_t rows, int64_t width,
+                  const int32_t* labels, Activations dLogits, float* loss, float* correct, int64_t rows, int64_t width,
                   int64_t vocabulary, double smoothing, Precision precision) {
   double lossSum = 0, correctSum = 0;
   std::vector<float> logits(vocabulary);
@@ -102,31 +92,24 @@ void crossEntropy(const float* hidden, const float* table, const float* bias, co
     const double logSum = largest + std::log(sum), even = smoothing / static_cast<double>(vocabulary);
     lossSum += logSum - (1 - smoothing) * logits[labels[r]] - even * total;
     if (logits[labels[r]] >= largest) correctSum++;
-    for (int64_t j = 0; dLogits && j < vocabulary; j++) {
+    for (int64_t j = 0; dLogits.data && j < vocabulary; j++) {
       const double target = even + (j == labels[r] ? 1 - smoothing : 0);
-      keep(dLogits, keptAt(r, j, vocabulary, precision), static_cast<float>(std::exp(logits[j] - logSum) - target), precision);
+      put(dLogits, r * vocabulary + j, static_cast<float>(std::exp(logits[j] - logSum) - target));
     }
   }
   *loss = static_cast<float>(lossSum);
   *correct = static_cast<float>(correctSum);
 }
 
-void crossEntropyGradient(const float* dLogits, const float* hidden, const float* table, const int32_t* lossRows,
+void crossEntropyGradient(Activations dLogits, const float* hidden, const float* table, const int32_t* lossRows,
                           float* dHidden, float* dTable, int64_t hiddenRows, int64_t rows, int64_t width,
                           int64_t vocabulary, float scale, bool accumulate, Precision precision) {
   for (int64_t i = 0; i < hiddenRows * width; i++) dHidden[i] = 0;
   if (!accumulate) {
     for (int64_t i = 0; i < vocabulary * width; i++) dTable[i] = 0;
   }
-  std::vector<float> gathered(rows * width), row(width), kept(rows * vocabulary);
-  for (int64_t r = 0; r < rows; r++) {
-    for (int64_t j = 0; j < vocabulary; j++) {
-      const int64_t at = keptAt(r, j, vocabulary, precision);
-      kept[r * vocabulary + j] = precision == Precision::bfloat16
-                                     ? fromBfloat16(reinterpret_cast<const uint16_t*>(dLogits)[at])
-                                     : dLogits[at];
-    }
-  }
+  std::vector<float> gathered(rows * width), row(width);
+  const std::vector<float> kept = numbersOf(dLogits, rows * vocabulary);
   for (int64_t r = 0; r < rows; r++) {
     product(kept.data() + r * vocabulary, vocabulary, 1, table, width, 1, row.data(), 1, vocabulary, width, false,
             precision);

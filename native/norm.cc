@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kRows = 64;
 
-void addDropoutNorm(const float* residual, const float* x, const float* gamma, const float* beta, float* sum,
+void addDropoutNorm(const float* residual, Activations x, const float* gamma, const float* beta, float* sum,
                     float* y, float* stats, int64_t rows, int64_t width, float epsilon,
                     const Dropout& dropout) {
   const DropoutField field = fieldOf(dropout);
@@ -26,7 +26,7 @@ void addDropoutNorm(const float* residual, const float* x, const float* gamma, c
 // The gradients of gamma and beta are sums over all rows: each panel's part is kept, and the parts are added in the
 // order of the panels.
 void addDropoutNormGradient(const float* dy, const float* dSum, const float* sum, const float* gamma,
-                            const float* stats, float* dResidual, float* dx, float* dGamma, float* dBeta,
+                            const float* stats, float* dResidual, Activations dx, float* dGamma, float* dBeta,
                             int64_t rows, int64_t width, const Dropout& dropout) {
   const DropoutField field = fieldOf(dropout);
   const int64_t panels = ceilDiv(rows, kRows);
@@ -37,8 +37,8 @@ void addDropoutNormGradient(const float* dy, const float* dSum, const float* sum
     kernels().addDropoutNormGradient(dy, dSum, sum, gamma, stats, dResidual, dx, part, part + width, first,
                                      count, width, field, buffer);
   });
-  kernels().columnSums(parts.data(), 2 * width, panels, width, dGamma);
-  kernels().columnSums(parts.data() + width, 2 * width, panels, width, dBeta);
+  kernels().columnSums(activations(parts.data()), 2 * width, panels, width, dGamma);
+  kernels().columnSums(activations(parts.data() + width), 2 * width, panels, width, dBeta);
 }
 
 }  // namespace

@@ -41,25 +41,24 @@ struct AdamW {
 };
 
 struct Operations {
-  void (*linear)(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m,
+  void (*linear)(Activations x, const float* w, const float* b, Activations y, Activations preActivation, int64_t m,
                  int64_t k, int64_t n, Activation activation, Precision precision);
-  void (*linearGradient)(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw,
-                         float* db, int64_t m, int64_t k, int64_t n, Activation activation,
-                         Precision precision);
+  void (*linearGradient)(Activations dy, Activations x, const float* w, Activations saved, Activations dx, float* dw,
+                         float* db, int64_t m, int64_t k, int64_t n, Activation activation, Precision precision);
   void (*matmul)(const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n, bool transposeA,
                  bool transposeB);
 
-  void (*attention)(const float* query, const float* memory, const int32_t* lengths, float* out,
-                    float* logSum, const AttentionShape& shape);
-  void (*attentionGradient)(const float* query, const float* memory, const int32_t* lengths,
-                            const float* out, const float* logSum, const float* dOut, float* dQuery,
-                            float* dMemory, const AttentionShape& shape);
+  void (*attention)(Activations query, Activations memory, const int32_t* lengths, Activations out, float* logSum,
+                    const AttentionShape& shape);
+  void (*attentionGradient)(Activations query, Activations memory, const int32_t* lengths, Activations out,
+                            const float* logSum, Activations dOut, Activations dQuery, Activations dMemory,
+                            const AttentionShape& shape);
 
-  void (*addDropoutNorm)(const float* residual, const float* x, const float* gamma, const float* beta,
+  void (*addDropoutNorm)(const float* residual, Activations x, const float* gamma, const float* beta,
                          float* sum, float* y, float* stats, int64_t rows, int64_t width, float epsilon,
                          const Dropout& dropout);
   void (*addDropoutNormGradient)(const float* dy, const float* dSum, const float* sum, const float* gamma,
-                                 const float* stats, float* dResidual, float* dx, float* dGamma,
+                                 const float* stats, float* dResidual, Activations dx, float* dGamma,
                                  float* dBeta, int64_t rows, int64_t width, const Dropout& dropout);
 
   void (*embedding)(const float* table, const float* positions, const int32_t* ids, float* out, int64_t rows,
@@ -68,11 +67,10 @@ struct Operations {
                             int64_t vocabulary, int64_t width, float scale, const Dropout& dropout,
                             int64_t padding, bool accumulate);
 
-  // `dLogits` is [depth of rows][logitStride], in units.
   void (*crossEntropy)(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
-                       const int32_t* labels, float* dLogits, float* loss, float* correct, int64_t rows,
+                       const int32_t* labels, Activations dLogits, float* loss, float* correct, int64_t rows,
                        int64_t width, int64_t vocabulary, double smoothing, Precision precision);
-  void (*crossEntropyGradient)(const float* dLogits, const float* hidden, const float* table,
+  void (*crossEntropyGradient)(Activations dLogits, const float* hidden, const float* table,
                                const int32_t* lossRows, float* dHidden, float* dTable, int64_t hiddenRows,
                                int64_t rows, int64_t width, int64_t vocabulary, float scale,
                                bool accumulate, Precision precision);

@@ -1,5 +1,5 @@
-// Matrix products over the pool. Tensors are float32; operands take the products' format on their way into one: weights whole
-// and once, the rest by panels. With bfloat16 the sums stay float32.
+// Matrix products over the pool. Operands take the products' format on their way into one, unless they have it: weights
+// whole and once, the rest by panels. With bfloat16 the sums are float32.
 #pragma once
 
 #include <unistd.h>
@@ -14,11 +14,12 @@ namespace lockstep {
 
 // b[k,n] packed by all threads. It lies in the caller's scratch, where panels of other threads may read it until the caller
 // uses the slot again.
-inline const float* packed(Slot slot, Precision precision, Matrix<float> b, int64_t k, int64_t n) {
+inline const float* packed(Slot slot, Precision precision, const float* b, int64_t rowStride, int64_t columnStride,
+                           int64_t k, int64_t n) {
   float* const out = scratch(slot, packedUnits(precision, k, n));
   forPanelsOf(kernels().panelColumns, n, [=](int64_t first, int64_t columns) {
-    const Matrix<float> panel = {b.data + first * b.columnStride, b.rowStride, b.columnStride};
-    kernels().pack(precision, panel, k, columns, out + first * depthOf(precision, k));
+    kernels().pack(precision, activations(b + first * columnStride), rowStride, columnStride, k, columns,
+                   out + first * depthOf(precision, k));
   });
   return out;
 }
@@ -42,10 +43,10 @@ inline int64_t evenPart(int64_t total, int64_t most) {
   return total > 0 ? wholeLanes(ceilDiv(total, ceilDiv(total, most))) : kLanes;
 }
 
-// dw[n,k] (+)= dzᵀ · x over m tokens, of dz in units [depth of tokens][stride]. A panel is some rows and columns of dw; it takes
-// blocks of tokens that stay in cache, of which it lays out what it needs of dz and x.
-inline void weightGradient(Precision precision, const float* dz, int64_t stride, const float* x, float* dw, int64_t m,
-                           int64_t k, int64_t n, bool accumulate) {
+// dw[n,k] (+)= dzᵀ · x over m tokens. A panel is some rows and columns of dw; it takes blocks of tokens that stay in cache, of
+// which it lays out what it needs of dz and x.
+inline void weightGradient(Precision precision, Activations dz, Activations x, float* dw, int64_t m, int64_t k, int64_t n,
+                           bool accumulate) {
   const bool isWide = n > kWideRows;
   int64_t rowStep = evenPart(n, kMostPanelRows), columnStep = evenPart(k, mostPanelColumns(isWide));
   // Until every thread has two panels.
@@ -61,11 +62,11 @@ inline void weightGradient(Precision precision, const float* dz, int64_t stride,
     float* const inputs = scratch(Slot::panel, packedUnits(precision, tokenStep, columns));
     float* const gradients = scratch(Slot::operand, wholeLanes(depthOf(precision, tokenStep)) * wholeLanes(rows));
     for (int64_t t = 0; t == 0 || t < m; t += tokenStep) {
-      const int64_t tokens = m - t < tokenStep ? m - t : tokenStep, depth = depthOf(precision, tokens);
-      kernels().transposed(dz + depthOf(precision, t) * stride + row, stride, depth, rows, gradients);
-      kernels().pack(precision, {x + t * k + column, k, 1}, tokens, columns, inputs);
-      kernels().product(precision, {gradients, wholeLanes(depth), 1}, inputs, dw + row * k + column, k, rows, tokens, columns,
-                        accumulate || t > 0);
+      const int64_t tokens = m - t < tokenStep ? m - t : tokenStep;
+      kernels().transposed(precision, from(dz, t * n + row), n, tokens, rows, gradients);
+      kernels().pack(precision, from(x, t * k + column), k, 1, tokens, columns, inputs);
+      kernels().product(precision, {gradients, wholeLanes(depthOf(precision, tokens)), 1}, inputs, dw + row * k + column, k,
+                        rows, tokens, columns, accumulate || t > 0);
     }
   });
 }

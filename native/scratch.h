@@ -17,6 +17,7 @@ enum class Slot {
   // Of the thread that works on a panel, until its end.
   panel,
   operand,
+  sums,
   kernel,
   count
 };

@@ -294,7 +294,7 @@ void withHeadWidth(int64_t width, const Body& body) {
 float scaleOf(const AttentionShape& s) { return 1 / sqrtf(static_cast<float>(s.headWidth)); }
 
 template <typename T>
-void attention(const float* query, const float* memory, const int32_t* lengths, float* out, float* logSum,
+void attention(Activations query, Activations memory, const int32_t* lengths, Activations out, float* logSum,
                const AttentionShape& s) {
   const Inputs<T> in = {activations<T>(query), activations<T>(memory), lengths, s};
   withHeadWidth(s.headWidth, [&](auto width) {
@@ -304,8 +304,8 @@ void attention(const float* query, const float* memory, const int32_t* lengths, 
 }
 
 template <typename T>
-void attentionGradient(const float* query, const float* memory, const int32_t* lengths, const float* out, const float* logSum,
-                       const float* dOut, float* dQuery, float* dMemory, const AttentionShape& s) {
+void attentionGradient(Activations query, Activations memory, const int32_t* lengths, Activations out, const float* logSum,
+                       Activations dOut, Activations dQuery, Activations dMemory, const AttentionShape& s) {
   const Inputs<T> in = {activations<T>(query), activations<T>(memory), lengths, s};
   const int64_t rows = s.batch * s.queries * s.heads;
   float* const along = scratch<float>(Scratch::along, rows);

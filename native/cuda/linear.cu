@@ -56,13 +56,13 @@ struct ThroughActivation {
 };
 
 template <typename T, bool tf32>
-void linear(const float* x, const float* w, const float* b, float* y, float* preActivation, int64_t m, int64_t k, int64_t n,
-            Activation activation, Precision) {
+void linear(Activations x, const float* w, const float* b, Activations y, Activations preActivation, int64_t m, int64_t k,
+            int64_t n, Activation activation, Precision) {
   // gelu is exact here, as everywhere: cuBLASLt's is an approximation, and swish it has none. What is kept is the sum before the
   // activation.
-  const bool inEpilogue = (activation == Activation::none || activation == Activation::relu) && !preActivation;
-  float* const z = preActivation ? preActivation : y;
-  Product product = {{x, kFormat<T>}, {operand<T>(Scratch::weights, w, n * k), kFormat<T>, true}, z, kFormat<T>, m, k, n};
+  const bool inEpilogue = (activation == Activation::none || activation == Activation::relu) && !preActivation.data;
+  T* const z = activations<T>(preActivation.data ? preActivation : y);
+  Product product = {{x.data, kFormat<T>}, {operand<T>(Scratch::weights, w, n * k), kFormat<T>, true}, z, kFormat<T>, m, k, n};
   if (b) product.bias = operand<T>(Scratch::bias, b, n);
   product.relu = inEpilogue && activation == Activation::relu;
   multiply(product, tf32);
@@ -70,12 +70,12 @@ void linear(const float* x, const float* w, const float* b, float* y, float* pre
   withLanes(n, [&](auto lanes) {
     constexpr int V = decltype(lanes)::value;
     launch(activate<T, V>, dim3(static_cast<unsigned>(divideUp(m * n, 256 * V))), 256, 0,
-           static_cast<const T*>(activations<T>(z)), activations<T>(y), m * n, activation);
+           static_cast<const T*>(z), activations<T>(y), m * n, activation);
   });
 }
 
 template <typename T, Activation activation>
-const T* throughActivation(const float* dy, const float* saved, float* db, int64_t m, int64_t n) {
+const T* throughActivation(Activations dy, Activations saved, float* db, int64_t m, int64_t n) {
   T* const dz = activation == Activation::none ? nullptr : scratch<T>(Scratch::dz, m * n);
   if (activation == Activation::none && !db) return activations<T>(dy);
   withLanes(n, [&](auto lanes) {
@@ -87,13 +87,13 @@ const T* throughActivation(const float* dy, const float* saved, float* db, int64
 }
 
 template <typename T, bool tf32>
-void linearGradient(const float* dy, const float* x, const float* w, const float* saved, float* dx, float* dw, float* db,
+void linearGradient(Activations dy, Activations x, const float* w, Activations saved, Activations dx, float* dw, float* db,
                     int64_t m, int64_t k, int64_t n, Activation activation, Precision) {
   const T* const dz = withActivation(
       activation, [=](auto known) { return throughActivation<T, decltype(known)::value>(dy, saved, db, m, n); });
   const Factor gradient = {dz, kFormat<T>}, transposed = {dz, kFormat<T>, true};
-  multiply({gradient, {operand<T>(Scratch::weights, w, n * k), kFormat<T>}, dx, kFormat<T>, m, n, k}, tf32);
-  multiply({transposed, {x, kFormat<T>}, dw, Format::float32, n, m, k}, tf32);
+  multiply({gradient, {operand<T>(Scratch::weights, w, n * k), kFormat<T>}, dx.data, kFormat<T>, m, n, k}, tf32);
+  multiply({transposed, {x.data, kFormat<T>}, dw, Format::float32, n, m, k}, tf32);
 }
 
 template <bool tf32>

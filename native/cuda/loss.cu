@@ -100,7 +100,7 @@ const T* gathered(const float* hidden, const int32_t* lossRows, int64_t rows, in
 
 template <typename T, bool tf32>
 void crossEntropy(const float* hidden, const float* table, const float* bias, const int32_t* lossRows, const int32_t* labels,
-                  float* dLogits, float* loss, float* correct, int64_t rows, int64_t width, int64_t vocabulary,
+                  Activations dLogits, float* loss, float* correct, int64_t rows, int64_t width, int64_t vocabulary,
                   double smoothing, Precision) {
   const T* const inputs = gathered<T>(hidden, lossRows, rows, width);
   const T* const weights = operand<T>(Scratch::weights, table, vocabulary * width);
@@ -111,17 +111,17 @@ void crossEntropy(const float* hidden, const float* table, const float* bias, co
     multiply({{inputs + first * width, kFormat<T>}, {weights, kFormat<T>, true}, logits, Format::float32, count, width, vocabulary},
              tf32);
     launch(crossEntropyRow<T>, dim3(static_cast<unsigned>(count)), kThreads, 0, static_cast<const float*>(logits), bias,
-           labels + first, dLogits ? activations<T>(dLogits) + first * vocabulary : static_cast<T*>(nullptr), results + first,
+           labels + first, activations<T>(dLogits) + (dLogits.data ? first * vocabulary : 0), results + first,
            vocabulary, static_cast<float>(smoothing));
   }
   launch(addRows, dim3(1), kThreads, 0, static_cast<const RowLoss*>(results), loss, correct, rows);
 }
 
 template <typename T, bool tf32>
-void crossEntropyGradient(const float* dLogits, const float* hidden, const float* table, const int32_t* lossRows, float* dHidden,
+void crossEntropyGradient(Activations dLogits, const float* hidden, const float* table, const int32_t* lossRows, float* dHidden,
                           float* dTable, int64_t hiddenRows, int64_t rows, int64_t width, int64_t vocabulary, float scale,
                           bool accumulate, Precision) {
-  const Factor gradient = {dLogits, kFormat<T>}, transposed = {dLogits, kFormat<T>, true};
+  const Factor gradient = {dLogits.data, kFormat<T>}, transposed = {dLogits.data, kFormat<T>, true};
   const T* const weights = operand<T>(Scratch::weights, table, vocabulary * width);
   T* const rowGradients = scratch<T>(Scratch::rowGradients, rows * width);
   lockstepCudaDevice()->zero(dHidden, hiddenRows * width * static_cast<int64_t>(sizeof(T)));

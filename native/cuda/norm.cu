@@ -104,7 +104,7 @@ struct ParameterTerms {
 };
 
 template <typename T>
-void addDropoutNorm(const float* residual, const float* x, const float* gamma, const float* beta, float* sum, float* y,
+void addDropoutNorm(const float* residual, Activations x, const float* gamma, const float* beta, float* sum, float* y,
                     float* stats, int64_t rows, int64_t width, float epsilon, const Dropout& dropout) {
   withLanes(width, [&](auto lanes) {
     launch(forward<T, decltype(lanes)::value>, dim3(static_cast<unsigned>(divideUp(rows, kWarps))), kWarps * 32, 0,
@@ -115,7 +115,7 @@ void addDropoutNorm(const float* residual, const float* x, const float* gamma, c
 
 template <typename T>
 void addDropoutNormGradient(const float* dy, const float* dSum, const float* sum, const float* gamma, const float* stats,
-                            float* dResidual, float* dx, float* dGamma, float* dBeta, int64_t rows, int64_t width,
+                            float* dResidual, Activations dx, float* dGamma, float* dBeta, int64_t rows, int64_t width,
                             const Dropout& dropout) {
   withLanes(width, [&](auto lanes) {
     constexpr int V = decltype(lanes)::value;

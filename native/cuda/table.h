@@ -1,4 +1,5 @@
-// How an operation over elements of type T takes its place in the table, whose types are those of the CPU's.
+// How an operation over elements of type T takes its place in the table, whose types are those of the CPU's. On a device all
+// activations have the format of its arithmetic, whatever they come as.
 #pragma once
 
 #include "device.h"
@@ -9,6 +10,10 @@ namespace lockstep::cuda {
 template <typename T>
 constexpr Format kFormat = sizeof(T) == sizeof(float) ? Format::float32 : Format::bfloat16;
 
+template <typename T>
+T* activations(Activations values) {
+  return static_cast<T*>(values.data);
+}
 template <typename T>
 const T* activations(const float* pointer) {
   return reinterpret_cast<const T*>(pointer);

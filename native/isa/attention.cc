@@ -26,9 +26,13 @@ LANES_INLINE float exponentials(float* scores, int64_t keys, int64_t end, float 
   return sumLanes(sum);
 }
 
-template <typename Layout>
-void attentionOf(const AttentionHead& head, float* out, float* logSum, float* scratch) {
+// q, k, v and out are numbers of type T.
+template <typename Layout, typename T>
+void attentionOf(const AttentionHead& head, T* out, float* logSum, float* scratch) {
   typedef typename Layout::Unit Unit;
+  const T* const q = static_cast<const T*>(head.q.data);
+  const T* const k = static_cast<const T*>(head.k.data);
+  const T* const v = static_cast<const T*>(head.v.data);
   const int64_t keyStride = wholeLanes(head.keys), width = wholeLanes(head.headWidth);
   const int64_t headDepth = Layout::depth(head.headWidth);
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head.headWidth));
@@ -39,19 +43,18 @@ void attentionOf(const AttentionHead& head, float* out, float* logSum, float* sc
   Unit* weights = parts.units<Unit>(kQueryTile * keyStride);  // the same as an operand, where that is another layout
   float* mixed = parts.floats(kQueryTile * width);            // [64][width]
   Unit* queries = parts.units<Unit>(kQueryTile * width);
-  const auto prefetchTile = [&](int64_t at) { prefetchRows(head.q, head.qStride, at, tileEnd(head, at), head.headWidth); };
-  prefetchRows(head.k, head.kvStride, 0, head.keys, head.headWidth);
-  prefetchRows(head.v, head.kvStride, 0, head.keys, head.headWidth);
+  const auto prefetchTile = [&](int64_t at) { prefetchRows(q, head.qStride, at, tileEnd(head, at), head.headWidth); };
+  prefetchRows(k, head.kvStride, 0, head.keys, head.headWidth);
+  prefetchRows(v, head.kvStride, 0, head.keys, head.headWidth);
   prefetchTile(0);
-  Layout::transposed(head.k, head.kvStride, head.keys, head.headWidth, keysT);
-  Layout::stacked(head.v, head.kvStride, head.keys, head.headWidth, values);
+  Layout::transposed(k, head.kvStride, head.keys, head.headWidth, keysT);
+  Layout::stacked(v, head.kvStride, head.keys, head.headWidth, values);
   for (int64_t at = 0; at < head.queries; at += kQueryTile) {
     const QueryTile tile(head, at);
     prefetchTile(at + kQueryTile);
     const int64_t end = wholeLanes(tile.keys);
-    const Matrix<Unit> q =
-        Layout::left(head.q + at * head.qStride, head.qStride, tile.rows, head.headWidth, queries);
-    stripProduct<Unit>(q, keysT, keyStride, scores, keyStride, tile.rows, headDepth, end, false);
+    const Matrix<Unit> some = Layout::left(q + at * head.qStride, head.qStride, tile.rows, head.headWidth, queries);
+    stripProduct<Unit>(some, keysT, keyStride, scores, keyStride, tile.rows, headDepth, end, false);
     float sums[kQueryTile], largest[kQueryTile], inverse[kQueryTile];
     for (int64_t i = 0; i < tile.rows; i++) {
       sums[i] = exponentials(scores + i * keyStride, visible(head, at + i), end, scale, &largest[i]);
@@ -71,8 +74,10 @@ void attentionOf(const AttentionHead& head, float* out, float* logSum, float* sc
   }
 }
 
-void attention(const AttentionHead& head, float* out, float* logSum, float* scratch) {
-  withLayout(head.precision, [&](auto layout) { attentionOf<decltype(layout)>(head, out, logSum, scratch); });
+void attention(const AttentionHead& head, Activations out, float* logSum, float* scratch) {
+  withLayout(head.precision, out, [&](auto layout, auto* numbers) {
+    attentionOf<decltype(layout)>(head, numbers, logSum, scratch);
+  });
 }
 
 }  // namespace

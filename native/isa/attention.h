@@ -38,9 +38,11 @@ LANES_INLINE void stripProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, f
 }
 
 // Asks for rows [first, end) that will be needed soon: of one head they are too short for the processor to see them coming.
-static inline void prefetchRows(const float* rows, int64_t stride, int64_t first, int64_t end, int64_t width) {
+template <typename T>
+void prefetchRows(const T* rows, int64_t stride, int64_t first, int64_t end, int64_t width) {
+  constexpr int64_t kLine = 64 / sizeof(T);
   for (int64_t r = first; r < end; r++) {
-    for (int64_t d = 0; d < width; d += kLanes) __builtin_prefetch(rows + r * stride + d, 0, 2);
+    for (int64_t d = 0; d < width; d += kLine) __builtin_prefetch(rows + r * stride + d, 0, 2);
   }
 }
 

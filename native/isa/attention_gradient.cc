@@ -23,22 +23,30 @@ LANES_INLINE void rowGradient(float* scores, float* dScores, int64_t keys, int64
   }
 }
 
-LANES_INLINE float dot(const float* a, const float* b, int64_t width) {
+template <typename T>
+LANES_INLINE float dot(const T* a, const T* b, int64_t width) {
   Floats sum = {};
   forLanes(width, [&](int64_t d, int64_t count) { sum += loadSome(a + d, count) * loadSome(b + d, count); });
   return sumLanes(sum);
 }
 
-void copyOut(const float* from, int64_t fromStride, float* to, int64_t toStride, int64_t rows, int64_t width) {
+template <typename T>
+void copyOut(const float* from, int64_t fromStride, T* to, int64_t toStride, int64_t rows, int64_t width) {
   for (int64_t r = 0; r < rows; r++) {
-    copyFloats(to + r * toStride, from + r * fromStride, width);
+    forLanes(width, [=](int64_t d, int64_t count) {
+      storeSome(to + r * toStride + d, load(from + r * fromStride + d), count);
+    });
   }
 }
 
-template <typename Layout>
-void attentionGradientOf(const AttentionHead& head, const float* out, const float* logSum, const float* dOut,
-                         float* dq, float* dk, float* dv, float* scratch) {
+// Queries, keys, values, outputs and their gradients are numbers of type T.
+template <typename Layout, typename T>
+void attentionGradientOf(const AttentionHead& head, const T* out, const float* logSum, const T* dOut, T* dq, T* dk, T* dv,
+                         float* scratch) {
   typedef typename Layout::Unit Unit;
+  const T* const allQ = static_cast<const T*>(head.q.data);
+  const T* const k = static_cast<const T*>(head.k.data);
+  const T* const v = static_cast<const T*>(head.v.data);
   const int64_t keyStride = wholeLanes(head.keys), width = wholeLanes(head.headWidth);
   const int64_t headDepth = Layout::depth(head.headWidth);
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head.headWidth));
@@ -56,24 +64,24 @@ void attentionGradientOf(const AttentionHead& head, const float* out, const floa
   Unit* dOuts = parts.units<Unit>(kQueryTile * width);        // [depth of 64][width]
   float* dQueries = parts.floats(kQueryTile * width);         // [64][width]
   const auto prefetchTile = [&](int64_t at) {
-    prefetchRows(head.q, head.qStride, at, tileEnd(head, at), head.headWidth);
+    prefetchRows(allQ, head.qStride, at, tileEnd(head, at), head.headWidth);
     prefetchRows(dOut, head.outStride, at, tileEnd(head, at), head.headWidth);
     prefetchRows(out, head.outStride, at, tileEnd(head, at), head.headWidth);
   };
-  prefetchRows(head.k, head.kvStride, 0, head.keys, head.headWidth);
-  prefetchRows(head.v, head.kvStride, 0, head.keys, head.headWidth);
+  prefetchRows(k, head.kvStride, 0, head.keys, head.headWidth);
+  prefetchRows(v, head.kvStride, 0, head.keys, head.headWidth);
   prefetchTile(0);
-  Layout::transposed(head.k, head.kvStride, head.keys, head.headWidth, keysT);
-  Layout::transposed(head.v, head.kvStride, head.keys, head.headWidth, valuesT);
-  Layout::stacked(head.k, head.kvStride, head.keys, head.headWidth, keys);
+  Layout::transposed(k, head.kvStride, head.keys, head.headWidth, keysT);
+  Layout::transposed(v, head.kvStride, head.keys, head.headWidth, valuesT);
+  Layout::stacked(k, head.kvStride, head.keys, head.headWidth, keys);
   zeroFloats(dKeys, 2 * keyStride * width);
 
   for (int64_t at = 0; at < head.queries; at += kQueryTile) {
     const QueryTile tile(head, at);
     prefetchTile(at + kQueryTile);
     const int64_t end = wholeLanes(tile.keys), queryDepth = Layout::depth(tile.rows);
-    const float* q = head.q + at * head.qStride;
-    const float* dO = dOut + at * head.outStride;
+    const T* q = allQ + at * head.qStride;
+    const T* dO = dOut + at * head.outStride;
     Layout::stacked(q, head.qStride, tile.rows, head.headWidth, queries);
     Layout::stacked(dO, head.outStride, tile.rows, head.headWidth, dOuts);
     stripProduct<Unit>(Layout::left(q, head.qStride, tile.rows, head.headWidth, rows), keysT, keyStride, scores,
@@ -97,10 +105,13 @@ void attentionGradientOf(const AttentionHead& head, const float* out, const floa
   copyOut(dValues, width, dv, head.kvStride, head.keys, head.headWidth);
 }
 
-void attentionGradient(const AttentionHead& head, const float* out, const float* logSum, const float* dOut,
-                       float* dq, float* dk, float* dv, float* scratch) {
-  withLayout(head.precision, [&](auto layout) {
-    attentionGradientOf<decltype(layout)>(head, out, logSum, dOut, dq, dk, dv, scratch);
+void attentionGradient(const AttentionHead& head, Activations out, const float* logSum, Activations dOut, Activations dq,
+                       Activations dk, Activations dv, float* scratch) {
+  withLayout(head.precision, out, [&](auto layout, auto* numbers) {
+    typedef decltype(numbers) Pointer;
+    attentionGradientOf<decltype(layout)>(head, numbers, logSum, static_cast<Pointer>(dOut.data),
+                                          static_cast<Pointer>(dq.data), static_cast<Pointer>(dk.data),
+                                          static_cast<Pointer>(dv.data), scratch);
   });
 }
 

@@ -42,9 +42,29 @@ static inline int64_t leftUnits(Precision precision, int64_t rows, int64_t width
   return rows * wholeLanes(depthOf(precision, width));
 }
 
-// d loss / d logits as it is kept between forward and backward: [depth of rows][logitStride].
-static inline int64_t logitStride(Precision precision, int64_t vocabulary) {
-  return precision == Precision::float32 ? vocabulary : wholeLanes(vocabulary);
+// A bfloat16.
+typedef uint16_t Half;
+
+// Numbers of a tensor in the format they are stored in, or none (null). What is only read comes as one, too.
+struct Activations {
+  void* data;
+  Precision format;
+};
+
+static constexpr Activations kNone = {nullptr, Precision::float32};
+
+static inline Activations activations(const float* values) { return {const_cast<float*>(values), Precision::float32}; }
+
+// Calls body(pointer) with a pointer of the right type.
+template <typename Body>
+static inline auto withNumbers(Activations a, const Body& body) {
+  return a.format == Precision::bfloat16 ? body(static_cast<Half*>(a.data)) : body(static_cast<float*>(a.data));
+}
+
+// Those from element `index` on; of none, none.
+static inline Activations from(Activations a, int64_t index) {
+  if (!a.data) return a;
+  return {static_cast<char*>(a.data) + index * (a.format == Precision::bfloat16 ? 2 : 4), a.format};
 }
 
 // What a linear layer's result passes. `gelu` is the exact one, z Φ(z); `swish` is z σ(z).
@@ -78,12 +98,13 @@ struct DropoutField {
 // Floats of scratch for the factors of `count` elements in a row, in whatever position they start.
 static inline int64_t dropoutScratch(int64_t count) { return count + 2 * 64; }
 
-// One head of one sample. Rows are `qStride` and `kvStride` floats apart, those of out and dOut `outStride`.
+// One head of one sample, all in one format. Rows are `qStride` and `kvStride` elements apart, those of out and dOut
+// `outStride`.
 struct AttentionHead {
   int64_t queries, keys, headWidth, length;
   bool causal;
   Precision precision;
-  const float *q, *k, *v;
+  Activations q, k, v;
   int64_t qStride, kvStride, outStride;
 };
 
@@ -116,16 +137,11 @@ struct Kernels {
   // A packed operand is cut into panels of so many columns, each [depth][its columns in whole lanes]. Divides loss.cc's 480.
   int64_t panelColumns;
   // Rows [rows, width] to be multiplied along their width: themselves, or in `out` (leftUnits).
-  Matrix<float> (*left)(Precision precision, const float* a, int64_t rows, int64_t width, float* out);
-  // Rows to be multiplied with each other: out[depth of rows][wholeLanes(width)].
-  void (*stacked)(Precision precision, const float* a, int64_t stride, int64_t rows, int64_t width, float* out);
-  // `left` of rows that are stacked already, `stride` units from one step in depth to the next.
-  Matrix<float> (*leftOfStacked)(Precision precision, const float* units, int64_t stride, int64_t rows, int64_t width,
-                                 float* out);
-  // out[width][wholeLanes(rows)] of units [rows][width], up to whole lanes of width.
-  void (*transposed)(const float* units, int64_t stride, int64_t rows, int64_t width, float* out);
+  Matrix<float> (*left)(Precision precision, Activations a, int64_t stride, int64_t rows, int64_t width, float* out);
+  // Rows to be multiplied with each other, as the left operand: out[width][wholeLanes(depth of rows)], up to whole lanes of width.
+  void (*transposed)(Precision precision, Activations a, int64_t stride, int64_t rows, int64_t width, float* out);
   // b[k,n], one stride of which is 1, as `product` takes it: packedUnits(precision, k, n).
-  void (*pack)(Precision precision, Matrix<float> b, int64_t k, int64_t n, float* out);
+  void (*pack)(Precision precision, Activations b, int64_t rowStride, int64_t columnStride, int64_t k, int64_t n, float* out);
   // c[m,n] (row stride cStride) = a[m,k] · b[k,n], added to c when `accumulate`. `a` is in units, and one stride of it is 1.
   // Every element is one chain of multiply-adds over k in ascending order (of bfloat16: k + 1 before k, for even k; with AMX as
   // amx.h says).
@@ -133,24 +149,26 @@ struct Kernels {
                   int64_t k, int64_t n, bool accumulate);
 
   // ---- linear layers
-  void (*biasActivation)(float* y, const float* bias, float* preActivation, int64_t rows, int64_t width,
-                         Activation activation);
-  void (*activationGradient)(const float* dy, const float* saved, float* dz, int64_t count, Activation activation);
+  // y = activation(sums + bias); rows of `sums` are sumStride apart, those of y and preActivation, in one format, `stride`.
+  void (*biasActivation)(const float* sums, int64_t sumStride, const float* bias, Activations preActivation, Activations y,
+                         int64_t stride, int64_t rows, int64_t width, Activation activation);
+  // dy and `saved` are in one format; dz may be in another.
+  void (*activationGradient)(Activations dy, Activations saved, Activations dz, int64_t count, Activation activation);
   // out[c] = Σ a[r, c] over rows, in blocks of 64 rows whose sums are added in order.
-  void (*columnSums)(const float* a, int64_t rowStride, int64_t rows, int64_t columns, float* out);
+  void (*columnSums)(Activations a, int64_t rowStride, int64_t rows, int64_t columns, float* out);
 
   // ---- attention
-  void (*attention)(const AttentionHead& head, float* out, float* logSum, float* scratch);
-  void (*attentionGradient)(const AttentionHead& head, const float* out, const float* logSum,
-                            const float* dOut, float* dq, float* dk, float* dv, float* scratch);
+  void (*attention)(const AttentionHead& head, Activations out, float* logSum, float* scratch);
+  void (*attentionGradient)(const AttentionHead& head, Activations out, const float* logSum, Activations dOut, Activations dq,
+                            Activations dk, Activations dv, float* scratch);
 
   // ---- rows of residual + dropout + norm; `first` is the index of their first row in the tensor
-  void (*addDropoutNorm)(const float* residual, const float* x, const float* gamma, const float* beta,
+  void (*addDropoutNorm)(const float* residual, Activations x, const float* gamma, const float* beta,
                          float* sum, float* y, float* stats, int64_t first, int64_t rows, int64_t width,
                          float epsilon, const DropoutField& dropout, float* scratch);
   // dGamma and dBeta are these rows' part.
   void (*addDropoutNormGradient)(const float* dy, const float* dSum, const float* sum, const float* gamma,
-                                 const float* stats, float* dResidual, float* dx, float* dGamma,
+                                 const float* stats, float* dResidual, Activations dx, float* dGamma,
                                  float* dBeta, int64_t first, int64_t rows, int64_t width,
                                  const DropoutField& dropout, float* scratch);
 
@@ -162,9 +180,9 @@ struct Kernels {
   void (*embeddingGradient)(const float* dOut, const int32_t* rows, int64_t count, float* row, int64_t width,
                             float scale, const DropoutField& dropout, bool accumulate, float* scratch);
 
-  // ---- cross-entropy of one row: `logits` becomes logits + bias, or their gradient when `gradient`
+  // ---- cross-entropy of one row; `logits` is written over, with their gradient where that is `gradient`
   LossRow (*crossEntropy)(float* logits, const float* bias, int64_t vocabulary, int64_t label,
-                          double smoothing, bool gradient);
+                          double smoothing, Activations gradient);
   // out = a * scale
   void (*scaled)(const float* a, float scale, float* out, int64_t count);
 

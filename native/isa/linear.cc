@@ -1,5 +1,6 @@
 // What surrounds the matrix products of a linear layer: bias, activation and its gradient, column sums.
 #include "isa/elementary.h"
+#include "isa/halves.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {
@@ -28,40 +29,49 @@ LANES_INLINE Floats throughActivation(Floats dy, Floats z) {
   return dy;
 }
 
-void biasActivation(float* y, const float* bias, float* preActivation, int64_t rows, int64_t width,
-                    Activation activation) {
+void biasActivation(const float* sums, int64_t sumStride, const float* bias, Activations preActivation, Activations y,
+                    int64_t stride, int64_t rows, int64_t width, Activation activation) {
   withActivation(activation, [=](auto known) {
-    for (int64_t r = 0; r < rows; r++) {
-      float* row = y + r * width;
-      forLanes(width, [=](int64_t i, int64_t count) {
-        Floats z = loadSome(row + i, count);
-        if (bias) z += loadSome(bias + i, count);
-        if (preActivation) storeSome(preActivation + r * width + i, z, count);
-        storeSome(row + i, activate<decltype(known)::value>(z), count);
-      });
-    }
-  });
-}
-
-void activationGradient(const float* dy, const float* saved, float* dz, int64_t count, Activation activation) {
-  withActivation(activation, [=](auto known) {
-    forLanes(count, [=](int64_t i, int64_t n) {
-      const Floats gradient = loadSome(dy + i, n), z = loadSome(saved + i, n);
-      storeSome(dz + i, throughActivation<decltype(known)::value>(gradient, z), n);
+    withNumbers(y, [=](auto* out) {
+      const auto kept = static_cast<decltype(out)>(preActivation.data);
+      for (int64_t r = 0; r < rows; r++) {
+        forLanes(width, [=](int64_t i, int64_t count) {
+          Floats z = loadSome(sums + r * sumStride + i, count);
+          if (bias) z += loadSome(bias + i, count);
+          if (kept) storeSome(kept + r * stride + i, z, count);
+          storeSome(out + r * stride + i, activate<decltype(known)::value>(z), count);
+        });
+      }
     });
   });
 }
 
-void columnSums(const float* a, int64_t rowStride, int64_t rows, int64_t columns, float* out) {
-  forLanes(columns, [=](int64_t c, int64_t count) {
-    Floats sum = {};
-    for (int64_t block = 0; block < rows; block += 64) {
-      const int64_t end = block + 64 < rows ? block + 64 : rows;
-      Floats part = {};
-      for (int64_t r = block; r < end; r++) part += loadSome(a + r * rowStride + c, count);
-      sum += part;
-    }
-    storeSome(out + c, sum, count);
+void activationGradient(Activations dy, Activations saved, Activations dz, int64_t count, Activation activation) {
+  withActivation(activation, [=](auto known) {
+    withNumbers(dy, [=](const auto* gradients) {
+      const auto kept = static_cast<decltype(gradients)>(saved.data);
+      withNumbers(dz, [=](auto* out) {
+        forLanes(count, [=](int64_t i, int64_t n) {
+          const Floats z = kept ? loadSome(kept + i, n) : Floats{};
+          storeSome(out + i, throughActivation<decltype(known)::value>(loadSome(gradients + i, n), z), n);
+        });
+      });
+    });
+  });
+}
+
+void columnSums(Activations a, int64_t rowStride, int64_t rows, int64_t columns, float* out) {
+  withNumbers(a, [=](const auto* numbers) {
+    forLanes(columns, [=](int64_t c, int64_t count) {
+      Floats sum = {};
+      for (int64_t block = 0; block < rows; block += 64) {
+        const int64_t end = block + 64 < rows ? block + 64 : rows;
+        Floats part = {};
+        for (int64_t r = block; r < end; r++) part += loadSome(numbers + r * rowStride + c, count);
+        sum += part;
+      }
+      storeSome(out + c, sum, count);
+    });
   });
 }
 

@@ -1,12 +1,13 @@
-// Cross-entropy of one row of logits, in place.
+// Cross-entropy of one row of logits.
 #include "isa/elementary.h"
+#include "isa/halves.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {
 namespace {
 
 LossRow crossEntropy(float* logits, const float* bias, int64_t vocabulary, int64_t label, double smoothing,
-                     bool gradient) {
+                     Activations gradient) {
   const Floats lowest = all(-__builtin_inff());
   Floats top = lowest, total = {};
   forLanes(vocabulary, [&](int64_t j, int64_t count) {
@@ -20,17 +21,19 @@ LossRow crossEntropy(float* logits, const float* bias, int64_t vocabulary, int64
   Floats sums = {};
   forLanes(vocabulary, [&](int64_t j, int64_t count) {
     const Floats e = firstLanes(exponential(loadSome(logits + j, count) - largest), count, Floats{});
-    if (gradient) storeSome(logits + j, e, count);
+    if (gradient.data) storeSome(logits + j, e, count);
     sums += e;
   });
   const float sum = sumLanes(sums);
   const double even = smoothing / static_cast<double>(vocabulary);
-  if (gradient) {
+  if (gradient.data) {
     const float inverse = 1.0f / sum, evenly = static_cast<float>(even);
-    forLanes(vocabulary, [=](int64_t j, int64_t count) {
-      storeSome(logits + j, loadSome(logits + j, count) * inverse - evenly, count);
+    const auto others = [=](Floats e) { return e * inverse - evenly; };
+    const Floats atLabel = others(all(logits[label])) - static_cast<float>(1.0 - smoothing);
+    withNumbers(gradient, [=](auto* out) {
+      forLanes(vocabulary, [=](int64_t j, int64_t count) { storeSome(out + j, others(loadSome(logits + j, count)), count); });
+      storeSome(out + label, atLabel, 1);
     });
-    logits[label] -= static_cast<float>(1.0 - smoothing);
   }
   const double logSum = largest + logarithm(sum);
   return {logSum - (1.0 - smoothing) * labelLogit - even * sumLanes(total), labelLogit >= largest};

@@ -1,5 +1,6 @@
 // Rows of residual + dropout + layer norm, forward and gradient.
 #include "isa/dropout.h"
+#include "isa/halves.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {
@@ -19,17 +20,19 @@ LANES_INLINE void statistics(const float* row, int64_t width, float epsilon, flo
   *inverse = 1.0f / __builtin_sqrtf(sumLanes(squares) / static_cast<float>(width) + epsilon);
 }
 
-void addDropoutNorm(const float* residual, const float* x, const float* gamma, const float* beta, float* sum,
+void addDropoutNorm(const float* residual, Activations x, const float* gamma, const float* beta, float* sum,
                     float* y, float* stats, int64_t first, int64_t rows, int64_t width, float epsilon,
                     const DropoutField& dropout, float* scratch) {
   for (int64_t r = first; r < first + rows; r++) {
     const int64_t at = r * width;
     const float* factors = dropout.active ? dropoutFactors(dropout, at, width, scratch) : nullptr;
-    forLanes(width, [=](int64_t i, int64_t count) {
-      Floats value = loadSome(x + at + i, count);
-      if (factors) value *= loadSome(factors + i, count);
-      if (residual) value = loadSome(residual + at + i, count) + value;
-      storeSome(sum + at + i, value, count);
+    withNumbers(x, [=](const auto* numbers) {
+      forLanes(width, [=](int64_t i, int64_t count) {
+        Floats value = loadSome(numbers + at + i, count);
+        if (factors) value *= loadSome(factors + i, count);
+        if (residual) value = loadSome(residual + at + i, count) + value;
+        storeSome(sum + at + i, value, count);
+      });
     });
     float mean, inverse;
     statistics(sum + at, width, epsilon, &mean, &inverse);
@@ -43,7 +46,7 @@ void addDropoutNorm(const float* residual, const float* x, const float* gamma, c
 }
 
 void addDropoutNormGradient(const float* dy, const float* dSum, const float* sum, const float* gamma,
-                            const float* stats, float* dResidual, float* dx, float* dGamma, float* dBeta,
+                            const float* stats, float* dResidual, Activations dx, float* dGamma, float* dBeta,
                             int64_t first, int64_t rows, int64_t width, const DropoutField& dropout,
                             float* scratch) {
   zeroFloats(dGamma, width);
@@ -65,14 +68,16 @@ void addDropoutNormGradient(const float* dy, const float* dSum, const float* sum
     });
     const float meanG = sumLanes(sumG) / static_cast<float>(width);
     const float meanGX = sumLanes(sumGX) / static_cast<float>(width);
-    forLanes(width, [=](int64_t i, int64_t count) {
-      const Floats g = loadSome(dy + at + i, count) * loadSome(gamma + i, count);
-      const Floats normalised = (loadSome(sum + at + i, count) - mean) * inverse;
-      Floats gradient = ((g - meanG) - normalised * meanGX) * inverse;
-      if (dSum) gradient += loadSome(dSum + at + i, count);
-      if (dResidual) storeSome(dResidual + at + i, gradient, count);
-      if (factors) gradient *= loadSome(factors + i, count);
-      storeSome(dx + at + i, gradient, count);
+    withNumbers(dx, [=](auto* out) {
+      forLanes(width, [=](int64_t i, int64_t count) {
+        const Floats g = loadSome(dy + at + i, count) * loadSome(gamma + i, count);
+        const Floats normalised = (loadSome(sum + at + i, count) - mean) * inverse;
+        Floats gradient = ((g - meanG) - normalised * meanGX) * inverse;
+        if (dSum) gradient += loadSome(dSum + at + i, count);
+        if (dResidual) storeSome(dResidual + at + i, gradient, count);
+        if (factors) gradient *= loadSome(factors + i, count);
+        storeSome(out + at + i, gradient, count);
+      });
     });
   }
 }

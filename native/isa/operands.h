@@ -4,26 +4,17 @@
 //   transposed  B from rows that are contracted along their width: [depth of width][whole lanes of rows]
 //   stacked     B from rows that are contracted with each other: [depth of rows][whole lanes of width]
 //   across      rows of A that are contracted with each other
-//   leftOfStacked   `left`, of rows that `stacked` laid out
-// `depth` is the number of steps that a contraction over n elements takes.
+//   acrossTransposed  the same, always as [whole lanes of width][whole lanes of depth of rows]
+// `depth` is the number of steps that a contraction over n elements takes. Pairs are made of floats, or of bfloat16 (T).
 #pragma once
 
 #include "isa/amx.h"
+#include "isa/halves.h"
 #include "isa/shuffle.h"
 #include "isa/tile.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {
-
-// The bits of the nearest bfloat16, ties to even, in the upper halves of float32's bits. NaN stays (quiet) NaN;
-// what is beyond the largest bfloat16 becomes Infinity.
-LANES_INLINE Words roundedBits(Floats v) {
-  const Words bits = as<Words>(v);
-  const Words rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  return select(v == v, rounded, bits | 0x400000u) & 0xffff0000u;
-}
-
-LANES_INLINE Floats roundedToBfloat16(Floats v) { return as<Floats>(roundedBits(v)); }
 
 // Numbers as they are.
 struct Numbers {
@@ -54,21 +45,12 @@ struct Numbers {
     }
   }
 
-
   static Matrix<float> across(float* scores, int64_t stride, int64_t, int64_t, float*) { return {scores, 1, stride}; }
 
-  static Matrix<float> leftOfStacked(const float* rows, int64_t stride, int64_t, int64_t, float*) {
-    return {rows, stride, 1};
+  static void acrossTransposed(const float* a, int64_t stride, int64_t rows, int64_t width, float* out) {
+    transposed(a, stride, rows, width, out);
   }
 };
-
-#ifndef __AVX512BF16__
-// The nearest bfloat16 in the upper half, as AVX512_BF16's conversion rounds: subnormal numbers become zeros.
-LANES_INLINE Words roundedUnit(Floats v) {
-  const Words bits = as<Words>(v);
-  return select((bits & 0x7f800000u) == Words{}, bits & 0x80000000u, roundedBits(v));
-}
-#endif
 
 // Pairs of bfloat16, one in each half of a word. What is missing from the last pair is zero.
 struct Pairs {
@@ -122,8 +104,34 @@ struct Pairs {
     const int64_t rest = count - kLanes;
     return together(first, rest > 0 ? loadSome(row + kLanes, rest < kLanes ? rest : kLanes) : Floats{});
   }
+  static Words some(const Half* row, int64_t count) {
+    alignas(64) uint32_t words[kLanes] = {};
+    if (count >= 2 * kLanes) return loadUnits(reinterpret_cast<const uint32_t*>(row));
+    __builtin_memcpy(words, row, static_cast<size_t>(count) * sizeof(Half));
+    return loadUnits(words);
+  }
+
+  // `count` numbers of two rows, side by side; zeros where there is no second.
+  static Words beside(const float* first, const float* second, int64_t count) {
+    return side(loadSome(first, count), second ? loadSome(second, count) : Floats{});
+  }
+  static Words beside(const Half* first, const Half* second, int64_t count) {
+    const Words lower = loadSomeHalves(first, count);
+    return second ? lower | loadSomeHalves(second, count) << 16 : lower;
+  }
 
   static Matrix<uint32_t> left(const float* a, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
+    return copied(a, stride, rows, width, buffer);
+  }
+  // Pairs lie in the rows already, unless these end or begin within one.
+  static Matrix<uint32_t> left(const Half* a, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
+    const bool isWhole = width % 2 == 0 && stride % 2 == 0 && reinterpret_cast<uintptr_t>(a) % 4 == 0;
+    if (isWhole) return {reinterpret_cast<const uint32_t*>(a), stride / 2, 1};
+    return copied(a, stride, rows, width, buffer);
+  }
+
+  template <typename T>
+  static Matrix<uint32_t> copied(const T* a, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
     const int64_t outStride = wholeLanes(depth(width));
     for (int64_t r = 0; r < rows; r++) {
       for (int64_t d = 0; d < width; d += 2 * kLanes) {
@@ -133,7 +141,8 @@ struct Pairs {
     return {buffer, outStride, 1};
   }
 
-  static void transposed(const float* a, int64_t stride, int64_t rows, int64_t width, uint32_t* out) {
+  template <typename T>
+  static void transposed(const T* a, int64_t stride, int64_t rows, int64_t width, uint32_t* out) {
     const int64_t outStride = wholeLanes(rows);
     for (int64_t r = 0; r < rows; r += kLanes) {
       for (int64_t d = 0; d < width; d += 2 * kLanes) {
@@ -148,58 +157,52 @@ struct Pairs {
     }
   }
 
-  static void stacked(const float* a, int64_t stride, int64_t rows, int64_t width, uint32_t* out) {
+  template <typename T>
+  static void stacked(const T* a, int64_t stride, int64_t rows, int64_t width, uint32_t* out) {
     const int64_t outStride = wholeLanes(width);
     for (int64_t r = 0; r < rows; r += 2) {
+      const T* const first = a + r * stride;
+      const T* const second = r + 1 < rows ? first + stride : nullptr;
       forLanes(width, [=](int64_t d, int64_t count) {
-        const Floats second = r + 1 < rows ? loadSome(a + (r + 1) * stride + d, count) : Floats{};
-        storeUnits(out + r / 2 * outStride + d, side(loadSome(a + r * stride + d, count), second));
+        storeUnits(out + r / 2 * outStride + d, beside(first + d, second ? second + d : nullptr, count));
       });
     }
   }
 
   static Matrix<uint32_t> across(float* scores, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
 #ifdef __AMX_BF16__  // reads by rows alone
-    const int64_t outStride = wholeLanes(depth(rows));
-    for (int64_t r = 0; r < rows; r += 2 * kLanes) {
-      const auto row = [=](int64_t i, int64_t d) {
-        return r + i < rows ? load(scores + (r + i) * stride + d) : Floats{};
-      };
-      for (int64_t d = 0; d < width; d += kLanes) {
-        Floats square[16];
-        for (int i = 0; i < 16; i++) square[i] = as<Floats>(side(row(2 * i, d), row(2 * i + 1, d)));
-        transpose(square);
-        for (int64_t i = 0; i < kLanes; i++) storeUnits(buffer + (d + i) * outStride + r / 2, as<Words>(square[i]));
-      }
-    }
-    return {buffer, outStride, 1};
+    acrossTransposed(scores, stride, rows, width, buffer);
+    return {buffer, wholeLanes(depth(rows)), 1};
 #else
     stacked(scores, stride, rows, width, buffer);
     return {buffer, 1, wholeLanes(width)};
 #endif
   }
 
-  // Rows contracted along their width, of what `stacked` made of them.
-  static Matrix<uint32_t> leftOfStacked(const uint32_t* stacked, int64_t stride, int64_t rows, int64_t width,
-                                        uint32_t* out) {
-    const int64_t outStride = wholeLanes(depth(width)), end = wholeLanes(width);
-    for (int64_t r = 0; r < rows; r += 2) {
-      const uint32_t* from = stacked + r / 2 * stride;
-      for (int64_t d = 0; d < width; d += 2 * kLanes) {
-        const Words first = loadUnits(from + d), second = d + kLanes < end ? loadUnits(from + d + kLanes) : Words{};
-        const Words even = everySecond(first, second, 0), odd = everySecond(first, second, 1);
-        storeUnits(out + r * outStride + d / 2, (even & 0xffffu) | odd << 16);
-        if (r + 1 < rows) storeUnits(out + (r + 1) * outStride + d / 2, even >> 16 | (odd & 0xffff0000u));
+  template <typename T>
+  static void acrossTransposed(const T* a, int64_t stride, int64_t rows, int64_t width, uint32_t* out) {
+    const int64_t outStride = wholeLanes(depth(rows));
+    for (int64_t r = 0; r < rows; r += 2 * kLanes) {
+      for (int64_t d = 0; d < width; d += kLanes) {
+        const int64_t wide = width - d < kLanes ? width - d : kLanes;
+        Floats square[16];
+        for (int i = 0; i < 16; i++) {
+          const int64_t at = r + 2 * i;
+          const T* const first = a + at * stride + d;
+          square[i] = at < rows ? as<Floats>(beside(first, at + 1 < rows ? first + stride : nullptr, wide)) : Floats{};
+        }
+        transpose(square);
+        for (int64_t i = 0; i < kLanes; i++) storeUnits(out + (d + i) * outStride + r / 2, as<Words>(square[i]));
       }
     }
-    return {out, outStride, 1};
   }
 };
 
-// body(layout)
+// body(layout, pointer): how a product takes these numbers. Only products of bfloat16 take what is stored as such.
 template <typename Body>
-LANES_INLINE auto withLayout(Precision precision, const Body& body) {
-  return precision == Precision::bfloat16 ? body(Pairs{}) : body(Numbers{});
+LANES_INLINE auto withLayout(Precision precision, Activations a, const Body& body) {
+  if (precision == Precision::float32) return body(Numbers{}, static_cast<float*>(a.data));
+  return withNumbers(a, [&](auto* numbers) { return body(Pairs{}, numbers); });
 }
 
 }  // namespace LOCKSTEP_ISA

@@ -16,39 +16,29 @@ Matrix<float> inFloats(Matrix<Unit> units) {
   return {reinterpret_cast<const float*>(units.data), units.rowStride, units.columnStride};
 }
 
-Matrix<float> left(Precision precision, const float* a, int64_t rows, int64_t width, float* out) {
-  return withLayout(precision, [=](auto layout) {
-    typedef typename decltype(layout)::Unit Unit;
-    return inFloats(layout.left(a, width, rows, width, reinterpret_cast<Unit*>(out)));
+Matrix<float> left(Precision precision, Activations a, int64_t stride, int64_t rows, int64_t width, float* out) {
+  return withLayout(precision, a, [=](auto layout, const auto* numbers) {
+    return inFloats(layout.left(numbers, stride, rows, width, reinterpret_cast<typename decltype(layout)::Unit*>(out)));
   });
 }
 
-void stacked(Precision precision, const float* a, int64_t stride, int64_t rows, int64_t width, float* out) {
-  withLayout(precision, [=](auto layout) {
-    layout.stacked(a, stride, rows, width, reinterpret_cast<typename decltype(layout)::Unit*>(out));
+void transposed(Precision precision, Activations a, int64_t stride, int64_t rows, int64_t width, float* out) {
+  withLayout(precision, a, [=](auto layout, const auto* numbers) {
+    layout.acrossTransposed(numbers, stride, rows, width, reinterpret_cast<typename decltype(layout)::Unit*>(out));
   });
 }
 
-Matrix<float> leftOfStacked(Precision precision, const float* units, int64_t stride, int64_t rows, int64_t width,
-                            float* out) {
-  return withLayout(precision, [=](auto layout) {
-    typedef typename decltype(layout)::Unit Unit;
-    return inFloats(layout.leftOfStacked(reinterpret_cast<const Unit*>(units), stride, rows, width,
-                                         reinterpret_cast<Unit*>(out)));
-  });
-}
-
-void pack(Precision precision, Matrix<float> b, int64_t k, int64_t n, float* out) {
-  withLayout(precision, [=](auto layout) {
+void pack(Precision precision, Activations b, int64_t rowStride, int64_t columnStride, int64_t k, int64_t n, float* out) {
+  withLayout(precision, b, [=](auto layout, const auto* numbers) {
     typedef typename decltype(layout)::Unit Unit;
     for (int64_t j = 0; j < n; j += kPanelColumns) {
       const int64_t columns = smaller(kPanelColumns, n - j);
-      const float* from = b.data + j * b.columnStride;
+      const auto* from = numbers + j * columnStride;
       Unit* to = reinterpret_cast<Unit*>(out) + j * layout.depth(k);
-      if (b.columnStride == 1) {
-        layout.stacked(from, b.rowStride, k, columns, to);
+      if (columnStride == 1) {
+        layout.stacked(from, rowStride, k, columns, to);
       } else {
-        layout.transposed(from, b.columnStride, columns, k, to);
+        layout.transposed(from, columnStride, columns, k, to);
       }
     }
   });
@@ -94,7 +84,7 @@ void productOf(Matrix<Unit> a, const Unit* b, float* c, int64_t cStride, int64_t
 
 void product(Precision precision, Matrix<float> a, const float* b, float* c, int64_t cStride, int64_t m, int64_t k,
              int64_t n, bool accumulate) {
-  withLayout(precision, [=](auto layout) {
+  withLayout(precision, kNone, [=](auto layout, auto*) {
     typedef typename decltype(layout)::Unit Unit;
     const Matrix<Unit> units = {reinterpret_cast<const Unit*>(a.data), a.rowStride, a.columnStride};
     productOf(units, reinterpret_cast<const Unit*>(b), c, cStride, m, layout.depth(k), n, accumulate);
@@ -106,9 +96,7 @@ void product(Precision precision, Matrix<float> a, const float* b, float* c, int
 void fillProduct(Kernels& table) {
   table.panelColumns = kPanelColumns;
   table.left = left;
-  table.stacked = stacked;
-  table.leftOfStacked = leftOfStacked;
-  table.transposed = Numbers::transposed;
+  table.transposed = transposed;
   table.pack = pack;
   table.product = product;
 }

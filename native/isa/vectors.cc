@@ -1,5 +1,5 @@
 // Flat vectors: sums, bfloat16, squares, AdamW.
-#include "isa/operands.h"
+#include "isa/halves.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {
@@ -21,33 +21,14 @@ void roundToBfloat16(float* values, int64_t count) {
   forLanes(count, [=](int64_t i, int64_t n) { storeSome(values + i, roundedToBfloat16(loadSome(values + i, n)), n); });
 }
 
-// The upper halves of 16 words. Through memory where there is no instruction for it: compilers know how to pack.
-LANES_INLINE void storeUpperHalves(uint16_t* out, Words words, int64_t count) {
-#if defined(__AVX512F__)
-  if (count == kLanes) {
-    // The forms with a mask: GCC 12 warns of its own header in the others.
-    const __m256i halves = _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)(words.part[0] >> 16));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), halves);
-    return;
-  }
-#endif
-  alignas(64) uint32_t bits[kLanes];
-  __builtin_memcpy(bits, &words, sizeof bits);
-  for (int64_t j = 0; j < count; j++) out[j] = static_cast<uint16_t>(bits[j] >> 16);
-}
-
 void packBfloat16(const float* values, uint16_t* out, int64_t count) {
   forLanes(count, [=](int64_t at, int64_t n) {
-    storeUpperHalves(out + at, roundedBits(loadSome(values + at, n)), n);
+    storeSomeHalves(out + at, roundedBits(loadSome(values + at, n)) >> 16, n);
   });
 }
 
 void unpackBfloat16(const uint16_t* values, float* out, int64_t count) {
-  forLanes(count, [=](int64_t at, int64_t n) {
-    alignas(64) uint32_t bits[kLanes];
-    for (int64_t j = 0; j < n; j++) bits[j] = static_cast<uint32_t>(values[at + j]) << 16;
-    __builtin_memcpy(out + at, bits, static_cast<size_t>(n) * sizeof(float));
-  });
+  forLanes(count, [=](int64_t at, int64_t n) { storeSome(out + at, loadSome(values + at, n), n); });
 }
 
 // 16 sums in float64, lanes 0..7 in `low` and 8..15 in `high`.

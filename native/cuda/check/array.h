@@ -51,6 +51,9 @@ class Array {
 
   // As operations take it, whatever the format.
   operator float*() const { return static_cast<float*>(memory_); }
+  operator Activations() const {
+    return {memory_, format_ == Format::bfloat16 ? Precision::bfloat16 : Precision::float32};
+  }
   void* bits() const { return memory_; }
   Vector read() const {
     std::vector<float> wide(count_);

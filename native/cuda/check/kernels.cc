@@ -132,7 +132,7 @@ class Check {
       for (const bool keeps : {false, true}) {
         if (keeps && activation == Activation::none) continue;
         const Array out = activationRoom(m * n), pre = activationRoom(m * n);
-        operations_.linear(activationsThere(x), there(w), there(b), out, keeps ? static_cast<float*>(pre) : nullptr, m, k, n, activation,
+        operations_.linear(activationsThere(x), there(w), there(b), out, keeps ? static_cast<Activations>(pre) : kNone, m, k, n, activation,
                            Precision::float32);
         compare(out.read(), y);
         if (keeps) compare(pre.read(), z);

@@ -1,5 +1,6 @@
 // The typed face of the C++ addon (native/addon.cc): every function it exports, and nothing else of it.
-// Arrays are float32 unless said otherwise, row-major, and may lie on a SharedArrayBuffer. The addon never
+// Arrays are float32 unless said otherwise, row-major, and may lie on a SharedArrayBuffer. Activations may be stored as bfloat16
+// where products take that: a layer's x and dx, its y, pre-activation, dy and `saved`, and all of an attention's must each have one format. The addon never
 // keeps an array after a call returns. Lengths are checked by the addon against the sizes given (a RangeError
 // names the argument). Results do not depend on the number of threads: each element is summed in one fixed order.
 
@@ -67,6 +68,7 @@ export interface DeviceArray {
 
 /** What operations work on: memory of their own device, which is the host for all but those of CUDA. */
 export type Floats = Float32Array | DeviceArray;
+export type Activations = Floats | Uint16Array;
 export type Ints = Int32Array | DeviceArray;
 export type Halves = Uint16Array | DeviceArray;
 
@@ -75,11 +77,11 @@ export interface Kernels {
   // ---- linear layers: y[M,N] = activation(x[M,K] · w[N,K]ᵀ + b[N])
   /** `b` may be null. `preActivation` [M,N] or null: where the sum before the activation is kept (for the gradient of gelu and swish). */
   linear(
-    x: Floats,
+    x: Activations,
     w: Floats,
     b: Floats | null,
-    y: Floats,
-    preActivation: Floats | null,
+    y: Activations,
+    preActivation: Activations | null,
     m: number,
     k: number,
     n: number,
@@ -88,14 +90,14 @@ export interface Kernels {
   ): void;
   /**
    * With dz = dy * activation'(…): dx[M,K] = dz · w, dw[N,K] = dzᵀ · x, db[N] = column sums
-   * of dz (or null). `saved` is y for relu, the pre-activation for gelu and swish, null without activation.
+   * of dz as products take it (or null). `saved` is y for relu, the pre-activation for gelu and swish, null without activation.
    */
   linearGradient(
-    dy: Floats,
-    x: Floats,
+    dy: Activations,
+    x: Activations,
     w: Floats,
-    saved: Floats | null,
-    dx: Floats,
+    saved: Activations | null,
+    dx: Activations,
     dw: Floats,
     db: Floats | null,
     m: number,
@@ -119,23 +121,23 @@ export interface Kernels {
   // ---- attention: out[B,Tq,H*D] = softmax(q·kᵀ / √D + mask)·v, keys at or beyond lengths[b] hidden (all hidden: zeros)
   /** q, k, v lie in `query` and `memory` (the same array in self-attention). `logSum` [B,H,Tq] is kept for the gradient. */
   attention(
-    query: Floats,
-    memory: Floats,
+    query: Activations,
+    memory: Activations,
     lengths: Ints,
-    out: Floats,
+    out: Activations,
     logSum: Floats,
     shape: AttentionShape,
   ): void;
   /** Writes dq into `dQuery` and dk, dv into `dMemory` at the offsets and strides of `shape`. */
   attentionGradient(
-    query: Floats,
-    memory: Floats,
+    query: Activations,
+    memory: Activations,
     lengths: Ints,
-    out: Floats,
+    out: Activations,
     logSum: Floats,
-    dOut: Floats,
-    dQuery: Floats,
-    dMemory: Floats,
+    dOut: Activations,
+    dQuery: Activations,
+    dMemory: Activations,
     shape: AttentionShape,
   ): void;
 
@@ -143,7 +145,7 @@ export interface Kernels {
   /** `stats` [rows,2] keeps mean and 1/√(variance + epsilon). `residual` may be null (plain norm of x, rate 0). */
   addDropoutNorm(
     residual: Floats | null,
-    x: Floats,
+    x: Activations,
     gamma: Floats,
     beta: Floats,
     sum: Floats,
@@ -162,7 +164,7 @@ export interface Kernels {
     gamma: Floats,
     stats: Floats,
     dResidual: Floats | null,
-    dx: Floats,
+    dx: Activations,
     dGamma: Floats,
     dBeta: Floats,
     rows: number,
@@ -198,12 +200,10 @@ export interface Kernels {
   ): void;
 
   // ---- tied output product and cross-entropy over the rows that carry loss
-  /** Elements of `dLogits`: [R,V], or with bfloat16 two rows in one and V in whole 16s. */
-  logitUnits(rows: number, vocabulary: number, precision: PrecisionCode): number;
   /**
    * logits[R,V] = hidden[rows] · tableᵀ + bias; loss = Σ cross-entropy with label smoothing (as PyTorch defines it).
-   * Keeps d loss / d logits in `dLogits` (null: not wanted) in the format of products. `loss` and `correct`, the number of
-   * rows whose label has the largest logit, are one element each.
+   * Keeps d loss / d logits in `dLogits` [R,V] (null: not wanted). `loss` and `correct`, the number of rows whose label has the
+   * largest logit, are one element each.
    */
   crossEntropy(
     hidden: Floats,
@@ -211,7 +211,7 @@ export interface Kernels {
     bias: Floats,
     lossRows: Ints,
     labels: Ints,
-    dLogits: Floats | null,
+    dLogits: Activations | null,
     loss: Floats,
     correct: Floats,
     rows: number,
@@ -222,7 +222,7 @@ export interface Kernels {
   ): void;
   /** dHidden [hiddenRows,d] is written whole (rows without loss are zero), both times `scale`; dTable is added to when `accumulate`. */
   crossEntropyGradient(
-    dLogits: Floats,
+    dLogits: Activations,
     hidden: Floats,
     table: Floats,
     lossRows: Ints,

@@ -1,10 +1,12 @@
 // The native tfjs backend's storage. It is tfjs's cpu backend, whose kernels all work on it, with the results
-// of our own kernels in memory that is used again.
+// of our own kernels in memory that is used again. With products of bfloat16, what comes from a product or goes to one is
+// stored in that format; the residual path, and all that tfjs's kernels make, is float32.
 import * as tf from '@tensorflow/tfjs';
 import { assert } from '../../util/errors.js';
-import { type Addon, type Kernels, PrecisionCode } from './addon.js';
+import { type Activations, type Addon, type Kernels, PrecisionCode } from './addon.js';
 import { type AllocatorStatistics, type CachingAllocator, hostAllocator } from './allocator.js';
 import { GradientSlots } from './gradient-slots.js';
+import { HalvesRecord } from './halves-record.js';
 import type { GradientOutput, KernelBackend, Output } from './kernel-backend.js';
 
 type Values = Parameters<tf.MathBackendCPU['write']>[0];
@@ -56,9 +58,9 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   override disposeData(dataId: tf.DataId, force = false): boolean {
-    const values = this.data.has(dataId) ? this.data.get(dataId).values : undefined;
+    const memory = this.data.has(dataId) ? (this.halves(dataId) ?? this.data.get(dataId).values) : undefined;
     const gone = super.disposeData(dataId, force);
-    if (gone && ArrayBuffer.isView(values)) this.allocator.release(values);
+    if (gone && ArrayBuffer.isView(memory)) this.allocator.release(memory);
     return gone;
   }
 
@@ -84,8 +86,31 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     return this.output(shape);
   }
 
-  logitsOutput(rows: number, vocabulary: number): Output<Float32Array> {
-    return this.output([this.kernels.logitUnits(rows, vocabulary, this.precision)]);
+  get storesOperandsApart(): boolean {
+    return this.precision === PrecisionCode.bfloat16;
+  }
+
+  operandOutput(shape: readonly number[]): Output<Activations> {
+    return this.storesOperandsApart ? this.halvesOutput(shape) : this.output(shape);
+  }
+
+  outputLike(info: tf.TensorInfo): Output<Activations> {
+    return this.activations(info) instanceof Uint16Array
+      ? this.halvesOutput(info.shape)
+      : this.output(info.shape);
+  }
+
+  private halvesOutput(shape: readonly number[]): Output<Uint16Array> {
+    const size = tf.util.sizeFromShape([...shape]);
+    const values = new Uint16Array(this.allocator.acquire(Math.ceil(size / 2)).buffer, 0, size);
+    const dataId = {};
+    this.data.set(dataId, new HalvesRecord(values, this.kernels)); // tfjs asks of it what that has
+    return { info: { dataId, shape: [...shape], dtype: 'float32' }, values };
+  }
+
+  private halves(dataId: tf.DataId): Uint16Array | undefined {
+    const record: unknown = this.data.get(dataId);
+    return record instanceof HalvesRecord ? record.halves : undefined;
   }
 
   zero({ values }: Output<Float32Array>): void {
@@ -101,7 +126,7 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   /** A second tensor over the same memory. */
-  share({ info }: Output): tf.TensorInfo {
+  share({ info }: Pick<Output, 'info'>): tf.TensorInfo {
     this.incRef(info.dataId);
     return { ...info };
   }
@@ -116,7 +141,19 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     }
   }
 
-  activations(info: tf.TensorInfo): Float32Array {
+  activations(info: tf.TensorInfo): Activations {
+    return (this.storesOperandsApart ? this.halves(info.dataId) : undefined) ?? this.floats(info);
+  }
+
+  operand(info: tf.TensorInfo): Activations {
+    const values = this.activations(info);
+    if (!this.storesOperandsApart || values instanceof Uint16Array) return values;
+    const halves = new Uint16Array(values.length);
+    this.kernels.packBfloat16(values, halves, halves.length);
+    return halves;
+  }
+
+  residual(info: tf.TensorInfo): Float32Array {
     return this.floats(info);
   }
 

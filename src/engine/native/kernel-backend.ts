@@ -1,10 +1,10 @@
 // What the fused kernels need of a backend: where tensors' values lie, and memory for results. The host's backend is
 // backend.ts, that of a CUDA device cuda/backend.ts.
 import type * as tf from '@tensorflow/tfjs';
-import type { Floats, Ints, Kernels, PrecisionCode } from './addon.js';
+import type { Activations, Floats, Ints, Kernels, PrecisionCode } from './addon.js';
 
 /** A result of a kernel, and the memory to write it to. */
-export interface Output<F extends Floats = Floats> {
+export interface Output<F extends Activations = Floats> {
   readonly info: tf.TensorInfo;
   readonly values: F;
 }
@@ -19,8 +19,12 @@ export interface KernelBackend {
   /** What the host's matrix products take; a device's operations know it themselves. */
   readonly precision: PrecisionCode;
 
-  /** The memory of what flows between layers, in the format that the backend stores it in. Not a copy. */
-  activations(info: tf.TensorInfo): Floats;
+  /** The memory of activations in the format that they are stored in, unless products cannot take that. Not a copy. */
+  activations(info: tf.TensorInfo): Activations;
+  /** The same in the format of products, to which it is converted where it is stored in another. */
+  operand(info: tf.TensorInfo): Activations;
+  /** The memory of what flows along the residual path, in the backend's format for that. */
+  residual(info: tf.TensorInfo): Floats;
   /** The memory of a tensor that is float32 everywhere: parameters, sums, statistics. Not a copy. */
   floats(info: tf.TensorInfo): Floats;
   /** The memory of an int32 tensor, whose values lie in [0, limit). Not a copy. */
@@ -28,15 +32,19 @@ export interface KernelBackend {
   /** A float32 tensor's only value, on the host. */
   scalar(info: tf.TensorInfo): number;
 
-  /** New activations, their content undefined. */
+  /** New activations of the residual path, their content undefined. */
   output(shape: readonly number[]): Output;
+  /** New activations that come from a product, or go to one, in the format of products. */
+  operandOutput(shape: readonly number[]): Output<Activations>;
+  /** Whether that format is another than the residual path's. */
+  readonly storesOperandsApart: boolean;
+  /** Room for the gradient of `info`, in the same format. */
+  outputLike(info: tf.TensorInfo): Output<Activations>;
   /** A new float32 tensor, its content undefined. */
   floatOutput(shape: readonly number[]): Output;
-  /** Room for the gradient of logits [rows, vocabulary] in the format that products take. */
-  logitsOutput(rows: number, vocabulary: number): Output;
   zero(output: Output): void;
   /** A second tensor over the same memory. */
-  share(output: Output): tf.TensorInfo;
+  share(output: Pick<Output, 'info'>): tf.TensorInfo;
   /** Memory for `length` activations, for the time of `use`. */
   withScratch(length: number, use: (scratch: Floats) => void): void;
 

@@ -20,6 +20,7 @@ import { DeviceRecord, type HostValues } from './record.js';
 export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
   kernels!: Kernels;
   readonly precision = PrecisionCode.float32;
+  readonly storesOperandsApart = false;
   readonly memoryOfDevice: DeviceMemory;
   readonly gradientSlots = new GradientSlots<DeviceFloats>({
     output: (shape) => this.floatOutput(shape),
@@ -95,6 +96,14 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
     return this.recordOf(dataId).on(this.stored);
   }
 
+  operand(info: tf.TensorInfo): DeviceFloats {
+    return this.activations(info);
+  }
+
+  residual(info: tf.TensorInfo): DeviceFloats {
+    return this.activations(info);
+  }
+
   floats({ dataId }: tf.TensorInfo): DeviceFloats {
     return this.recordOf(dataId).on('float32');
   }
@@ -122,15 +131,19 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
     return this.made(shape, 'float32');
   }
 
-  logitsOutput(rows: number, vocabulary: number): Output<DeviceFloats> {
-    return this.output([rows * vocabulary]);
+  operandOutput(shape: readonly number[]): Output<DeviceFloats> {
+    return this.output(shape);
+  }
+
+  outputLike({ shape }: tf.TensorInfo): Output<DeviceFloats> {
+    return this.output(shape);
   }
 
   zero({ values }: Output<DeviceFloats>): void {
     this.addon.cuda.zero(values.address, bytesOf(values));
   }
 
-  share({ info }: Output): tf.TensorInfo {
+  share({ info }: Pick<Output, 'info'>): tf.TensorInfo {
     this.incRef(info.dataId);
     return { ...info };
   }

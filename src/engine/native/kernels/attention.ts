@@ -55,11 +55,11 @@ function forward(
   query: string,
   memory: string,
 ) {
-  const out = backend.output([shape.batch, shape.queries, shape.heads * shape.headWidth]);
+  const out = backend.operandOutput([shape.batch, shape.queries, shape.heads * shape.headWidth]);
   const logSum = backend.floatOutput([shape.batch, shape.heads, shape.queries]);
   backend.kernels.attention(
-    backend.activations(inputs[query]!),
-    backend.activations(inputs[memory]!),
+    backend.operand(inputs[query]!),
+    backend.operand(inputs[memory]!),
     backend.integers(inputs.lengths!, shape.keys + 1),
     out.values,
     logSum.values,
@@ -75,15 +75,15 @@ function gradient(
   query: string,
   memory: string,
 ) {
-  const dQuery = backend.output(inputs[query]!.shape);
-  const dMemory = query === memory ? dQuery : backend.output(inputs[memory]!.shape);
+  const dQuery = backend.operandOutput(inputs[query]!.shape);
+  const dMemory = query === memory ? dQuery : backend.operandOutput(inputs[memory]!.shape);
   backend.kernels.attentionGradient(
-    backend.activations(inputs[query]!),
-    backend.activations(inputs[memory]!),
+    backend.operand(inputs[query]!),
+    backend.operand(inputs[memory]!),
     backend.integers(inputs.lengths!, shape.keys + 1),
-    backend.activations(inputs.out!),
+    backend.operand(inputs.out!),
     backend.floats(inputs.logSum!),
-    backend.activations(inputs.dy!),
+    backend.operand(inputs.dy!),
     dQuery.values,
     dMemory.values,
     shape,

@@ -1,5 +1,6 @@
 // The kernels of the tied output product with cross-entropy, over the R rows that carry loss.
 import { type CrossEntropyAttrs, Kernel, type Inputs } from '../../kernels.js';
+import type { Activations } from '../addon.js';
 import type { KernelBackend, Output } from '../kernel-backend.js';
 import { register, rowsOf } from './register.js';
 
@@ -8,7 +9,7 @@ function forward(
   backend: KernelBackend,
   inputs: Inputs,
   { smoothing }: CrossEntropyAttrs,
-  dLogits: Output | null,
+  dLogits: Output<Activations> | null,
 ) {
   const rows = inputs.lossRows!.shape[0]!;
   const [vocabulary, width] = inputs.table!.shape as [number, number];
@@ -16,7 +17,7 @@ function forward(
   if (rows === 0) [loss, correct].forEach((output) => backend.zero(output));
   else {
     backend.kernels.crossEntropy(
-      backend.activations(inputs.hidden!),
+      backend.residual(inputs.hidden!),
       backend.floats(inputs.table!),
       backend.floats(inputs.bias!),
       backend.integers(inputs.lossRows!, rowsOf(inputs.hidden!)),
@@ -46,8 +47,8 @@ function gradient(backend: KernelBackend, inputs: Inputs) {
     return [dHidden.info, dTable.info];
   }
   backend.kernels.crossEntropyGradient(
-    backend.activations(inputs.dLogits!),
-    backend.activations(hidden),
+    backend.operand(inputs.dLogits!),
+    backend.residual(hidden),
     backend.floats(table),
     backend.integers(inputs.lossRows!, rowsOf(hidden)),
     dHidden.values,
@@ -65,7 +66,7 @@ function gradient(backend: KernelBackend, inputs: Inputs) {
 
 export function registerCrossEntropy(backendName: string): void {
   register<CrossEntropyAttrs>(backendName, Kernel.crossEntropy, (backend, inputs, attrs) => {
-    const dLogits = backend.logitsOutput(inputs.lossRows!.shape[0]!, inputs.table!.shape[0]!);
+    const dLogits = backend.operandOutput([inputs.lossRows!.shape[0]!, inputs.table!.shape[0]!]);
     return [...forward(backend, inputs, attrs, dLogits), dLogits.info];
   });
   register<CrossEntropyAttrs>(backendName, Kernel.crossEntropyValue, (backend, inputs, attrs) =>

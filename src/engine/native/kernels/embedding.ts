@@ -30,7 +30,7 @@ function embeddingGradient(
   const [batch, length, width] = inputs.dy!.shape as [number, number, number];
   const dTable = backend.gradientOutput(inputs.table!);
   backend.kernels.embeddingGradient(
-    backend.activations(inputs.dy!),
+    backend.residual(inputs.dy!),
     backend.integers(inputs.ids!, inputs.table!.shape[0]!),
     dTable.values,
     batch * length,

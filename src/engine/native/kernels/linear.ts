@@ -1,6 +1,6 @@
 // The linear layer's kernels: y = activation(x · wᵀ + b) and its gradient. M rows, K inputs, N outputs.
 import { Kernel, type LinearAttrs, type Inputs } from '../../kernels.js';
-import { ActivationCode } from '../addon.js';
+import { ActivationCode, type Activations } from '../addon.js';
 import type { KernelBackend, Output } from '../kernel-backend.js';
 import { register, rowsOf, widthOf } from './register.js';
 
@@ -10,14 +10,14 @@ function forward(
   inputs: Inputs,
   { activation }: LinearAttrs,
   keepPreActivation: boolean,
-): Output[] {
+): Output<Activations>[] {
   const x = inputs.x!;
   const w = inputs.w!;
   const k = widthOf(x);
   const n = w.shape[0]!;
   const shape = [...x.shape.slice(0, -1), n];
-  const y = backend.output(shape);
-  const z = keepPreActivation ? backend.output(shape) : null;
+  const y = backend.operandOutput(shape);
+  const z = keepPreActivation ? backend.operandOutput(shape) : null;
   backend.kernels.linear(
     backend.activations(x),
     backend.floats(w),
@@ -36,14 +36,14 @@ function forward(
 function gradient(backend: KernelBackend, inputs: Inputs, { activation }: LinearAttrs) {
   const x = inputs.x!;
   const w = inputs.w!;
-  const dx = backend.output(x.shape);
+  const dx = backend.outputLike(x);
   const dw = backend.firstGradientOutput(w);
   const db = backend.firstGradientOutput(inputs.b!);
   backend.kernels.linearGradient(
-    backend.activations(inputs.dy!),
+    backend.operand(inputs.dy!),
     backend.activations(x),
     backend.floats(w),
-    activation === 'none' ? null : backend.activations(inputs.saved!),
+    activation === 'none' ? null : backend.operand(inputs.saved!),
     dx.values,
     dw.values,
     db.values,

@@ -12,7 +12,7 @@ function addDropoutNorm(backend: KernelBackend, inputs: Inputs, { epsilon, dropo
   const normed = backend.output(x.shape);
   const stats = backend.floatOutput([rows, 2]);
   backend.kernels.addDropoutNorm(
-    backend.activations(inputs.residual!),
+    backend.residual(inputs.residual!),
     backend.activations(x),
     backend.floats(inputs.gamma!),
     backend.floats(inputs.beta!),
@@ -29,15 +29,16 @@ function addDropoutNorm(backend: KernelBackend, inputs: Inputs, { epsilon, dropo
 
 function addDropoutNormGradient(backend: KernelBackend, inputs: Inputs, { dropout }: GradientAttrs) {
   const sum = inputs.sum!;
-  const dx = backend.output(sum.shape);
+  const dx = backend.operandOutput(sum.shape); // x comes from a product
   const dGamma = backend.firstGradientOutput(inputs.gamma!);
   const dBeta = backend.firstGradientOutput(inputs.beta!);
   // Without dropout residual and x have the same gradient.
-  const dResidual = dropout.rate > 0 ? backend.output(sum.shape) : null;
+  const isShared = dropout.rate === 0 && !backend.storesOperandsApart;
+  const dResidual = isShared ? null : backend.output(sum.shape);
   backend.kernels.addDropoutNormGradient(
-    backend.activations(inputs.dy!),
-    inputs.dSum === undefined ? null : backend.activations(inputs.dSum),
-    backend.activations(sum),
+    backend.residual(inputs.dy!),
+    inputs.dSum === undefined ? null : backend.residual(inputs.dSum),
+    backend.residual(sum),
     backend.floats(inputs.gamma!),
     backend.floats(inputs.stats!),
     dResidual === null ? null : dResidual.values,
@@ -60,7 +61,7 @@ function layerNorm(backend: KernelBackend, inputs: Inputs, { epsilon }: NormAttr
   backend.withScratch(rows * widthOf(x), (sum) => {
     backend.kernels.addDropoutNorm(
       null,
-      backend.activations(x),
+      backend.residual(x),
       backend.floats(inputs.gamma!),
       backend.floats(inputs.beta!),
       sum,
@@ -81,9 +82,9 @@ function layerNormGradient(backend: KernelBackend, inputs: Inputs) {
   const dGamma = backend.firstGradientOutput(inputs.gamma!);
   const dBeta = backend.firstGradientOutput(inputs.beta!);
   backend.kernels.addDropoutNormGradient(
-    backend.activations(inputs.dy!),
+    backend.residual(inputs.dy!),
     null,
-    backend.activations(x),
+    backend.residual(x),
     backend.floats(inputs.gamma!),
     backend.floats(inputs.stats!),
     null,

@@ -1,0 +1,84 @@
+// Numbers stored as bfloat16, and how a float becomes one.
+#pragma once
+
+#include "isa/lanes.h"
+
+namespace lockstep {
+namespace LOCKSTEP_ISA {
+
+// The bits of the nearest bfloat16, ties to even, in the upper halves of float32's bits. NaN stays (quiet) NaN;
+// what is beyond the largest bfloat16 becomes Infinity.
+LANES_INLINE Words roundedBits(Floats v) {
+  const Words bits = as<Words>(v);
+  const Words rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  return select(v == v, rounded, bits | 0x400000u) & 0xffff0000u;
+}
+
+LANES_INLINE Floats roundedToBfloat16(Floats v) { return as<Floats>(roundedBits(v)); }
+
+#ifndef __AVX512BF16__
+// The nearest bfloat16 in the upper half, as AVX512_BF16's conversion rounds: subnormal numbers become zeros.
+LANES_INLINE Words roundedUnit(Floats v) {
+  const Words bits = as<Words>(v);
+  return select((bits & 0x7f800000u) == Words{}, bits & 0x80000000u, roundedBits(v));
+}
+#endif
+
+typedef Half LooseHalves __attribute__((vector_size(LANES_PART_BYTES / 2), aligned(2), may_alias));
+
+// 16 halves, each in the lower half of a word.
+LANES_INLINE Words loadHalves(const Half* p) {
+  Words v;
+  LANES_EACH(v.part[i] =
+                 __builtin_convertvector(*reinterpret_cast<const LooseHalves*>(p + i * kPartLanes), Words::Part));
+  return v;
+}
+
+LANES_INLINE Words loadSomeHalves(const Half* p, int64_t count) {
+  if (count == kLanes) return loadHalves(p);
+  alignas(64) Half halves[kLanes] = {};
+  __builtin_memcpy(halves, p, static_cast<size_t>(count) * sizeof(Half));
+  return loadHalves(halves);
+}
+
+// The lower halves of words.
+LANES_INLINE void storeHalves(Half* p, Words words) {
+#ifdef __AVX512F__
+  // The form with a mask: GCC 12 warns of its own header in the other.
+  const __m256i halves = _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)words.part[0]);
+  _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(p), halves);
+#else
+  LANES_EACH(*reinterpret_cast<LooseHalves*>(p + i * kPartLanes) = __builtin_convertvector(words.part[i], LooseHalves));
+#endif
+}
+
+LANES_INLINE void storeSomeHalves(Half* p, Words words, int64_t count) {
+  if (count == kLanes) {
+    storeHalves(p, words);
+    return;
+  }
+  alignas(64) Half halves[kLanes];
+  storeHalves(halves, words);
+  __builtin_memcpy(p, halves, static_cast<size_t>(count) * sizeof(Half));
+}
+
+LANES_INLINE Floats load(const Half* p) { return as<Floats>(loadHalves(p) << 16); }
+
+LANES_INLINE Floats loadSome(const Half* p, int64_t count) { return as<Floats>(loadSomeHalves(p, count) << 16); }
+
+// Rounded as operands of products are.
+LANES_INLINE void storeSome(Half* p, Floats v, int64_t count) {
+#ifdef __AVX512BF16__
+  const __m256i halves = (__m256i)_mm512_cvtneps_pbh((__m512)v.part[0]);
+  if (count == kLanes) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(p), halves);
+  } else {
+    __builtin_memcpy(p, &halves, static_cast<size_t>(count) * sizeof(Half));
+  }
+#else
+  storeSomeHalves(p, roundedUnit(v) >> 16, count);
+#endif
+}
+
+}  // namespace LOCKSTEP_ISA
+}  // namespace lockstep
