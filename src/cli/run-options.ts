@@ -6,7 +6,7 @@ import type { RunConfig } from '../config/schema.js';
 import type { CoordinatorProcess, Outcome } from '../coordinator/process.js';
 import type { OpenRun } from '../coordinator/run.js';
 import { UserError } from '../util/errors.js';
-import { repeatable } from './options.js';
+import { logLevelOption, repeatable, type LogLevel } from './options.js';
 import { Interrupted, type Output } from './output.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
 import { checkFileLimit, workersWithinFileLimit } from './file-limit.js';
@@ -24,7 +24,7 @@ export interface RunOptions extends CoordinatorKeyOptions {
   readonly set: readonly string[];
   readonly bind: string;
   readonly http: string;
-  readonly logLevel: string;
+  readonly logLevel: LogLevel;
 }
 
 export function addRunOptions(command: Command, defaults: { readonly bind: string }): Command {
@@ -38,7 +38,7 @@ export function addRunOptions(command: Command, defaults: { readonly bind: strin
       'serve the live page, /metrics, /healthz and /readyz at HOST:PORT or PORT (0: any), or "off"; local workers serve theirs at the ports after it',
       '127.0.0.1:0',
     )
-    .option('--log-level <level>', 'trace, debug, info, warn or error', 'warn');
+    .addOption(logLevelOption('warn'));
   return addCoordinatorKeyOptions(command);
 }
 
@@ -78,8 +78,11 @@ export async function startConfiguredRun(
   ]);
   const bind = parseTcpAddress(options.bind, { anyPort: true });
   const http = options.http === 'off' ? null : parseHttpAddress(options.http);
-  const level = logLevel(options.logLevel);
-  const log = createLogger({ name: 'coordinator', level, onLine: (text) => display.log(text) });
+  const log = createLogger({
+    name: 'coordinator',
+    level: options.logLevel,
+    onLine: (text) => display.log(text),
+  });
   const security = await coordinatorSecurity(options, bind, localKeys?.allowed ?? [], log);
   const directory = options.run ?? path.join('runs', config.name);
   const capacity = workersWithinFileLimit(config.reducers);
@@ -101,17 +104,6 @@ export async function startConfiguredRun(
     stopSignals.close();
     throw error;
   }
-}
-
-type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error';
-
-export function logLevel(text: string): Level {
-  const levels: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error'];
-  if (levels.includes(text)) return text as Level;
-  throw new UserError(
-    'LOG_LEVEL_INVALID',
-    `--log-level: expected one of ${levels.join(', ')}, got "${text}"`,
-  );
 }
 
 /** How this process was called, to be typed again. */
