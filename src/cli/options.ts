@@ -11,9 +11,11 @@ export function logLevelOption(usual: LogLevel): Option {
     .default(usual);
 }
 
-/** For options given several times (`--set a=1 --set b=2`): pass `[]` as their default. */
-export function repeatable(value: string, previous: readonly string[]): string[] {
-  return [...previous, value];
+/** An option that may be given several times (`--set a=1 --set b=2`). */
+export function repeatableOption(flags: string, description: string): Option {
+  return new Option(flags, `${description}; may be repeated`)
+    .argParser((value: string, previous: readonly string[]) => [...previous, value])
+    .default([], 'none');
 }
 
 /** A whole number from `min` to `max`, both included. */

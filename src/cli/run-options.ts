@@ -6,7 +6,7 @@ import type { RunConfig } from '../config/schema.js';
 import type { CoordinatorProcess, Outcome } from '../coordinator/process.js';
 import type { OpenRun } from '../coordinator/run.js';
 import { UserError } from '../util/errors.js';
-import { logLevelOption, repeatable, type LogLevel } from './options.js';
+import { logLevelOption, repeatableOption, type LogLevel } from './options.js';
 import { Interrupted, type Output } from './output.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
 import { checkFileLimit, workersWithinFileLimit } from './file-limit.js';
@@ -31,7 +31,7 @@ export function addRunOptions(command: Command, defaults: { readonly bind: strin
   command
     .argument('<config>', "the run's YAML file")
     .option('--run <dir>', 'where the run lives (default: runs/NAME)')
-    .option('--set <key=value>', 'override a key of the config; repeatable', repeatable, [])
+    .addOption(repeatableOption('--set <key=value>', 'override a key of the config'))
     .option('--bind <url>', 'where workers connect, tcp://HOST:PORT', defaults.bind)
     .option(
       '--http <address>',
