@@ -33,3 +33,11 @@ export function assert(condition: unknown, message: string): asserts condition {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** The same where it may come from `fetch`, which says only in the cause what went wrong ("fetch failed" otherwise). */
+export function fetchMessageOf(error: unknown): string {
+  if (!(error instanceof TypeError && error.cause instanceof Error)) return messageOf(error);
+  const { message, code } = error.cause as NodeJS.ErrnoException;
+  // Where a name has several addresses the cause is all their refusals, without a sentence of its own.
+  return message || code || error.message;
+}
