@@ -3,6 +3,7 @@ import { Option, type Command } from 'commander';
 import type { ClusterPlan, Costs } from '../simulation/plan.js';
 import { integerArgument } from './options.js';
 import { outputOf } from './output.js';
+import { createProgress } from './progress.js';
 import { amountArgument, bandwidthArgument, durationArgument, quantityOption } from './quantities.js';
 
 interface Options {
@@ -66,7 +67,16 @@ export function register(program: Command): void {
       const { explain } = await import('../simulation/explain.js');
       const { MEASURED_COSTS } = await import('../simulation/plan.js');
       const { describeCluster } = await import('./cluster-report.js');
-      const explanation = explain(planOf(options, MEASURED_COSTS));
+      const progress = createProgress(process.stderr, {
+        label: 'simulate',
+        total: null,
+        unit: 'simulations done',
+      });
+      let begun = 0;
+      const explanation = explain(planOf(options, MEASURED_COSTS), (what) =>
+        progress.update(begun++, [what]),
+      );
+      progress.close();
       outputOf(command).result(explanation, describeCluster(explanation));
     });
 }
