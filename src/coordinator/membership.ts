@@ -101,7 +101,8 @@ export class Membership {
     this.sessions.remove(id);
     this.decisions.publish({ kind: 'workerLeft', ...identityOf(session), reason, detail });
     this.handlers.changed();
-    this.decisions.log(reason === 'finished' ? 'info' : 'warn', `${nameOf(session)} left: ${detail}`);
+    // Whoever reads along is told by the event; as a warning it would stand there twice.
+    this.decisions.log('info', `${nameOf(session)} left: ${detail}`);
   }
 
   /** Ends the sessions of those not heard of for too long. */
