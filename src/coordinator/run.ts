@@ -6,7 +6,7 @@ import { DiskFolder } from '../checkpoint/disk-folder.js';
 import type { CheckpointState } from '../checkpoint/state.js';
 import { openStorage } from '../checkpoint/open-folder.js';
 import { CheckpointStore } from '../checkpoint/store.js';
-import { RunDirectory, runIdentity } from '../checkpoint/run-directory.js';
+import { expectRunOrRoom, RunDirectory, runIdentity } from '../checkpoint/run-directory.js';
 import { recordStorage } from '../checkpoint/storage-place.js';
 import { acquireTerm, type Term } from '../checkpoint/term.js';
 import { configDifferences } from '../config/differences.js';
@@ -57,7 +57,7 @@ export interface OpenRunOptions {
 
 /**
  * Takes the run (one coordinator at a time) and loads its newest whole checkpoint, or initialises the model.
- * @throws UserError RUN_IN_USE; RUN_DIFFERS when config or data cannot continue the run; what data and checkpoints throw
+ * @throws UserError RUN_IN_USE; NOT_A_RUN when the folder is in use for something else; RUN_DIFFERS when config or data cannot continue the run; what data and checkpoints throw
  */
 export async function openRun({ config, directory, log }: OpenRunOptions): Promise<OpenRun> {
   const dataset = await openDataset(config.data);
@@ -107,6 +107,7 @@ export async function openRun({ config, directory, log }: OpenRunOptions): Promi
 }
 
 async function openRunDirectory(directory: string, { checkpoints }: RunConfig): Promise<RunDirectory> {
+  await expectRunOrRoom(new DiskFolder(directory));
   if (checkpoints === null) return new RunDirectory(directory);
   await makeDirectories(directory);
   const { spool } = new RunDirectory(directory);
