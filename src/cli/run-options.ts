@@ -71,10 +71,11 @@ export async function startConfiguredRun(
   display: TrainingDisplay,
   localKeys: LocalKeys | null = null,
 ): Promise<StartedRun> {
-  const [{ openRun }, { CoordinatorProcess }, { createLogger }] = await Promise.all([
+  const [{ openRun }, { CoordinatorProcess }, { createLogger }, { expectFreePorts }] = await Promise.all([
     import('../coordinator/run.js'),
     import('../coordinator/process.js'),
     import('../metrics/log.js'),
+    import('./free-ports.js'),
   ]);
   const bind = parseTcpAddress(options.bind, { anyPort: true });
   const http = options.http === 'off' ? null : parseHttpAddress(options.http);
@@ -90,7 +91,8 @@ export async function startConfiguredRun(
     log.warn(`the limit of open files (ulimit -n) lets about ${capacity} workers connect`);
   const stopSignals = new StopSignals();
   try {
-    const run = await openRun({ config, directory, log });
+    const beforeMaking = (): Promise<void> => expectFreePorts(bind, http);
+    const run = await openRun({ config, directory, log, beforeMaking });
     const coordinator = await CoordinatorProcess.start({
       run,
       bind,

@@ -2,6 +2,7 @@
 // next command can take.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { after, test } from 'node:test';
 import { isLease, says } from '../../bench/support/log-lines.js';
@@ -19,7 +20,7 @@ async function withScene(body: (scene: Scene) => Promise<void>): Promise<void> {
   }
 }
 
-test('a port in use is a sentence and exit code 2, for workers and for metrics', () =>
+test('a port in use is a sentence and exit code 2, for workers and for metrics, and no run is left behind', () =>
   withScene(async (scene) => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -32,6 +33,12 @@ test('a port in use is a sentence and exit code 2, for workers and for metrics',
     assert.equal(await takenByMetrics.exit(), 2, takenByMetrics.text());
     server.close();
     assert.match(takenByMetrics.text(), /error: cannot serve metrics on .*: the port is in use/);
+    const elsewhere = await scene.start('coordinator', {
+      args: ['--insecure', '--bind', 'tcp://192.0.2.1:7117'],
+    });
+    assert.equal(await elsewhere.exit(), 2, elsewhere.text());
+    assert.match(elsewhere.text(), /cannot listen on .*; the address must be one of this machine/);
+    await assert.rejects(stat(scene.directory), { code: 'ENOENT' });
   }));
 
 test('too few open files are refused at the start, by a coordinator and by a worker', () =>

@@ -117,6 +117,20 @@ test('a run that is stored elsewhere goes on when its own folder is gone, as on 
   await scene.goesOn(changes, trained, scene.at('shared/checkpoints/step-2'));
 });
 
+test('a run that cannot begin leaves no folder behind, here or where it would be stored', async (t) => {
+  const scene = await Scene.open(t);
+  const stored = { checkpoints: scene.at('shared') };
+  for (const place of [{}, stored]) {
+    const withoutData = { ...place, data: scene.at('none') };
+    await assert.rejects(scene.use(withoutData, nothing), userError('DATASET_NOT_FOUND'));
+    const withoutPairs = { ...place, objective: { kind: 'seq2seq' } };
+    await assert.rejects(scene.use(withoutPairs, nothing), userError('DATASET_KIND'));
+    const withoutModel = { ...place, initialise: scene.at('none') };
+    await assert.rejects(scene.use(withoutModel, nothing), userError('MODEL_NOT_FOUND'));
+    assert.deepEqual(await readdir(scene.root), ['data']);
+  }
+});
+
 test('a run begins in no folder that holds something else, which is named and left as it is', async (t) => {
   const scene = await Scene.open(t);
   await mkdir(scene.at('run/pictures'), { recursive: true });
