@@ -117,3 +117,17 @@ test('what the operating system refuses is one sentence and exit code 2', async 
   assert.equal(code, 2);
   assert.equal(err, "error: the system refused: ENOTDIR: not a directory, mkdir '/dev/null/run'\n");
 });
+
+test('a process, or a thread of it, that may open no more files says what its limit is and how to raise it', async () => {
+  const { code, err } = await withOutput(`
+    import { checkFileLimit } from ${JSON.stringify(`${packageRoot}dist/src/cli/file-limit.js`)};
+    import { receivedError, sentError } from ${JSON.stringify(`${packageRoot}dist/src/util/errors.js`)};
+    checkFileLimit('a coordinator');
+    const refused = Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' });
+    process.exitCode = output.reportFailure(receivedError(structuredClone(sentError(refused))));`);
+  assert.equal(code, 2, err);
+  assert.match(
+    err,
+    /^error: the system refused: EMFILE: too many open files: raise the limit of open files and connections, which is \d+ here \(ulimit -n 4096\)\n$/,
+  );
+});
