@@ -4,7 +4,7 @@
 // missing part of the ideal goes.
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError, type Command } from 'commander';
-import { integerArgument, numberArgument, repeatable } from '../src/cli/options.js';
+import { integerArgument, numberArgument, repeatableOption } from '../src/cli/options.js';
 import { counted } from '../src/util/format.js';
 import { table } from '../src/util/table.js';
 import { Deadline } from './support/deadline.js';
@@ -86,7 +86,7 @@ export function register(program: Command, signal: AbortSignal): void {
     .option('--steps <n>', 'steps of a run (default: 8; with --quick 12)', integerArgument(2, 10_000))
     .option('--warm-up <n>', 'first steps of each run that are left out', integerArgument(0, 10_000), 2)
     .option('--budget <seconds>', 'no further runs are begun that would end later', numberArgument(0), 220)
-    .option('--set <key=value>', 'override a key of the config; repeatable', repeatable, [])
+    .addOption(repeatableOption('--set <key=value>', 'override a key of the config'))
     .option('--at-least <ratio>', 'fail when the speed-up is lower', numberArgument(0))
     .option('--quick', 'a tiny model and one round: shows that it works, measures nothing')
     .option('--json', 'print the result as JSON')

@@ -3,8 +3,8 @@ import { crc32 } from '../../src/engine/native/memory.js';
 import type { ChunkGrid } from '../../src/protocol/chunks.js';
 import type { Envelope } from '../../src/protocol/envelope.js';
 import type { WireFormat } from '../../src/protocol/job.js';
-import { decode, encode, reducerToWorker, type NodeId } from '../../src/protocol/messages.js';
-import { nodeIdOf } from '../../src/protocol/node-id.js';
+import { decode, encode, reducerToWorker } from '../../src/protocol/messages.js';
+import { nodeIdOf, type NodeId } from '../../src/protocol/node-id.js';
 import { DealerSocket } from '../../src/transport/dealer.js';
 import type { ClientSecurity } from '../../src/transport/keys.js';
 

@@ -53,6 +53,26 @@ export class RunDirectory {
   }
 }
 
+/** Of these a run's folder holds some, whole or being written. */
+const OF_A_RUN =
+  /^(?:run\.json|storage\.json|coordinator\.json|metrics\.jsonl|events\.jsonl|terms|checkpoints)(?:\.|$)/;
+/** What lies in a folder before a run begins there: a volume's own, and the config, keys and logs of the job that trains it. */
+const BEFORE_A_RUN = /^(?:\.|lost\+found$|keys-)|\.(?:ya?ml|log|out|err)$/;
+const MOST_NAMED = 3;
+
+/** Throws UserError NOT_A_RUN when the folder `own` holds what is of no run: files of one would be spread among it. */
+export async function expectRunOrRoom(own: Folder): Promise<void> {
+  const names = (await own.list()).map(({ name }) => name).sort();
+  const others = names.filter((name) => !BEFORE_A_RUN.test(name));
+  if (others.length === 0 || names.some((name) => OF_A_RUN.test(name))) return;
+  const more = others.length > MOST_NAMED ? ` and ${others.length - MOST_NAMED} more` : '';
+  throw new UserError(
+    'NOT_A_RUN',
+    `expected a run or an empty folder in ${own.url}, got one with ${others.slice(0, MOST_NAMED).join(', ')}${more}: ` +
+      'choose another folder for the run (--run DIR)',
+  );
+}
+
 /** Holds the run's identity; written once. */
 const IDENTITY_FILE = 'run.json';
 const identitySchema = z.object({ runId: z.uuid() });

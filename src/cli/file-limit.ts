@@ -8,14 +8,27 @@ import { counted } from '../util/format.js';
 const BASE = 128;
 const PER_REDUCER = 16;
 
+/** Read while files can be opened. */
+let known: number | undefined;
+
 /** Files and connections that this process may have open; Infinity where the system does not tell. */
 export function openFileLimit(): number {
+  return (known ??= readLimit());
+}
+
+function readLimit(): number {
   try {
     const limits = readFileSync('/proc/self/limits', 'utf8');
     return Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? Infinity);
   } catch {
     return Infinity;
   }
+}
+
+/** What to do about EMFILE. */
+export function fileLimitAdvice(limit = openFileLimit()): string {
+  const here = limit === Infinity ? '' : `, which is ${limit} here`;
+  return `raise the limit of open files and connections${here} (ulimit -n 4096)`;
 }
 
 /** @throws UserError FILE_LIMIT */

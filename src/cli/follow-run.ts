@@ -7,7 +7,7 @@ import { readEvents, type ServerEvent } from '../live/event-source.js';
 import { viewFromFiles } from '../live/history.js';
 import { readNotice } from '../live/notice.js';
 import { fold, type RunView, type TimedEvent } from '../live/run-view.js';
-import { messageOf } from '../util/errors.js';
+import { fetchMessageOf } from '../util/errors.js';
 import { fetchView, liveUrl, stateOf, type Target } from './run-target.js';
 
 export interface Follower {
@@ -61,7 +61,7 @@ async function followFeed(
       throw new Error('the coordinator closed it');
     } catch (error) {
       if (signal.aborted) return;
-      follower.onProblem(`connection lost (${messageOf(error)}), trying again`);
+      follower.onProblem(`connection lost (${fetchMessageOf(error)}), trying again`);
     }
     await delay(retryMs, undefined, { signal }).catch(() => undefined);
     retryMs = Math.min(LAST_RETRY_MS, retryMs * 2);

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { EngineName } from '../engine/names.js';
 import { UserError } from '../util/errors.js';
+import type { LogLevel } from './options.js';
 import { ExitCode } from './output.js';
 
 export interface LocalWorkersOptions {
@@ -17,7 +18,7 @@ export interface LocalWorkersOptions {
   readonly device: 'cpu' | 'cuda';
   /** Compute threads of each. */
   readonly threads: number;
-  readonly logLevel: string;
+  readonly logLevel: LogLevel;
   /** Where the coordinator serves its metrics, if it does: worker i serves its own i ports further. */
   readonly http: { readonly host: string; readonly port: number } | null;
   /** Told each line that a worker writes to stderr; null: it writes to this process's. */

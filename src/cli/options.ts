@@ -1,10 +1,21 @@
 // Option types that several commands share: each turns an argument's text into a value or refuses it.
 
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 
-/** For options given several times (`--set a=1 --set b=2`): pass `[]` as their default. */
-export function repeatable(value: string, previous: readonly string[]): string[] {
-  return [...previous, value];
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof LEVELS)[number];
+
+export function logLevelOption(usual: LogLevel): Option {
+  return new Option('--log-level <level>', 'what is logged: this and what is worse')
+    .choices(LEVELS)
+    .default(usual);
+}
+
+/** An option that may be given several times (`--set a=1 --set b=2`). */
+export function repeatableOption(flags: string, description: string): Option {
+  return new Option(flags, `${description}; may be repeated`)
+    .argParser((value: string, previous: readonly string[]) => [...previous, value])
+    .default([], 'none');
 }
 
 /** A whole number from `min` to `max`, both included. */

@@ -4,6 +4,7 @@
 import { Console } from 'node:console';
 import type { Command } from 'commander';
 import { UserError } from '../util/errors.js';
+import { fileLimitAdvice } from './file-limit.js';
 
 export const ExitCode = { ok: 0, fault: 1, user: 2, interrupted: 130 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
@@ -66,7 +67,8 @@ export function reportFailure(error: unknown): ExitCode {
     return ExitCode.user;
   }
   if (isRefusal(error)) {
-    process.stderr.write(`error: the system refused: ${error.message}\n`);
+    const advice = error.code === 'EMFILE' ? `: ${fileLimitAdvice()}` : '';
+    process.stderr.write(`error: the system refused: ${error.message}${advice}\n`);
     return ExitCode.user;
   }
   process.stderr.write(
@@ -92,7 +94,7 @@ const REFUSALS = new Set([
   'EROFS',
 ]);
 
-function isRefusal(error: unknown): error is Error {
+function isRefusal(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && REFUSALS.has((error as NodeJS.ErrnoException).code ?? '');
 }
 

@@ -3,7 +3,7 @@
 import { type Command, Option } from 'commander';
 import { PREPARE_DEFAULTS, type PrepareOptions } from '../data/prepare-options.js';
 import type { PrepareProgress, PrepareSummary } from '../data/prepare.js';
-import { integerArgument, numberArgument, repeatable } from './options.js';
+import { integerArgument, numberArgument, repeatableOption } from './options.js';
 import { Interrupted, outputOf, type Output } from './output.js';
 import { counted, formatBytes, formatCount } from '../util/format.js';
 import { createProgress, type Progress } from './progress.js';
@@ -39,12 +39,7 @@ export function register(program: Command): void {
       `tokens of the new tokenizer (default: ${defaults.vocabularySize})`,
       integerArgument(1),
     )
-    .option(
-      '--special <token>',
-      'another special token of the new tokenizer; may be repeated',
-      repeatable,
-      [],
-    )
+    .addOption(repeatableOption('--special <token>', 'another special token of the new tokenizer'))
     .option('--tokenizer <file>', 'use this Hugging Face tokenizer.json instead of a new tokenizer')
     .addOption(new Option('--pad-token <token>', 'what that tokenizer calls its pad token'))
     .addOption(new Option('--end-token <token>', 'what it calls its end token'))

@@ -1,5 +1,5 @@
 // Options whose value has a unit, such as 10Gbit, 0.2ms or 60M: text to number, or a refusal that shows how it is written.
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 
 type Units = Readonly<Record<string, number>>;
 
@@ -18,6 +18,16 @@ export const bandwidthArgument = quantity(
   'bits or bytes a second with their unit, such as 10Gbit or 1.2GB, or unlimited',
   { unlimited: Infinity },
 );
+
+/** An option whose default the help shows as a user would write it. */
+export function quantityOption(
+  flags: string,
+  description: string,
+  parse: (value: string) => number,
+  usual: string,
+): Option {
+  return new Option(flags, description).argParser(parse).default(parse(usual), usual);
+}
 
 function suffixed(suffix: string, factor: number): Units {
   return Object.fromEntries(Object.entries(METRIC).map(([name, value]) => [name + suffix, value * factor]));

@@ -64,7 +64,7 @@ async function prepareBook(directory: string, output: Output): Promise<void> {
 async function trainOnBook(config: RunConfig, output: Output): Promise<string> {
   const display = createTrainingDisplay(process.stderr);
   const run = path.join(packageRoot, 'runs', config.name);
-  const options = { run, set: [], bind: 'tcp://127.0.0.1:*', http: '127.0.0.1:0', logLevel: 'warn' };
+  const options = { run, set: [], bind: 'tcp://127.0.0.1:*', http: '127.0.0.1:0', logLevel: 'warn' } as const;
   output.note('The loss counts every token, the validation loss only hidden ones, which are harder.');
   const started = await startConfiguredRun(config, options, display);
   await trainLocally(started, { ...options, workers: WORKERS }, display, output, 'npm run quickstart');

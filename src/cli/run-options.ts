@@ -6,7 +6,7 @@ import type { RunConfig } from '../config/schema.js';
 import type { CoordinatorProcess, Outcome } from '../coordinator/process.js';
 import type { OpenRun } from '../coordinator/run.js';
 import { UserError } from '../util/errors.js';
-import { repeatable } from './options.js';
+import { logLevelOption, repeatableOption, type LogLevel } from './options.js';
 import { Interrupted, type Output } from './output.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
 import { checkFileLimit, workersWithinFileLimit } from './file-limit.js';
@@ -24,21 +24,21 @@ export interface RunOptions extends CoordinatorKeyOptions {
   readonly set: readonly string[];
   readonly bind: string;
   readonly http: string;
-  readonly logLevel: string;
+  readonly logLevel: LogLevel;
 }
 
 export function addRunOptions(command: Command, defaults: { readonly bind: string }): Command {
   command
     .argument('<config>', "the run's YAML file")
     .option('--run <dir>', 'where the run lives (default: runs/NAME)')
-    .option('--set <key=value>', 'override a key of the config; repeatable', repeatable, [])
+    .addOption(repeatableOption('--set <key=value>', 'override a key of the config'))
     .option('--bind <url>', 'where workers connect, tcp://HOST:PORT', defaults.bind)
     .option(
       '--http <address>',
       'serve the live page, /metrics, /healthz and /readyz at HOST:PORT or PORT (0: any), or "off"; local workers serve theirs at the ports after it',
       '127.0.0.1:0',
     )
-    .option('--log-level <level>', 'trace, debug, info, warn or error', 'warn');
+    .addOption(logLevelOption('warn'));
   return addCoordinatorKeyOptions(command);
 }
 
@@ -71,15 +71,19 @@ export async function startConfiguredRun(
   display: TrainingDisplay,
   localKeys: LocalKeys | null = null,
 ): Promise<StartedRun> {
-  const [{ openRun }, { CoordinatorProcess }, { createLogger }] = await Promise.all([
+  const [{ openRun }, { CoordinatorProcess }, { createLogger }, { expectFreePorts }] = await Promise.all([
     import('../coordinator/run.js'),
     import('../coordinator/process.js'),
     import('../metrics/log.js'),
+    import('./free-ports.js'),
   ]);
   const bind = parseTcpAddress(options.bind, { anyPort: true });
   const http = options.http === 'off' ? null : parseHttpAddress(options.http);
-  const level = logLevel(options.logLevel);
-  const log = createLogger({ name: 'coordinator', level, onLine: (text) => display.log(text) });
+  const log = createLogger({
+    name: 'coordinator',
+    level: options.logLevel,
+    onLine: (text) => display.log(text),
+  });
   const security = await coordinatorSecurity(options, bind, localKeys?.allowed ?? [], log);
   const directory = options.run ?? path.join('runs', config.name);
   const capacity = workersWithinFileLimit(config.reducers);
@@ -87,7 +91,8 @@ export async function startConfiguredRun(
     log.warn(`the limit of open files (ulimit -n) lets about ${capacity} workers connect`);
   const stopSignals = new StopSignals();
   try {
-    const run = await openRun({ config, directory, log });
+    const beforeMaking = (): Promise<void> => expectFreePorts(bind, http);
+    const run = await openRun({ config, directory, log, beforeMaking });
     const coordinator = await CoordinatorProcess.start({
       run,
       bind,
@@ -101,17 +106,6 @@ export async function startConfiguredRun(
     stopSignals.close();
     throw error;
   }
-}
-
-type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error';
-
-export function logLevel(text: string): Level {
-  const levels: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error'];
-  if (levels.includes(text)) return text as Level;
-  throw new UserError(
-    'LOG_LEVEL_INVALID',
-    `--log-level: expected one of ${levels.join(', ')}, got "${text}"`,
-  );
 }
 
 /** How this process was called, to be typed again. */

@@ -10,7 +10,7 @@ import { viewFromFiles } from '../live/history.js';
 import { readNotice, type Notice } from '../live/notice.js';
 import type { RunView } from '../live/run-view.js';
 import type { Ending } from '../metrics/events.js';
-import { messageOf, UserError } from '../util/errors.js';
+import { fetchMessageOf, UserError } from '../util/errors.js';
 import { pathExists } from '../util/exists.js';
 import { isObject } from '../util/json.js';
 
@@ -104,8 +104,7 @@ export async function stateOf(notice: Notice | null): Promise<RunState> {
 export async function fetchView(url: string): Promise<RunView> {
   const response = await fetch(`${url}/api/run`, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) }).catch(
     (error: unknown) => {
-      const cause = error instanceof Error && error.cause ? messageOf(error.cause) : messageOf(error);
-      throw new UserError('NO_COORDINATOR', `no coordinator answers at ${url}: ${cause}`);
+      throw new UserError('NO_COORDINATOR', `no coordinator answers at ${url}: ${fetchMessageOf(error)}`);
     },
   );
   const value: unknown = await response.json().catch(() => null);

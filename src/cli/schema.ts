@@ -6,8 +6,8 @@ export function register(program: Command): void {
   program
     .command('schema')
     .description('print the JSON Schema of config files, which editors complete and check by')
-    .option('--markdown', 'print docs/configuration.md instead, the same for people', false)
-    .action(async ({ markdown }: { readonly markdown: boolean }) => {
+    .option('--markdown', 'print docs/configuration.md instead, the same for people')
+    .action(async ({ markdown }: { readonly markdown?: boolean }) => {
       const [{ jsonSchemaText }, { configurationPage }] = await Promise.all([
         import('../config/json-schema.js'),
         import('../config/markdown.js'),

@@ -3,7 +3,7 @@ import { Argument, type Command } from 'commander';
 import { outputOf } from './output.js';
 
 interface SetupOptions {
-  readonly gpu: boolean;
+  readonly gpu?: boolean;
   readonly python: string;
 }
 
@@ -12,12 +12,12 @@ export function register(program: Command): void {
     .command('setup')
     .description('install and build an engine that does not come with Lockstep')
     .addArgument(new Argument('<engine>', 'the engine').choices(['tensorflow']))
-    .option('--gpu', 'for NVIDIA GPUs', false)
+    .option('--gpu', 'for NVIDIA GPUs')
     .option('--python <command>', 'the Python whose pip gets the library', 'python3')
-    .action(async (_engine: string, options: SetupOptions, command: Command) => {
+    .action(async (_engine: string, { gpu = false, python }: SetupOptions, command: Command) => {
       const { setUpTensorFlow } = await import('./setup-tensorflow.js');
       const output = outputOf(command);
-      const info = await setUpTensorFlow(options, (line) => output.note(line));
+      const info = await setUpTensorFlow({ gpu, python }, (line) => output.note(line));
       output.result(
         info,
         `The tensorflow engine is ready: ${info.version} on this machine's ${info.device}.`,

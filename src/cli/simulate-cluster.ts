@@ -3,7 +3,8 @@ import { Option, type Command } from 'commander';
 import type { ClusterPlan, Costs } from '../simulation/plan.js';
 import { integerArgument } from './options.js';
 import { outputOf } from './output.js';
-import { amountArgument, bandwidthArgument, durationArgument } from './quantities.js';
+import { createProgress } from './progress.js';
+import { amountArgument, bandwidthArgument, durationArgument, quantityOption } from './quantities.js';
 
 interface Options {
   readonly workers: number;
@@ -41,10 +42,12 @@ export function register(program: Command): void {
       'micro-batches of a step (default: one for each worker)',
       integerArgument(1, 65_536),
     )
-    .option('--bandwidth <rate>', 'of each host, each direction, such as 10Gbit', bandwidthArgument, 1.25e9)
+    .addOption(
+      quantityOption('--bandwidth <rate>', 'of each host, each direction', bandwidthArgument, '10Gbit'),
+    )
     .option('--worker-bandwidth <rate>', "of the workers' hosts, if it is another", bandwidthArgument)
     .option('--workers-per-host <n>', 'workers that share a network interface', integerArgument(1), 1)
-    .option('--latency <time>', 'one way between two hosts, such as 0.2ms', durationArgument, 0.2)
+    .addOption(quantityOption('--latency <time>', 'one way between two hosts', durationArgument, '0.2ms'))
     .option('--reducers <n>', 'reducer threads of the coordinator', integerArgument(1, 256), 1)
     .addOption(
       new Option('--wire <format>', 'format of gradients on the way')
@@ -64,7 +67,16 @@ export function register(program: Command): void {
       const { explain } = await import('../simulation/explain.js');
       const { MEASURED_COSTS } = await import('../simulation/plan.js');
       const { describeCluster } = await import('./cluster-report.js');
-      const explanation = explain(planOf(options, MEASURED_COSTS));
+      const progress = createProgress(process.stderr, {
+        label: 'simulate',
+        total: null,
+        unit: 'simulations done',
+      });
+      let begun = 0;
+      const explanation = explain(planOf(options, MEASURED_COSTS), (what) =>
+        progress.update(begun++, [what]),
+      );
+      progress.close();
       outputOf(command).result(explanation, describeCluster(explanation));
     });
 }

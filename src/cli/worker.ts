@@ -5,8 +5,7 @@ import type { DeviceName, EngineName } from '../engine/names.js';
 import { engineNames } from '../engine/names.js';
 import { checkFileLimit } from './file-limit.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
-import { integerArgument } from './options.js';
-import { logLevel } from './run-options.js';
+import { integerArgument, logLevelOption, type LogLevel } from './options.js';
 import { addWorkerKeyOptions, workerSecurity, type WorkerKeyOptions } from './security-options.js';
 
 interface WorkerCommandOptions extends WorkerKeyOptions {
@@ -18,7 +17,7 @@ interface WorkerCommandOptions extends WorkerKeyOptions {
   readonly run?: string;
   readonly http?: string;
   readonly patience: number;
-  readonly logLevel: string;
+  readonly logLevel: LogLevel;
   readonly fault?: string;
 }
 
@@ -39,7 +38,7 @@ export function register(program: Command): void {
     .option('--run <id>', 'work only for the run with this id')
     .option('--http <address>', 'serve /metrics, /healthz and /readyz at HOST:PORT or PORT')
     .option('--patience <seconds>', 'how long to look for a coordinator', integerArgument(0), 600)
-    .option('--log-level <level>', 'trace, debug, info, warn or error', 'info')
+    .addOption(logLevelOption('info'))
     .addOption(new Option('--fault <what>', 'make a fault on purpose, for tests').hideHelp());
   addWorkerKeyOptions(worker).action(async (url: string, options: WorkerCommandOptions) => {
     checkFileLimit('a worker');
@@ -61,7 +60,7 @@ export function register(program: Command): void {
       fault: options.fault === undefined ? null : parseFault(options.fault),
       http: options.http === undefined ? null : parseHttpAddress(options.http),
       patienceMs: options.patience * 1000,
-      log: createLogger({ name: options.name, level: logLevel(options.logLevel) }),
+      log: createLogger({ name: options.name, level: options.logLevel }),
       signal: stop,
     });
   });

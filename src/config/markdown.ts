@@ -75,6 +75,8 @@ function valuesOf(schema: JsonSchema): string {
   if (schema.type === 'null') return code(null);
   if (schema.type === 'boolean') return `${code(true)}, ${code(false)}`;
   if (schema.type === 'integer' || schema.type === 'number') return `${schema.type}${boundsOf(schema)}`;
+  if (typeof schema.type === 'object')
+    return schema.type.map((type) => valuesOf({ ...schema, type })).join(' or ');
   return schema.properties ? 'mapping' : (schema.type ?? '');
 }
 

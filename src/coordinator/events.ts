@@ -2,7 +2,8 @@
 import type { AdamWSpec } from '../engine/native/addon.js';
 import type { LeaveReason, TrainingEvent } from '../metrics/events.js';
 import type { OptimizerConfig } from '../optim/config.js';
-import type { NodeId, SessionOutcome, WorkerReport } from '../protocol/messages.js';
+import type { SessionOutcome, WorkerReport } from '../protocol/messages.js';
+import type { NodeId } from '../protocol/node-id.js';
 import type { BatchStats } from '../protocol/stats.js';
 import type { NonFinite } from './reducer/inspection.js';
 

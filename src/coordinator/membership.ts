@@ -1,6 +1,7 @@
 // Who takes part: workers are greeted, admitted if they compute the run's bits, and gone when they leave or fall
 // silent. What they hold is not its business: whoever leased it out is told when a session ends.
 import type { LeaveReason } from '../metrics/events.js';
+import { Standstill } from '../util/standstill.js';
 import type { Decisions } from './decisions.js';
 import type { CoordinatorEvent, CoordinatorOptions } from './events.js';
 import { nameOf, workerId, type Session, type Sessions, type WorkerIdentity } from './sessions.js';
@@ -13,7 +14,7 @@ export interface MembershipHandlers {
 }
 
 export class Membership {
-  private lastTickAt: number | undefined;
+  private readonly standstill: Standstill;
   /** Workers that computed wrongly: none of them is let in again. */
   private readonly expelled: Set<string>;
   /** Answered so far. */
@@ -29,6 +30,7 @@ export class Membership {
     private readonly handlers: MembershipHandlers,
   ) {
     this.expelled = new Set(expelled);
+    this.standstill = new Standstill(options.heartbeat);
   }
 
   get expelledWorkers(): readonly string[] {
@@ -99,16 +101,15 @@ export class Membership {
     this.sessions.remove(id);
     this.decisions.publish({ kind: 'workerLeft', ...identityOf(session), reason, detail });
     this.handlers.changed();
-    this.decisions.log(reason === 'finished' ? 'info' : 'warn', `${nameOf(session)} left: ${detail}`);
+    // Whoever reads along is told by the event; as a warning it would stand there twice.
+    this.decisions.log('info', `${nameOf(session)} left: ${detail}`);
   }
 
-  /** Ends the sessions of those not heard of for too long; a tick that comes late forgives them our own silence. */
+  /** Ends the sessions of those not heard of for too long. */
   tick(): void {
-    const { intervalMs, timeoutMs } = this.options.heartbeat;
+    const { timeoutMs } = this.options.heartbeat;
     const { now } = this.decisions;
-    const stalled = now - (this.lastTickAt ?? now) - intervalMs;
-    if (stalled > timeoutMs / 2) this.sessions.forgive(stalled);
-    this.lastTickAt = now;
+    this.sessions.forgive(this.standstill.tick(now));
     for (const { id } of this.sessions.silentSince(now - timeoutMs)) {
       const reason = `silent for ${timeoutMs} ms`;
       this.decisions.add({ type: 'dismiss', session: id, reason, outcome: 'lost' });

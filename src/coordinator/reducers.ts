@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { ReducerAddress } from '../protocol/messages.js';
 import type { ServerSecurity } from '../transport/keys.js';
-import { revived } from '../util/errors.js';
+import { receivedError, revived } from '../util/errors.js';
 import type { FromReducer, ReducerFailed, ReducerSetup, ToReducer } from './reducer/port.js';
 import { decaySegments } from './reducer/segments.js';
 import type { OpenRun } from './run.js';
@@ -50,7 +50,7 @@ export class Reducers {
       const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
       const url = await listening(worker);
       worker.on('message', (message: FromReducer | ReducerFailed) => {
-        if (message.type === 'failed') handlers.failed(message.error);
+        if (message.type === 'failed') handlers.failed(receivedError(message));
         else handlers.message(index, message);
       });
       worker.on('error', (error) => handlers.failed(error));

@@ -1,7 +1,7 @@
 // One computation of a step: who is leased which node, what has come of it, and whether all of it is there. A lease
 // ends when its node is covered, its worker is lost, or another was faster.
 import type { LeaseOutcome } from '../metrics/events.js';
-import type { NodeId } from '../protocol/messages.js';
+import type { NodeId } from '../protocol/node-id.js';
 import type { BatchStats } from '../protocol/stats.js';
 import type { ReductionTree, TreeNode } from '../protocol/tree.js';
 import { Audits, isAudited, type Auditor, type Verdict } from './audits.js';

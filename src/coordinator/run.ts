@@ -6,7 +6,7 @@ import { DiskFolder } from '../checkpoint/disk-folder.js';
 import type { CheckpointState } from '../checkpoint/state.js';
 import { openStorage } from '../checkpoint/open-folder.js';
 import { CheckpointStore } from '../checkpoint/store.js';
-import { RunDirectory, runIdentity } from '../checkpoint/run-directory.js';
+import { expectRunOrRoom, readIdentity, RunDirectory, runIdentity } from '../checkpoint/run-directory.js';
 import { recordStorage } from '../checkpoint/storage-place.js';
 import { acquireTerm, type Term } from '../checkpoint/term.js';
 import { configDifferences } from '../config/differences.js';
@@ -53,37 +53,47 @@ export interface OpenRunOptions {
   readonly config: RunConfig;
   readonly directory: string;
   readonly log: Logger;
+  /** Asked before anything is made for a run that begins: a throw ends it without a trace. */
+  readonly beforeMaking?: () => Promise<void>;
 }
 
 /**
  * Takes the run (one coordinator at a time) and loads its newest whole checkpoint, or initialises the model.
- * @throws UserError RUN_IN_USE; RUN_DIFFERS when config or data cannot continue the run; what data and checkpoints throw
+ * @throws UserError RUN_IN_USE; NOT_A_RUN when the folder is in use for something else; RUN_DIFFERS when config or data cannot continue the run; what data and checkpoints throw
  */
-export async function openRun({ config, directory, log }: OpenRunOptions): Promise<OpenRun> {
+export async function openRun({ config, directory, log, beforeMaking }: OpenRunOptions): Promise<OpenRun> {
   const dataset = await openDataset(config.data);
-  const run = await openRunDirectory(directory, config);
   const job = jobOf(config, dataset);
   checkData(config, dataset);
   const layout = parameterLayout(job.model);
+  const vectors = allocate(layout);
+  const into = {
+    parameters: new Float32Array(vectors.parameters),
+    moment1: new Float32Array(vectors.moment1),
+    moment2: new Float32Array(vectors.moment2),
+  };
+  const initialise = (): Promise<void> => initialWeights(config, job.model, dataset, layout, into.parameters);
+  const run = await openRunDirectory(directory, config);
+  const begins = (await readIdentity(run.storage)) === null;
+  if (begins) {
+    // Whatever can fail comes before the first folder is made.
+    await initialise();
+    await beforeMaking?.();
+  }
+  await makeDirectories(run.path);
   const { runId } = await runIdentity(run.storage);
   const onWarning = (message: string): void => log.warn(message);
   const term = await acquireTerm(run.storage, { renewal: config.ownership, onWarning });
   try {
     await recordStorage(new DiskFolder(run.path), run.storage);
-    const vectors = allocate(layout);
     const store = createStore(run, config, dataset, job.model, layout, term, log);
-    const into = {
-      parameters: new Float32Array(vectors.parameters),
-      moment1: new Float32Array(vectors.moment1),
-      moment2: new Float32Array(vectors.moment2),
-    };
     const loaded = await store.loadLatest(
       into,
       (_bad, error) => log.warn(`${error.message}; using an older one`),
       (state) => checkContinues(state, config, dataset, run),
     );
     for (const torn of await store.removeTorn()) log.warn(`removed ${torn}: it was never finished`);
-    if (!loaded) await initialWeights(config, job.model, dataset, layout, into.parameters);
+    if (!loaded && !begins) await initialise();
     if (!term.contested) await rm(run.spool, { recursive: true, force: true });
     const progress = loaded ? progressOf(loaded.state) : START;
     return {
@@ -107,8 +117,8 @@ export async function openRun({ config, directory, log }: OpenRunOptions): Promi
 }
 
 async function openRunDirectory(directory: string, { checkpoints }: RunConfig): Promise<RunDirectory> {
+  await expectRunOrRoom(new DiskFolder(directory));
   if (checkpoints === null) return new RunDirectory(directory);
-  await makeDirectories(directory);
   const { spool } = new RunDirectory(directory);
   return new RunDirectory(directory, await openStorage(checkpoints, spool));
 }

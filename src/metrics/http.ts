@@ -74,21 +74,18 @@ async function handle(response: ServerResponse, options: HttpOptions): Promise<v
   }
 }
 
+export function httpFailed(host: string, port: number, error: NodeJS.ErrnoException): UserError {
+  const [code, why] =
+    error.code === 'EADDRINUSE'
+      ? ['PORT_IN_USE', 'the port is in use; choose another, or 0']
+      : ['HTTP_BIND', error.message];
+  return new UserError(code, `cannot serve metrics on ${host}:${port}: ${why}`, { cause: error });
+}
+
 /** Settles when `server` listens; throws UserError PORT_IN_USE or HTTP_BIND. */
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const where = `${host}:${port}`;
-      const userError =
-        error.code === 'EADDRINUSE'
-          ? new UserError(
-              'PORT_IN_USE',
-              `cannot serve metrics on ${where}: the port is in use; choose another, or 0`,
-            )
-          : new UserError('HTTP_BIND', `cannot serve metrics on ${where}: ${error.message}`);
-      userError.cause = error;
-      reject(userError);
-    });
+    server.once('error', (error) => reject(httpFailed(host, port, error)));
     server.listen(port, host, resolve);
   });
 }

@@ -4,7 +4,6 @@
 import { z } from 'zod';
 import { decodeFrames, encodeFrames, ProtocolError } from './frames.js';
 import { jobSchema } from './job.js';
-import type { TreeNode } from './tree.js';
 
 const count = z.int().nonnegative();
 const seconds = z.number().nonnegative();
@@ -22,12 +21,6 @@ const inSession = { session: z.string().min(8).max(64), term: count };
 
 /** One node of one step's tree; `round` counts the computations of the step (from 1: again, after a fault). */
 const nodeFields = { step: count, round: count.max(65_535), level: count.max(40), index: count };
-
-/** A node of one computation of one step. */
-export interface NodeId extends TreeNode {
-  readonly step: number;
-  readonly round: number;
-}
 
 /** What a worker computes with: must be equal among workers for equal bits. */
 const engineFields = z.object({ engine: label, matmul: label, isa: label });

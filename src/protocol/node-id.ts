@@ -1,6 +1,11 @@
 // Which node of which computation: comparisons of NodeIds, and a NodeId out of a message that carries one.
-import type { NodeId } from './messages.js';
-import { nodeKey } from './tree.js';
+import { nodeKey, type TreeNode } from './tree.js';
+
+/** A node of one computation of one step. */
+export interface NodeId extends TreeNode {
+  readonly step: number;
+  readonly round: number;
+}
 
 /** The NodeId alone of whatever carries its fields. */
 export function nodeIdOf({ step, round, level, index }: NodeId): NodeId {

@@ -1,6 +1,7 @@
 // Why a simulated step takes as long as it does: the same cluster is simulated again without one limit after another, and
 // with other settings. The limit without which a step would be shortest is the bottleneck.
 import type { ClusterPlan, Costs } from './plan.js';
+import { counted } from '../util/format.js';
 import { VirtualCluster, type Measured } from './virtual-cluster.js';
 
 export type Limit =
@@ -42,18 +43,26 @@ const NOT_WORTH_TRYING = 0.1;
 const NOT_WORTH_NAMING = 0.05;
 const REDUCERS = [1, 4];
 
-export function explain(plan: ClusterPlan): Explanation {
+/** @param onSimulation told before each simulation what it is of: large ones take tens of seconds */
+export function explain(
+  plan: ClusterPlan,
+  onSimulation: (what: string) => void = () => undefined,
+): Explanation {
+  const simulate = (of: ClusterPlan, what: string): Measured => {
+    onSimulation(what);
+    return new VirtualCluster(of).settled();
+  };
   const perfectMs = (plan.microBatches * plan.microBatchMs) / plan.workers;
-  const measured = simulate(plan);
+  const measured = simulate(plan, counted(plan.workers, 'worker'));
   const { stepMs } = measured;
   const part = partOf(plan);
-  const partMs = part === plan ? stepMs : simulate(part).stepMs;
-  const variant = <N extends string>(name: N, change: (plan: ClusterPlan) => Partial<ClusterPlan>) => {
-    const step = (stepMs * simulate({ ...part, ...change(part) }).stepMs) / partMs;
+  const partMs = part === plan ? stepMs : simulate(part, `${part.workers} of them`).stepMs;
+  const variant = <N extends string>(name: N, change: Change, what: string = name) => {
+    const step = (stepMs * simulate({ ...part, ...change(part) }, what).stepMs) / partMs;
     return { name, stepMs: step, efficiency: perfectMs / step };
   };
   const without = [
-    ...limitsOf(plan, measured).map(([name, change]) => variant(name, change)),
+    ...limitsOf(plan, measured).map(([name, change]) => variant(name, change, `without the limit: ${name}`)),
     ...granularity(plan, measured, perfectMs),
   ].sort((a, b) => a.stepMs - b.stepMs);
   const [most] = without;
@@ -76,10 +85,6 @@ export function explain(plan: ClusterPlan): Explanation {
     settings,
     microBatchesForNineTenths: Math.ceil((9 * besideMs) / plan.microBatchMs),
   };
-}
-
-function simulate(plan: ClusterPlan): Measured {
-  return new VirtualCluster(plan).settled();
 }
 
 /** Variants are simulated with at most so many workers. */

@@ -75,9 +75,7 @@ export class RouterSocket {
     try {
       await this.socket.bind(url);
     } catch (error) {
-      throw new UserError('BIND_FAILED', `cannot listen on ${url}: ${messageOf(error)}${hint(error)}`, {
-        cause: error,
-      });
+      throw bindFailed(url, error);
     }
     return this.socket.lastEndpoint ?? url;
   }
@@ -115,6 +113,11 @@ export class RouterSocket {
       this.overflowed(Buffer.from(frames[0]!).toString('latin1'));
     }
   }
+}
+
+export function bindFailed(url: string, error: unknown): UserError {
+  const message = `cannot listen on ${url}: ${messageOf(error)}${hint(error)}`;
+  return new UserError('BIND_FAILED', message, { cause: error });
 }
 
 function hint(error: unknown): string {

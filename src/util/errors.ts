@@ -24,6 +24,23 @@ export function revived(error: Error & { readonly code?: unknown }): Error {
   return new UserError(error.code, error.message, { cause: error });
 }
 
+/** An error that is sent to another thread, with what it loses on the way. */
+export interface SentError {
+  readonly error: Error;
+  readonly name: string;
+  /** Such as EMFILE, by which the command line knows what the system refused. */
+  readonly code: unknown;
+}
+
+export function sentError(error: Error & { readonly code?: unknown }): SentError {
+  const { name, code } = error;
+  return { error, name, code };
+}
+
+export function receivedError({ error, name, code }: SentError): Error {
+  return revived(Object.assign(error, { name, ...(code !== undefined && { code }) }));
+}
+
 /** Throws when a condition that only a bug can break does not hold. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`assertion failed: ${message}`);
@@ -32,4 +49,12 @@ export function assert(condition: unknown, message: string): asserts condition {
 /** The sentence of an unknown thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** The same where it may come from `fetch`, which says only in the cause what went wrong ("fetch failed" otherwise). */
+export function fetchMessageOf(error: unknown): string {
+  if (!(error instanceof TypeError && error.cause instanceof Error)) return messageOf(error);
+  const { message, code } = error.cause as NodeJS.ErrnoException;
+  // Where a name has several addresses the cause is all their refusals, without a sentence of its own.
+  return message || code || error.message;
 }

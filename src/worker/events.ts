@@ -1,5 +1,5 @@
 // What the worker's state machine is told (events), what it decides (actions), and the tasks both speak of.
-import type { NodeId } from '../protocol/messages.js';
+import type { NodeId } from '../protocol/node-id.js';
 import type { BatchStats } from '../protocol/stats.js';
 
 /** What a lease asks for: a node's gradient, or the loss of an evaluation micro-batch. */

@@ -5,7 +5,8 @@ import { createWorkerMetrics } from '../metrics/worker-metrics.js';
 import { startHttp } from '../metrics/http.js';
 import { UserError } from '../util/errors.js';
 import { startComputeThread } from './compute/compute.js';
-import { runSession, type SessionOptions } from './session.js';
+import { hostFault } from './host.js';
+import { runSession, type SessionEnd, type SessionOptions } from './session.js';
 
 export interface WorkerOptions extends Omit<SessionOptions, 'publish' | 'takeThread'> {
   /** Where /metrics, /healthz and /readyz are served; null: nowhere. */
@@ -41,6 +42,8 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   };
   if (fault) log.warn({ fault }, 'this worker makes faults on purpose');
   if (http) log.info({ metrics: `${http.url}/metrics` }, 'worker metrics');
+  // A name may be asked for longer than whoever stops this waits.
+  const stopped = new Promise<null>((resolve) => signal.addEventListener('abort', () => resolve(null)));
   // While a coordinator is looked for, the next session's compute thread loads.
   let spare: Worker | undefined;
   const takeThread = (): Worker => {
@@ -54,7 +57,12 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     let looking = false;
     while (!signal.aborted) {
       spare ??= startComputeThread();
-      const end = await runSession({ ...options, publish, takeThread });
+      const unknownHost = await Promise.race([hostFault(url), stopped]);
+      if (signal.aborted) return;
+      const end: SessionEnd =
+        unknownHost === null
+          ? await runSession({ ...options, publish, takeThread })
+          : { reason: unknownHost, outcome: 'lost', wasWelcome: false };
       isWorking = false;
       if (end.outcome === 'refused')
         throw new UserError('REFUSED', `${url} refused this worker: ${end.reason}`);

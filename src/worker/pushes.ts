@@ -1,8 +1,7 @@
 // The gradients on their way to the reducers, one per gradient buffer. A chunk is sent when it is final and
 // granted; a buffer is free again when every reducer has said that nothing more of it is wanted and all that was
 // sent has arrived, since until then the sockets may still read it.
-import type { NodeId } from '../protocol/messages.js';
-import { sameNodeId } from '../protocol/node-id.js';
+import { sameNodeId, type NodeId } from '../protocol/node-id.js';
 import type { WorkerAction } from './events.js';
 
 interface Push {

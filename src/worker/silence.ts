@@ -1,15 +1,17 @@
-// How long the coordinator has been silent. While this process stands still it hears nobody: that time does not count.
+// How long the coordinator has been silent, but for the time in which this process stood still.
+import { Standstill } from '../util/standstill.js';
 
 export class Silence {
+  private readonly standstill: Standstill;
   private lastHeard: number; // ms
-  private lastTick: number; // ms
 
   constructor(
     private readonly heartbeat: { readonly intervalMs: number; readonly timeoutMs: number },
     now: number,
   ) {
+    this.standstill = new Standstill(heartbeat);
+    this.standstill.tick(now);
     this.lastHeard = now;
-    this.lastTick = now;
   }
 
   broken(now: number): void {
@@ -18,10 +20,7 @@ export class Silence {
 
   /** To be asked once every interval. */
   isTooLong(now: number): boolean {
-    const { intervalMs, timeoutMs } = this.heartbeat;
-    const stalled = now - this.lastTick - intervalMs;
-    if (stalled > timeoutMs / 2) this.lastHeard += stalled;
-    this.lastTick = now;
-    return now - this.lastHeard > timeoutMs;
+    this.lastHeard += this.standstill.tick(now);
+    return now - this.lastHeard > this.heartbeat.timeoutMs;
   }
 }

@@ -1,8 +1,8 @@
 // The worker's decisions as a state machine: (state, event, now) -> actions. Leases come in; parameters are pulled
 // when a lease needs a newer version; one micro-batch after another is computed; gradients leave chunk by chunk as
 // they become final and are granted. It knows no socket, thread or clock.
-import type { NodeId, PhaseSeconds, WorkerPhase } from '../protocol/messages.js';
-import { isEarlier, sameNodeId } from '../protocol/node-id.js';
+import type { PhaseSeconds, WorkerPhase } from '../protocol/messages.js';
+import { isEarlier, sameNodeId, type NodeId } from '../protocol/node-id.js';
 import { Pull, type PullTarget } from './pull.js';
 import { Pushes } from './pushes.js';
 import {

@@ -2,6 +2,7 @@
 // next command can take.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { after, test } from 'node:test';
 import { isLease, says } from '../../bench/support/log-lines.js';
@@ -19,19 +20,36 @@ async function withScene(body: (scene: Scene) => Promise<void>): Promise<void> {
   }
 }
 
-test('a port in use is a sentence and exit code 2, for workers and for metrics', () =>
+test('a port in use is a sentence and exit code 2, for workers and for metrics, and no run is left behind', () =>
   withScene(async (scene) => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as { port: number };
     const taken = await scene.start('coordinator', { args: ['--bind', `tcp://127.0.0.1:${port}`] });
     assert.equal(await taken.exit(), 2, taken.text());
-    assert.match(taken.text(), /error: cannot listen on tcp:\/\/127\.0\.0\.1:\d+/);
+    assert.match(
+      taken.text(),
+      /error: cannot listen on tcp:\/\/127\.0\.0\.1:\d+.*; is another coordinator running\?/,
+    );
     const args = ['--bind', 'tcp://127.0.0.1:*', '--http', String(port)];
     const takenByMetrics = await scene.start('coordinator', { args });
     assert.equal(await takenByMetrics.exit(), 2, takenByMetrics.text());
     server.close();
     assert.match(takenByMetrics.text(), /error: cannot serve metrics on .*: the port is in use/);
+    const elsewhere = await scene.start('coordinator', {
+      args: ['--insecure', '--bind', 'tcp://192.0.2.1:7117'],
+    });
+    assert.equal(await elsewhere.exit(), 2, elsewhere.text());
+    assert.match(elsewhere.text(), /cannot listen on .*; the address must be one of this machine/);
+    await assert.rejects(stat(scene.directory), { code: 'ENOENT' });
+  }));
+
+test('an --address-file that cannot be written is named, and ends the coordinator with exit code 2', () =>
+  withScene(async (scene) => {
+    const args = ['--bind', 'tcp://127.0.0.1:*', '--address-file', '/no/such/folder/address'];
+    const run = await scene.start('coordinator', { args });
+    assert.equal(await run.exit(), 2, run.text());
+    assert.match(run.text(), /error: cannot write \/no\/such\/folder\/address: ENOENT/);
   }));
 
 test('too few open files are refused at the start, by a coordinator and by a worker', () =>
@@ -73,9 +91,12 @@ test('a run that is asked to stop while no worker is there ends, and goes on lat
       (await second.line('where it goes on', ({ msg }) => /going on from/.test(msg))).msg,
       /step 3\b/,
     );
-    scene.worker('b');
+    const other = scene.worker('b');
     await second.line('work for it', isLease(3, 'b'));
     await scene.finish();
+    const { runId } = JSON.parse(await readFile(`${scene.directory}/run.json`, 'utf8')) as { runId: string };
+    assert.equal(await other.exit(), 0, other.text());
+    assert.ok(other.lines.some(says(`works for the run ${runId}`)), other.text());
   }));
 
 test('the wall clock jumps by a day in both directions, and nothing notices', () =>

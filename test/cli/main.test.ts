@@ -33,6 +33,9 @@ test('a fault in the arguments ends with 2, says what is wrong and leaves stdout
   const option = await lockstep('doctor', '--jsn');
   assert.equal(option.code, 2);
   assert.match(option.err, /unknown option '--jsn'\n\(Did you mean --json\?\)/);
+  const choice = await lockstep('worker', 'tcp://127.0.0.1:1', '--log-level', 'loud');
+  assert.equal(choice.code, 2);
+  assert.match(choice.err, /argument 'loud' is invalid. Allowed choices are trace, debug, info, warn, error/);
   assert.equal((await lockstep()).code, 2);
 });
 
@@ -113,4 +116,18 @@ test('what the operating system refuses is one sentence and exit code 2', async 
     process.exitCode = output.reportFailure(await mkdir('/dev/null/run').catch((error) => error));`);
   assert.equal(code, 2);
   assert.equal(err, "error: the system refused: ENOTDIR: not a directory, mkdir '/dev/null/run'\n");
+});
+
+test('a process, or a thread of it, that may open no more files says what its limit is and how to raise it', async () => {
+  const { code, err } = await withOutput(`
+    import { checkFileLimit } from ${JSON.stringify(`${packageRoot}dist/src/cli/file-limit.js`)};
+    import { receivedError, sentError } from ${JSON.stringify(`${packageRoot}dist/src/util/errors.js`)};
+    checkFileLimit('a coordinator');
+    const refused = Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' });
+    process.exitCode = output.reportFailure(receivedError(structuredClone(sentError(refused))));`);
+  assert.equal(code, 2, err);
+  assert.match(
+    err,
+    /^error: the system refused: EMFILE: too many open files: raise the limit of open files and connections, which is \d+ here \(ulimit -n 4096\)\n$/,
+  );
 });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { panelLines } from '../../src/cli/run-panel.js';
+import { createRunDisplay } from '../../src/cli/run-display.js';
 import { Screen } from '../../src/cli/screen.js';
 import { span } from '../../src/cli/spans.js';
 import { emptyView, fold, type RunView } from '../../src/live/run-view.js';
@@ -35,6 +36,25 @@ test('the panel says how far the run is, its loss, its speed and what each worke
 test('workers for which there is no room are counted, and a run without any says so', () => {
   assert.equal(textOf(running(9), 3).at(-1), 'and 7 more workers');
   assert.match(textOf(running(0)).at(-1)!, /no worker is here/);
+});
+
+test('where no panel can be drawn the progress says how many workers are here, or that it waits for some', () => {
+  const lineOf = (view: RunView): string => {
+    let written = '';
+    const stream = new Writable({
+      write: (chunk, _encoding, done) => {
+        written += String(chunk);
+        done();
+      },
+    });
+    const display = createRunDisplay(stream, { label: 'train', url: null });
+    display.update(view);
+    display.close();
+    return written;
+  };
+  assert.equal(lineOf(emptyView), 'train  0 steps  waiting for workers\n');
+  assert.match(lineOf(running(0)), /^train {2}3\/100 steps {2}loss 2\.500 {2}waiting for workers\n$/);
+  assert.match(lineOf(running(2)), / 2 workers\n$/);
 });
 
 /** A terminal of that size, and what is written to it. */

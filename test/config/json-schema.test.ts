@@ -28,6 +28,12 @@ test('docs/configuration.md has a row for every key', () => {
     assert.ok(page.includes(`\`${key}`), key);
 });
 
+test('docs/configuration.md says "or" between the types of a key', () => {
+  const text: JsonSchema = { type: ['string', 'null'], description: 'A name.' };
+  const page = configurationPage({ properties: { name: text } });
+  assert.ok(page.includes('| `name` | string or `null` |  | A name. |'), page);
+});
+
 test('every key has a doc sentence', () => {
   const visit = (schema: JsonSchema, path: string): void => {
     for (const [key, inner] of Object.entries(schema.properties ?? {})) {

@@ -6,7 +6,8 @@ import type {
   CoordinatorOptions,
   Progress,
 } from '../../src/coordinator/events.js';
-import { NOTHING_DONE, type NodeId } from '../../src/protocol/messages.js';
+import { NOTHING_DONE } from '../../src/protocol/messages.js';
+import type { NodeId } from '../../src/protocol/node-id.js';
 import type { BatchStats } from '../../src/protocol/stats.js';
 import { ReductionTree } from '../../src/protocol/tree.js';
 

@@ -1,6 +1,6 @@
 // Taking up a run again where something around it has changed: its data were moved, or are others; its own folder is gone.
 import assert from 'node:assert/strict';
-import { rename, rm, truncate } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { pino } from 'pino';
@@ -13,6 +13,8 @@ import { userError } from '../support/user-error.js';
 
 const log = pino({ level: 'silent' });
 const STEP = 2;
+
+const nothing = (): Promise<void> => Promise.resolve();
 
 class Scene {
   private constructor(readonly root: string) {}
@@ -113,6 +115,44 @@ test('a run that is stored elsewhere goes on when its own folder is gone, as on 
   const trained = await scene.save(changes);
   await rm(scene.at('run'), { recursive: true });
   await scene.goesOn(changes, trained, scene.at('shared/checkpoints/step-2'));
+});
+
+test('a run that cannot begin leaves no folder behind, here or where it would be stored', async (t) => {
+  const scene = await Scene.open(t);
+  const stored = { checkpoints: scene.at('shared') };
+  for (const place of [{}, stored]) {
+    const withoutData = { ...place, data: scene.at('none') };
+    await assert.rejects(scene.use(withoutData, nothing), userError('DATASET_NOT_FOUND'));
+    const withoutPairs = { ...place, objective: { kind: 'seq2seq' } };
+    await assert.rejects(scene.use(withoutPairs, nothing), userError('DATASET_KIND'));
+    const withoutModel = { ...place, initialise: scene.at('none') };
+    await assert.rejects(scene.use(withoutModel, nothing), userError('MODEL_NOT_FOUND'));
+    assert.deepEqual(await readdir(scene.root), ['data']);
+  }
+});
+
+test('a run begins in no folder that holds something else, which is named and left as it is', async (t) => {
+  const scene = await Scene.open(t);
+  await mkdir(scene.at('run/pictures'), { recursive: true });
+  for (const name of ['a.txt', 'b.txt', 'c.txt']) await writeFile(scene.at(`run/${name}`), '');
+  const refusal = userError(
+    'NOT_A_RUN',
+    /\/run, got one with a\.txt, b\.txt, c\.txt and 1 more: choose another/,
+  );
+  await assert.rejects(scene.use({}, nothing), refusal);
+  await assert.rejects(scene.use({ checkpoints: scene.at('shared') }, nothing), refusal);
+  assert.deepEqual(await readdir(scene.at('run')), ['a.txt', 'b.txt', 'c.txt', 'pictures']);
+  assert.deepEqual((await readdir(scene.root)).sort(), ['data', 'run']);
+});
+
+test('a run begins beside what a volume, or the job that trains it, put there before', async (t) => {
+  const scene = await Scene.open(t);
+  for (const folder of ['lost+found', 'keys-7-0', '.snapshot'])
+    await mkdir(scene.at(`run/${folder}`), { recursive: true });
+  for (const file of ['run.yaml', 'job-7.out', 'train.log']) await writeFile(scene.at(`run/${file}`), '');
+  const trained = await scene.save();
+  await writeFile(scene.at('run/notes.txt'), 'what a user keeps in a run does not matter');
+  await scene.goesOn({}, trained, scene.at('run/checkpoints/step-2'));
 });
 
 test('another run that names this one to begin with gets its parameters, and its own progress', async (t) => {

@@ -90,6 +90,19 @@ test('a heartbeat is answered with its number, and only to those who are here', 
   assert.deepEqual(run.every('heartbeat'), [{ type: 'heartbeat', session: 'a', sequence: 1, echo: 1 }]);
 });
 
+test('a worker that is lost is told of once: by an event, and in the log below what is shown by default', () => {
+  const run = new Driver();
+  run.join('a');
+  run.wait(6000);
+  const left = run.every('event').flatMap(({ event }) => (event.kind === 'workerLeft' ? [event.reason] : []));
+  assert.deepEqual(left, ['silent']);
+  const logged = run.every('log').filter(({ message }) => message.includes(' left: '));
+  assert.deepEqual(
+    logged.map(({ level }) => level),
+    ['info'],
+  );
+});
+
 test('a session that ends twice ends once', () => {
   const run = new Driver();
   run.join('a');

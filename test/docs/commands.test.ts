@@ -90,6 +90,13 @@ async function faultsOf(
   return faults;
 }
 
+/** Of each command, in one line for each option. */
+function allHelps(command: Command): { readonly name: string; readonly help: string }[] {
+  command.configureHelp({ helpWidth: 1000 });
+  const own = { name: command.name(), help: command.helpInformation() };
+  return [own, ...command.commands.flatMap(allHelps)];
+}
+
 test('every command that a page shows is one the program takes', async () => {
   const faults: string[] = [];
   let count = 0;
@@ -132,6 +139,19 @@ function isNamed(program: Command, words: readonly string[]): boolean {
   const known = [command, program].flatMap(({ options }) => options.map(({ long }) => long));
   return words.filter((word) => word.startsWith('--') && word !== '--').every((word) => known.includes(word));
 }
+
+test('the help shows no default that is an empty list, false, or a number without the unit it is given in', async () => {
+  const helps = allHelps(await commandLine());
+  const wrong = helps.flatMap(({ name, help }) =>
+    [...help.matchAll(/--([\w-]+)(?: <(\w+)>)?.*?\(.*?default: ([^)]*)\)/g)]
+      .filter(([, , value, usual]) =>
+        ['rate', 'time'].includes(value ?? '') ? /^[\d.]+$/.test(usual!) : /^(\[.*\]|false)$/.test(usual!),
+      )
+      .map(([, option, , usual]) => `${name} --${option}: ${usual}`),
+  );
+  assert.ok(helps.length > 10, `${helps.length} commands were found`);
+  assert.deepEqual(wrong, []);
+});
 
 test('scripts and files named in running text exist', () => {
   const faults = pages.flatMap(({ name, text }) =>

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import type { CoordinatorAction } from '../../src/coordinator/events.js';
 import type { ChunkSum } from '../../src/coordinator/reducer/chunk-sum.js';
-import type { NodeId, Received, WorkerToReducer } from '../../src/protocol/messages.js';
-import { nodeIdKey } from '../../src/protocol/node-id.js';
+import type { Received, WorkerToReducer } from '../../src/protocol/messages.js';
+import { nodeIdKey, type NodeId } from '../../src/protocol/node-id.js';
 import { nodeKey, type TreeNode } from '../../src/protocol/tree.js';
 import { isPartOf, packBfloat16 } from './arithmetic.js';
 import type { CoordinatorHost } from '../../src/simulation/coordinator-host.js';

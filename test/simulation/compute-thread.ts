@@ -2,7 +2,7 @@
 // buffers of parameters and gradients, and sees when one is written that is still read.
 import assert from 'node:assert/strict';
 import { hostGradients } from '../../src/engine/gradient-memory.js';
-import type { NodeId } from '../../src/protocol/messages.js';
+import type { NodeId } from '../../src/protocol/node-id.js';
 import type { BatchStats } from '../../src/protocol/stats.js';
 import { GradientSum } from '../../src/worker/compute/gradient-sum.js';
 import { GRADIENT_BUFFERS, PARAMETER_BUFFERS, type Task } from '../../src/worker/events.js';

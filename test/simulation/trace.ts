@@ -1,6 +1,6 @@
 // What happens in a simulated cluster, in words.
 import type { CoordinatorAction } from '../../src/coordinator/events.js';
-import type { NodeId } from '../../src/protocol/messages.js';
+import type { NodeId } from '../../src/protocol/node-id.js';
 import { CONTROL } from '../../src/simulation/coordinator-host.js';
 import type { FromWorker, ToWorker } from '../../src/simulation/wire.js';
 

@@ -1,5 +1,8 @@
 // A ROUTER and DEALERs on this machine: what arrives, and who is told that the other side has gone.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { Dealer } from 'zeromq';
 import { DealerSocket } from '../../src/transport/dealer.js';
@@ -125,6 +128,16 @@ test('nobody listening is a lost connection', async () => {
   const { dealer, lost } = connect(url);
   assert.match(await lost, /nothing listens there/);
   dealer.close();
+});
+
+test('a web server at the address is a lost connection, and the sentence names the port of --http', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const { dealer, lost } = connect(`tcp://127.0.0.1:${port}`);
+  assert.match(await lost, /before the greeting: .*not its --http port/);
+  dealer.close();
+  server.close();
 });
 
 test('one send is under way at a time, in order, also when one is refused because its peer has gone', async () => {

@@ -1,7 +1,7 @@
 // The worker's state machine: what it pulls, computes, offers, sends, and what it gives up.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { NodeId } from '../../src/protocol/messages.js';
+import type { NodeId } from '../../src/protocol/node-id.js';
 import type { Task, WorkerAction, WorkerEvent } from '../../src/worker/events.js';
 import { WorkerMachine } from '../../src/worker/worker.js';
 

@@ -2,7 +2,8 @@
 import type { AdamWSpec, Addon } from '../../engine/native/addon.js';
 import type { ChunkGrid, Slice } from '../../protocol/chunks.js';
 import type { WireFormat } from '../../protocol/job.js';
-import type { NodeId, Received, ReducerToWorker, WorkerToReducer } from '../../protocol/messages.js';
+import type { Received, ReducerToWorker, WorkerToReducer } from '../../protocol/messages.js';
+import type { NodeId } from '../../protocol/node-id.js';
 import type { NonFinite } from './inspection.js';
 import type { DecaySegment } from './segments.js';
 

@@ -1,8 +1,7 @@
 // Which chunks of which offered node may be sent now. The budget bounds the partial sums held for nodes that
 // came early; the leftmost uncovered node of a chunk is always granted, so a full budget can never deadlock. What a
 // worker was never leased is never granted to it. Of a node that is audited every worker's gradient is wanted.
-import type { NodeId } from '../../protocol/messages.js';
-import { isEarlier, nodeIdKey } from '../../protocol/node-id.js';
+import { isEarlier, nodeIdKey, type NodeId } from '../../protocol/node-id.js';
 import type { LeafRange, ReductionTree } from '../../protocol/tree.js';
 import type { ChunkSum } from './chunk-sum.js';
 import type { ContributionHash } from './inspection.js';

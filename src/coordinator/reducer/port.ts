@@ -4,6 +4,7 @@ import type { ReducerUsage } from '../../metrics/events.js';
 import type { Slice } from '../../protocol/chunks.js';
 import type { WireFormat } from '../../protocol/job.js';
 import type { ServerSecurity } from '../../transport/keys.js';
+import type { SentError } from '../../util/errors.js';
 import type { ReducerAction, ReducerEvent } from './events.js';
 import type { DecaySegment } from './segments.js';
 
@@ -53,7 +54,6 @@ export type FromReducer =
   | { readonly type: 'usage'; readonly usage: ReducerUsage };
 
 /** The thread has failed: it says why and ends by itself. */
-export interface ReducerFailed {
+export interface ReducerFailed extends SentError {
   readonly type: 'failed';
-  readonly error: Error;
 }

@@ -3,8 +3,8 @@
 // It knows no socket, thread or clock; its arithmetic is the addon's, or any equal to it.
 import type { AdamWSpec } from '../../engine/native/addon.js';
 import { BLOCK_ELEMENTS } from '../../protocol/chunks.js';
-import type { NodeId, Received, ReducerToWorker, WorkerToReducer } from '../../protocol/messages.js';
-import { nodeIdOf } from '../../protocol/node-id.js';
+import type { Received, ReducerToWorker, WorkerToReducer } from '../../protocol/messages.js';
+import { nodeIdOf, type NodeId } from '../../protocol/node-id.js';
 import { ReductionTree } from '../../protocol/tree.js';
 import { BufferPool } from './buffer-pool.js';
 import { ChunkSum } from './chunk-sum.js';

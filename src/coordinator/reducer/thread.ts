@@ -12,7 +12,7 @@ import {
   type WorkerToReducer,
 } from '../../protocol/messages.js';
 import { RouterSocket, type PeerId } from '../../transport/router.js';
-import { assert, messageOf } from '../../util/errors.js';
+import { assert, messageOf, sentError } from '../../util/errors.js';
 import type { ReducerAction, ReducerEvent } from './events.js';
 import type { FromReducer, ReducerFailed, ReducerSetup, SnapshotFiles, ToReducer } from './port.js';
 import { Peers } from './peers.js';
@@ -90,7 +90,7 @@ class ReducerThread {
 
   /** A thread that dies with an open socket takes the whole process with it: the socket is closed first. */
   private fail(error: Error): void {
-    this.tell({ type: 'failed', error });
+    this.tell({ type: 'failed', ...sentError(error) });
     this.socket.close();
   }
 

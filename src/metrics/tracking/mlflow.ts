@@ -2,7 +2,7 @@
 // batches; a server that is away is tried again with backoff. Nothing here is ever the reason that a run fails.
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { messageOf } from '../../util/errors.js';
+import { fetchMessageOf } from '../../util/errors.js';
 import type { Ending, RunStarted } from '../events.js';
 import { MlflowClient, MlflowRefusal, type MlflowMetric } from './mlflow-client.js';
 import { scalarsOf } from './scalars.js';
@@ -83,7 +83,7 @@ export class Mlflow implements Tracker {
       const status = STATUS[this.ending ?? 'failed'];
       await this.persist(() => client.updateRun(this.runId!, status, Date.now(), this.givingUp.signal));
     } catch (error) {
-      onFailure(`MLflow is told no more of this run: ${messageOf(error)}`);
+      onFailure(`MLflow is told no more of this run: ${fetchMessageOf(error)}`);
       this.queue = [];
     }
   }
@@ -122,7 +122,7 @@ export class Mlflow implements Tracker {
       } catch (error) {
         if (error instanceof MlflowRefusal || this.closing.signal.aborted) throw error;
         if (retryMs === this.timing.firstRetryMs)
-          this.options.onFailure(`MLflow does not answer, trying again: ${messageOf(error)}`);
+          this.options.onFailure(`MLflow does not answer, trying again: ${fetchMessageOf(error)}`);
         await this.pause(retryMs);
       }
     }

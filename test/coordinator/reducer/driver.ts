@@ -2,7 +2,8 @@
 import type { ReducerAction, ReducerEvent, ReducerOptions } from '../../../src/coordinator/reducer/events.js';
 import { Reducer } from '../../../src/coordinator/reducer/reducer.js';
 import { ChunkGrid } from '../../../src/protocol/chunks.js';
-import type { NodeId, ReducerToWorker, WorkerToReducer } from '../../../src/protocol/messages.js';
+import type { ReducerToWorker, WorkerToReducer } from '../../../src/protocol/messages.js';
+import type { NodeId } from '../../../src/protocol/node-id.js';
 import { arithmetic } from '../../simulation/arithmetic.js';
 
 const CHUNK = 4;

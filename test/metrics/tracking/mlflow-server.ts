@@ -61,6 +61,8 @@ export class MlflowServer {
   readonly faults: string[] = [];
   /** Asked before each request: a status to answer with in place of what it asks. */
   failure: (path: string) => number | undefined = () => undefined;
+  /** From then on connections to it are refused. */
+  stop: () => Promise<void> = () => Promise.resolve();
   private readonly listeners = new Set<() => void>();
 
   static async start(t: TestContext): Promise<MlflowServer> {
@@ -68,10 +70,12 @@ export class MlflowServer {
     const server = createServer((request, response) => void mlflow.answer(request, response));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     mlflow.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    t.after(() => {
-      server.close();
+    mlflow.stop = async () => {
+      const closed = new Promise((resolve) => server.close(resolve));
       server.closeAllConnections();
-    });
+      await closed;
+    };
+    t.after(mlflow.stop);
     return mlflow;
   }
 

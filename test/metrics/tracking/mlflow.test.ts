@@ -77,6 +77,15 @@ test('a server that is away for a while misses nothing', async (t) => {
   assert.match(told[0]!, /^MLflow does not answer, trying again: .*503/);
 });
 
+test('a server that cannot be reached is told of with the reason', async (t) => {
+  const server = await MlflowServer.start(t);
+  await server.stop();
+  const { mlflow, told } = track(server);
+  await mlflow.close();
+  const { port } = new URL(server.url);
+  assert.deepEqual(told, [`MLflow is told no more of this run: connect ECONNREFUSED 127.0.0.1:${port}`]);
+});
+
 test('what the server refuses is told and not tried again, and later numbers go out', async (t) => {
   const server = await MlflowServer.start(t);
   let refused = 0;
