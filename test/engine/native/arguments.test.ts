@@ -58,6 +58,28 @@ test('an array of another type, or null where none is allowed, is a TypeError th
   assert.throws(() => addon.add(x, x, x, 4, undefined as unknown as boolean), { message: /^bfloat16:/ });
 });
 
+test('bfloat16 is refused where products take float32, and mixed with float32 in one group of arrays', () => {
+  const x = new Float32Array(4);
+  const halves = new Uint16Array(4);
+  const [float32, bfloat16] = [0, 1] as const;
+  assert.throws(() => addon.linear(halves, x, null, x, null, 2, 2, 2, 0, float32), {
+    name: 'TypeError',
+    message: 'x: expected a Float32Array, in float32',
+  });
+  assert.throws(() => addon.linear(x, x, null, x, halves, 2, 2, 2, 0, bfloat16), {
+    name: 'TypeError',
+    message: 'y and preActivation: expected arrays of one type',
+  });
+  addon.linear(x, x, null, halves, null, 2, 2, 2, 0, bfloat16);
+  assert.throws(
+    () => addon.linear(x, halves as unknown as Float32Array, null, x, null, 2, 2, 2, 0, bfloat16),
+    {
+      name: 'TypeError',
+      message: /^w: expected a Float32Array/,
+    },
+  );
+});
+
 test('an index outside its table is a RangeError that says which', () => {
   const table = new Float32Array(8); // 4 rows of 2
   const out = new Float32Array(4);
