@@ -62,7 +62,7 @@ void crossEntropyGradient(Activations dLogits, const float* hidden, const float*
   // The table in blocks of depth, each packed by itself.
   float* const weights = scratch(Slot::weights, packedUnits(precision, vocabulary, width));
   forPanelsOf(kTableBlock, vocabulary, [=](int64_t first, int64_t size) {
-    kernels().pack(precision, activations(table + first * width), width, 1, size, width,
+    kernels().pack(precision, activations(table + first * width), width, 1, 0, size, size, width,
                    weights + depthOf(precision, first) * columns);
   });
   // A row may carry loss twice; its gradients are added in order. Hence one dense result first.

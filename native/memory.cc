@@ -4,8 +4,11 @@
 #include <malloc.h>
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
+#include <new>
 
 #include "call.h"
 #include "crc32.h"
@@ -26,18 +29,67 @@ void preferHugePages(void* memory, size_t bytes) {
 #endif
 }
 
+// Blocks are cut from regions, so that small ones come to lie on large pages, too.
+struct Region {
+  std::atomic<int> holders;
+  char* memory;
+};
+
+constexpr size_t kRegionBytes = 16 * kHugePage;
+
+class Regions {
+ public:
+  // Zeroed, and aligned to 64 bytes. `region` holds it until drop(region).
+  char* take(size_t bytes, Region** region) {
+    char* const block = cut(bytes, region);
+    std::memset(block, 0, bytes);
+    return block;
+  }
+
+  static void drop(Region* region) {
+    if (--region->holders > 0) return;
+    std::free(region->memory);
+    delete region;
+  }
+
+ private:
+  char* cut(size_t bytes, Region** region) {
+    const size_t size = (bytes + 63) / 64 * 64;
+    if (size > kRegionBytes / 4) {
+      *region = make(size);
+      return (*region)->memory;
+    }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!current_ || used_ + size > kRegionBytes) {
+      Region* const next = make(kRegionBytes);
+      if (current_) drop(current_);
+      current_ = next;
+      used_ = 0;
+    }
+    char* const block = current_->memory + used_;
+    used_ += size;
+    current_->holders++;
+    *region = current_;
+    return block;
+  }
+
+  static Region* make(size_t bytes) { return new Region{{1}, static_cast<char*>(largePages(bytes))}; }
+
+  std::mutex mutex_;
+  Region* current_ = nullptr;  // which it holds, too
+  size_t used_ = 0;
+};
+
 // The memory belongs to the ArrayBuffer: the finalizer runs when it is collected, or when the environment ends.
 napi_value allocate(const Arguments& a) {
+  static Regions regions;
   const size_t bytes = static_cast<size_t>(a.count(0, "bytes"));
+  Region* region = nullptr;
+  char* const memory = regions.take(bytes, &region);
+  const auto release = [](napi_env, void*, void* held) { Regions::drop(static_cast<Region*>(held)); };
   napi_value result;
-  void* memory = nullptr;
-  const bool isLarge = bytes >= kHugePage;
-  if (posix_memalign(&memory, isLarge ? kHugePage : 64, bytes ? bytes : 64) != 0) throw std::bad_alloc();
-  preferHugePages(memory, bytes);
-  std::memset(memory, 0, bytes);
-  const auto release = [](napi_env, void* data, void*) { std::free(data); };
-  if (napi_create_external_arraybuffer(a.env(), memory, bytes, release, nullptr, &result) != napi_ok) {
-    std::free(memory);
+  if (napi_create_external_arraybuffer(a.env(), memory, bytes, release, region, &result) != napi_ok) {
+    Regions::drop(region);
     throw std::runtime_error("this runtime allows no external ArrayBuffer");
   }
   return result;
@@ -68,6 +120,14 @@ napi_value crc32(const Arguments& a) {
 }
 
 }  // namespace
+
+void* largePages(size_t bytes) {
+  const size_t size = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, kHugePage, size) != 0) throw std::bad_alloc();
+  preferHugePages(memory, size);
+  return memory;
+}
 
 void keepFreedMemory() {
 #ifdef __GLIBC__

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "pool.h"
 #include "scratch.h"
@@ -12,15 +13,22 @@
 
 namespace lockstep {
 
-// b[k,n] packed by all threads. It lies in the caller's scratch, where panels of other threads may read it until the caller
-// uses the slot again.
+// b[k,n] packed by all threads, each of which takes some of what lies together in memory. It lies in the caller's scratch, where
+// panels of other threads may read it until the caller uses the slot again.
 inline const float* packed(Slot slot, Precision precision, const float* b, int64_t rowStride, int64_t columnStride,
                            int64_t k, int64_t n) {
+  constexpr int64_t kRows = 64;
   float* const out = scratch(slot, packedUnits(precision, k, n));
-  forPanelsOf(kernels().panelColumns, n, [=](int64_t first, int64_t columns) {
-    kernels().pack(precision, activations(b + first * columnStride), rowStride, columnStride, k, columns,
-                   out + first * depthOf(precision, k));
-  });
+  if (columnStride == 1) {
+    forPanelsOf(kRows, k, [=](int64_t first, int64_t rows) {
+      kernels().pack(precision, activations(b), rowStride, columnStride, first, rows, k, n, out);
+    });
+  } else {
+    forPanelsOf(kernels().panelColumns, n, [=](int64_t first, int64_t columns) {
+      kernels().pack(precision, activations(b + first * columnStride), rowStride, columnStride, 0, k, k, columns,
+                     out + first * depthOf(precision, k));
+    });
+  }
   return out;
 }
 
@@ -59,15 +67,22 @@ inline void weightGradient(Precision precision, Activations dz, Activations x, f
     const int64_t row = panel % rowPanels * rowStep, column = panel / rowPanels * columnStep;
     const int64_t rows = n - row < rowStep ? n - row : rowStep;
     const int64_t columns = k - column < columnStep ? k - column : columnStep;
+    // The panel grows in memory of its own: rows of dw may lie a power of two apart, where they drive each other out of the cache.
+    float* const sums = scratch(Slot::sums, rows * columns);
+    float* const result = dw + row * k + column;
+    for (int64_t r = 0; accumulate && r < rows; r++) {
+      std::memcpy(sums + r * columns, result + r * k, static_cast<size_t>(columns) * sizeof(float));
+    }
     float* const inputs = scratch(Slot::panel, packedUnits(precision, tokenStep, columns));
     float* const gradients = scratch(Slot::operand, wholeLanes(depthOf(precision, tokenStep)) * wholeLanes(rows));
     for (int64_t t = 0; t == 0 || t < m; t += tokenStep) {
       const int64_t tokens = m - t < tokenStep ? m - t : tokenStep;
       kernels().transposed(precision, from(dz, t * n + row), n, tokens, rows, gradients);
-      kernels().pack(precision, from(x, t * k + column), k, 1, tokens, columns, inputs);
-      kernels().product(precision, {gradients, wholeLanes(depthOf(precision, tokens)), 1}, inputs, dw + row * k + column, k,
+      kernels().pack(precision, from(x, t * k + column), k, 1, 0, tokens, tokens, columns, inputs);
+      kernels().product(precision, {gradients, wholeLanes(depthOf(precision, tokens)), 1}, inputs, sums, columns,
                         rows, tokens, columns, accumulate || t > 0);
     }
+    kernels().stream(sums, columns, result, k, rows, columns);
   });
 }
 

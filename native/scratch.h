@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "memory.h"
+
 namespace lockstep {
 
 // What is held at the same time must be different slots.
@@ -22,7 +24,7 @@ enum class Slot {
   count
 };
 
-// At least `count` floats, aligned to a cache line, uninitialised; valid until this thread asks for more in the slot.
+// At least `count` floats, aligned to a cache line and on large pages, uninitialised; valid until this thread asks for more in the slot.
 // Freed when the thread ends.
 inline float* scratch(Slot slot, int64_t count) {
   struct Buffers {
@@ -38,9 +40,7 @@ inline float* scratch(Slot slot, int64_t count) {
     std::free(buffers.data[i]);
     buffers.data[i] = nullptr;
     buffers.size[i] = 0;
-    void* memory = nullptr;
-    if (posix_memalign(&memory, 64, static_cast<size_t>(count) * sizeof(float)) != 0) throw std::bad_alloc();
-    buffers.data[i] = static_cast<float*>(memory);
+    buffers.data[i] = static_cast<float*>(largePages(static_cast<size_t>(count) * sizeof(float)));
     buffers.size[i] = count;
   }
   return buffers.data[i];

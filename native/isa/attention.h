@@ -37,15 +37,6 @@ LANES_INLINE void stripProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, f
   stripProduct<Unit>(mode, a, b, bStride, c, cStride, m, depth, n, accumulate);
 }
 
-// Asks for rows [first, end) that will be needed soon: of one head they are too short for the processor to see them coming.
-template <typename T>
-void prefetchRows(const T* rows, int64_t stride, int64_t first, int64_t end, int64_t width) {
-  constexpr int64_t kLine = 64 / sizeof(T);
-  for (int64_t r = first; r < end; r++) {
-    for (int64_t d = 0; d < width; d += kLine) __builtin_prefetch(rows + r * stride + d, 0, 2);
-  }
-}
-
 // Hands out scratch, part after part.
 struct Parts {
   float* next;

@@ -140,8 +140,10 @@ struct Kernels {
   Matrix<float> (*left)(Precision precision, Activations a, int64_t stride, int64_t rows, int64_t width, float* out);
   // Rows to be multiplied with each other, as the left operand: out[width][wholeLanes(depth of rows)], up to whole lanes of width.
   void (*transposed)(Precision precision, Activations a, int64_t stride, int64_t rows, int64_t width, float* out);
-  // b[k,n], one stride of which is 1, as `product` takes it: packedUnits(precision, k, n).
-  void (*pack)(Precision precision, Activations b, int64_t rowStride, int64_t columnStride, int64_t k, int64_t n, float* out);
+  // Rows [first, first + rows) of b[k,n], one stride of which is 1, as `product` takes it, to their place in `out`
+  // (packedUnits(precision, k, n)). With bfloat16 `first` is even.
+  void (*pack)(Precision precision, Activations b, int64_t rowStride, int64_t columnStride, int64_t first, int64_t rows,
+               int64_t k, int64_t n, float* out);
   // c[m,n] (row stride cStride) = a[m,k] · b[k,n], added to c when `accumulate`. `a` is in units, and one stride of it is 1.
   // Every element is one chain of multiply-adds over k in ascending order (of bfloat16: k + 1 before k, for even k; with AMX as
   // amx.h says).
@@ -185,6 +187,9 @@ struct Kernels {
                           double smoothing, Activations gradient);
   // out = a * scale
   void (*scaled)(const float* a, float scale, float* out, int64_t count);
+
+  // Copies rows past the caches, where nobody reads them soon.
+  void (*stream)(const float* from, int64_t fromStride, float* to, int64_t toStride, int64_t rows, int64_t width);
 
   // ---- flat vectors
   void (*add)(float* out, const float* a, const float* b, int64_t count, bool bfloat16);

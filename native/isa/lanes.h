@@ -170,6 +170,25 @@ LANES_INLINE void store(float* p, Floats v) {
   LANES_EACH(*reinterpret_cast<Floats::LoosePart*>(p + i * kPartLanes) = v.part[i]);
 }
 
+// At an address that is a multiple of a vector's size, without bringing what lies there into the caches. Other threads may
+// read it after storesPastDone().
+LANES_INLINE void storePast(float* p, Floats v) {
+#if defined(__AVX512F__)
+  LANES_EACH(_mm512_stream_ps(p + i * kPartLanes, (__m512)v.part[i]));
+#elif defined(__AVX__)
+  LANES_EACH(_mm256_stream_ps(p + i * kPartLanes, (__m256)v.part[i]));
+#elif defined(__x86_64__)
+  LANES_EACH(_mm_stream_ps(p + i * kPartLanes, (__m128)v.part[i]));
+#else
+  store(p, v);
+#endif
+}
+LANES_INLINE void storesPastDone() {
+#ifdef __x86_64__
+  _mm_sfence();
+#endif
+}
+
 // The first `count` lanes from memory, the others zero.
 LANES_INLINE Floats loadSome(const float* p, int64_t count) {
   if (count == kLanes) return load(p);

@@ -16,6 +16,15 @@
 namespace lockstep {
 namespace LOCKSTEP_ISA {
 
+// Asks for rows [first, end) that will be needed soon: where they are read some at a time, the processor does not see them coming.
+template <typename T>
+static inline void prefetchRows(const T* rows, int64_t stride, int64_t first, int64_t end, int64_t width) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t r = first; r < end; r++) {
+    for (int64_t d = 0; d < width; d += kLine) __builtin_prefetch(rows + r * stride + d, 0, 2);
+  }
+}
+
 // Numbers as they are.
 struct Numbers {
   typedef float Unit;
@@ -183,6 +192,8 @@ struct Pairs {
   static void acrossTransposed(const T* a, int64_t stride, int64_t rows, int64_t width, uint32_t* out) {
     const int64_t outStride = wholeLanes(depth(rows));
     for (int64_t r = 0; r < rows; r += 2 * kLanes) {
+      const int64_t next = r + 2 * kLanes, end = rows < next + 2 * kLanes ? rows : next + 2 * kLanes;
+      prefetchRows(a, stride, next, end, width);
       for (int64_t d = 0; d < width; d += kLanes) {
         const int64_t wide = width - d < kLanes ? width - d : kLanes;
         Floats square[16];

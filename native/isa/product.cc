@@ -18,6 +18,7 @@ Matrix<float> inFloats(Matrix<Unit> units) {
 
 Matrix<float> left(Precision precision, Activations a, int64_t stride, int64_t rows, int64_t width, float* out) {
   return withLayout(precision, a, [=](auto layout, const auto* numbers) {
+    prefetchRows(numbers, stride, 0, rows, width);
     return inFloats(layout.left(numbers, stride, rows, width, reinterpret_cast<typename decltype(layout)::Unit*>(out)));
   });
 }
@@ -28,18 +29,29 @@ void transposed(Precision precision, Activations a, int64_t stride, int64_t rows
   });
 }
 
-void pack(Precision precision, Activations b, int64_t rowStride, int64_t columnStride, int64_t k, int64_t n, float* out) {
+void pack(Precision precision, Activations b, int64_t rowStride, int64_t columnStride, int64_t first, int64_t rows, int64_t k,
+          int64_t n, float* out) {
   withLayout(precision, b, [=](auto layout, const auto* numbers) {
     typedef typename decltype(layout)::Unit Unit;
-    for (int64_t j = 0; j < n; j += kPanelColumns) {
-      const int64_t columns = smaller(kPanelColumns, n - j);
-      const auto* from = numbers + j * columnStride;
-      Unit* to = reinterpret_cast<Unit*>(out) + j * layout.depth(k);
-      if (columnStride == 1) {
-        layout.stacked(from, rowStride, k, columns, to);
-      } else {
-        layout.transposed(from, columnStride, columns, k, to);
+    const auto place = [=](int64_t row, int64_t column, int64_t columns) {
+      return reinterpret_cast<Unit*>(out) + column * layout.depth(k) + layout.depth(row) * wholeLanes(columns);
+    };
+    // Whole rows as they follow each other in memory: strips of a panel's columns would be two cache lines each.
+    constexpr int64_t kRows = 16;
+    for (int64_t r = first; columnStride == 1 && r < first + rows; r += kRows) {
+      const int64_t count = smaller(kRows, first + rows - r);
+      const auto* const from = numbers + r * rowStride;
+      prefetchRows(from, rowStride, 0, count, n);
+      for (int64_t j = 0; j < n; j += kPanelColumns) {
+        const int64_t columns = smaller(kPanelColumns, n - j);
+        layout.stacked(from + j, rowStride, count, columns, place(r, j, columns));
       }
+    }
+    for (int64_t j = 0; columnStride != 1 && j < n; j += kPanelColumns) {
+      const int64_t columns = smaller(kPanelColumns, n - j);
+      const auto* const from = numbers + j * columnStride + first;
+      prefetchRows(from, columnStride, 0, columns, rows);
+      layout.transposed(from, columnStride, columns, rows, place(first, j, columns));
     }
   });
 }
@@ -91,6 +103,21 @@ void product(Precision precision, Matrix<float> a, const float* b, float* c, int
   });
 }
 
+// Elements from `to` to the next multiple of a vector's size.
+int64_t untilAligned(const float* to) {
+  return static_cast<int64_t>((0 - reinterpret_cast<uintptr_t>(to)) % sizeof(Floats) / sizeof(float));
+}
+
+void stream(const float* from, int64_t fromStride, float* to, int64_t toStride, int64_t rows, int64_t width) {
+  for (int64_t r = 0; r < rows; r++, from += fromStride, to += toStride) {
+    const int64_t before = smaller(untilAligned(to), width), whole = (width - before) / kLanes * kLanes;
+    copyFloats(to, from, before);
+    for (int64_t d = before; d < before + whole; d += kLanes) storePast(to + d, load(from + d));
+    copyFloats(to + before + whole, from + before + whole, width - before - whole);
+  }
+  storesPastDone();
+}
+
 }  // namespace
 
 void fillProduct(Kernels& table) {
@@ -99,6 +126,7 @@ void fillProduct(Kernels& table) {
   table.transposed = transposed;
   table.pack = pack;
   table.product = product;
+  table.stream = stream;
 }
 
 }  // namespace LOCKSTEP_ISA
