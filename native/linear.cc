@@ -7,15 +7,14 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kRows = 128;     // chosen by measurement; the bias's gradient is summed in parts of so many
-constexpr int64_t kColumns = 480;  // of sums that are not their result's format; a multiple of every panelColumns
+constexpr int64_t kRows = 128;  // chosen by measurement; the bias's gradient is summed in parts of so many
 
 // y[rows, n] = activation(a · weights + bias), of which a panel has all columns. Sums are float32: in y itself where it is, too.
 void layer(Precision precision, Matrix<float> a, int64_t k, const float* weights, const float* bias,
            Activations preActivation, Activations y, int64_t rows, int64_t n, Activation activation) {
   const bool inPlace = y.format == Precision::float32;
   const bool isPlain = !bias && !preActivation.data && activation == Activation::none;
-  const int64_t step = inPlace ? n : kColumns, stride = inPlace ? n : wholeLanes(n < kColumns ? n : kColumns);
+  const int64_t step = inPlace || n < kPanelsColumns ? n : kPanelsColumns, stride = inPlace ? n : wholeLanes(step);
   float* const sums = inPlace ? static_cast<float*>(y.data) : scratch(Slot::sums, rows * stride);
   for (int64_t j = 0; j < n; j += step) {
     const int64_t columns = n - j < step ? n - j : step;

@@ -10,7 +10,7 @@ namespace lockstep {
 namespace {
 
 constexpr int64_t kRows = 256;
-constexpr int64_t kTableRows = 480;                 // of the table, in one panel of the logits; a multiple of every panelColumns
+constexpr int64_t kTableRows = kPanelsColumns;      // of the table, in one panel of the logits
 constexpr int64_t kHiddenRows = 128;                // in one panel of the hidden states' gradient
 constexpr int64_t kTableBlock = 512;                // rows of the table that such a panel passes at a time
 

@@ -25,7 +25,7 @@ inline float fromBfloat16(uint16_t half) {
 }
 
 inline float asFloat(float value) { return value; }
-inline float asFloat(Half value) { return fromBfloat16(value); }
+inline float asFloat(Bfloat16 value) { return fromBfloat16(value); }
 
 // As a matrix product takes it.
 inline float asOperand(float value, Precision precision) {
@@ -42,7 +42,7 @@ inline std::vector<float> numbersOf(Activations a, int64_t count) {
 
 inline void put(Activations a, int64_t index, float value) {
   if (a.format == Precision::bfloat16) {
-    static_cast<Half*>(a.data)[index] = toBfloat16(value);
+    static_cast<Bfloat16*>(a.data)[index] = toBfloat16(value);
   } else {
     static_cast<float*>(a.data)[index] = value;
   }

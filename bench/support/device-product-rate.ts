@@ -35,7 +35,11 @@ export class DeviceProductRate implements ProductMeter {
     const { size: n, backend } = this;
     const { cuda } = backend.addon;
     const m = SQUARES * n;
-    const [x, y, w] = [backend.output([m, n]), backend.output([m, n]), backend.floatOutput([n, n])];
+    const [x, y, w] = [
+      backend.residualOutput([m, n]),
+      backend.residualOutput([m, n]),
+      backend.floatOutput([n, n]),
+    ];
     cuda.upload(w.values.address, new Uint8Array(this.numbers.buffer));
     const isPacked = x.values.format === 'bfloat16';
     for (let square = 0; square < SQUARES; square++) {

@@ -42,8 +42,8 @@ static inline int64_t leftUnits(Precision precision, int64_t rows, int64_t width
   return rows * wholeLanes(depthOf(precision, width));
 }
 
-// A bfloat16.
-typedef uint16_t Half;
+// The bits of a bfloat16.
+typedef uint16_t Bfloat16;
 
 // Numbers of a tensor in the format they are stored in, or none (null). What is only read comes as one, too.
 struct Activations {
@@ -58,7 +58,7 @@ static inline Activations activations(const float* values) { return {const_cast<
 // Calls body(pointer) with a pointer of the right type.
 template <typename Body>
 static inline auto withNumbers(Activations a, const Body& body) {
-  return a.format == Precision::bfloat16 ? body(static_cast<Half*>(a.data)) : body(static_cast<float*>(a.data));
+  return a.format == Precision::bfloat16 ? body(static_cast<Bfloat16*>(a.data)) : body(static_cast<float*>(a.data));
 }
 
 // Those from element `index` on; of none, none.
@@ -121,6 +121,9 @@ static inline int64_t attentionGradientScratch(int64_t keys, int64_t headWidth) 
   return k * d * 5 + kQueryTile * (3 * k + 4 * d);
 }
 
+// Columns of whole panels, whatever the instruction set.
+static constexpr int64_t kPanelsColumns = 480;
+
 struct LossRow {
   double loss;
   bool correct;
@@ -134,7 +137,7 @@ struct Kernels {
   const char* isa;
 
   // ---- matrix products
-  // A packed operand is cut into panels of so many columns, each [depth][its columns in whole lanes]. Divides loss.cc's 480.
+  // A packed operand is cut into panels of so many columns, each [depth][its columns in whole lanes]. Divides kPanelsColumns.
   int64_t panelColumns;
   // Rows [rows, width] to be multiplied along their width: themselves, or in `out` (leftUnits).
   Matrix<float> (*left)(Precision precision, Activations a, int64_t stride, int64_t rows, int64_t width, float* out);

@@ -1,6 +1,6 @@
 // What surrounds the matrix products of a linear layer: bias, activation and its gradient, column sums.
 #include "isa/elementary.h"
-#include "isa/halves.h"
+#include "isa/bfloat16.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {

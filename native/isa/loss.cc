@@ -1,6 +1,6 @@
 // Cross-entropy of one row of logits.
 #include "isa/elementary.h"
-#include "isa/halves.h"
+#include "isa/bfloat16.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {

@@ -1,6 +1,6 @@
 // Rows of residual + dropout + layer norm, forward and gradient.
 #include "isa/dropout.h"
-#include "isa/halves.h"
+#include "isa/bfloat16.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "isa/amx.h"
-#include "isa/halves.h"
+#include "isa/bfloat16.h"
 #include "isa/shuffle.h"
 #include "isa/tile.h"
 
@@ -113,18 +113,17 @@ struct Pairs {
     const int64_t rest = count - kLanes;
     return together(first, rest > 0 ? loadSome(row + kLanes, rest < kLanes ? rest : kLanes) : Floats{});
   }
-  static Words some(const Half* row, int64_t count) {
-    alignas(64) uint32_t words[kLanes] = {};
-    if (count >= 2 * kLanes) return loadUnits(reinterpret_cast<const uint32_t*>(row));
-    __builtin_memcpy(words, row, static_cast<size_t>(count) * sizeof(Half));
-    return loadUnits(words);
+  static Words some(const Bfloat16* row, int64_t count) {
+    Words words = {};  // rows may begin within a word
+    __builtin_memcpy(&words, row, static_cast<size_t>(count < 2 * kLanes ? count : 2 * kLanes) * sizeof(Bfloat16));
+    return words;
   }
 
   // `count` numbers of two rows, side by side; zeros where there is no second.
   static Words beside(const float* first, const float* second, int64_t count) {
     return side(loadSome(first, count), second ? loadSome(second, count) : Floats{});
   }
-  static Words beside(const Half* first, const Half* second, int64_t count) {
+  static Words beside(const Bfloat16* first, const Bfloat16* second, int64_t count) {
     const Words lower = loadSomeHalves(first, count);
     return second ? lower | loadSomeHalves(second, count) << 16 : lower;
   }
@@ -133,7 +132,7 @@ struct Pairs {
     return copied(a, stride, rows, width, buffer);
   }
   // Pairs lie in the rows already, unless these end or begin within one.
-  static Matrix<uint32_t> left(const Half* a, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
+  static Matrix<uint32_t> left(const Bfloat16* a, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
     const bool isWhole = width % 2 == 0 && stride % 2 == 0 && reinterpret_cast<uintptr_t>(a) % 4 == 0;
     if (isWhole) return {reinterpret_cast<const uint32_t*>(a), stride / 2, 1};
     return copied(a, stride, rows, width, buffer);

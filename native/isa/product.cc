@@ -8,6 +8,8 @@ namespace {
 // Units of depth that a panel's strips pass at a time: a block of A and a strip of B then stay in L2.
 constexpr int64_t kDepthBlock = 256;
 
+static_assert(kPanelsColumns % kPanelColumns == 0, "a part of an operand begins with a panel");
+
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // The type that units have outside.

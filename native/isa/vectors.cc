@@ -1,5 +1,5 @@
 // Flat vectors: sums, bfloat16, squares, AdamW.
-#include "isa/halves.h"
+#include "isa/bfloat16.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {

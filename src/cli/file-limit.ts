@@ -25,10 +25,13 @@ function readLimit(): number {
   }
 }
 
+/** A limit worth setting when `needed` would just do. */
+const enough = (needed: number): number => Math.max(4096, needed);
+
 /** What to do about EMFILE. */
 export function fileLimitAdvice(limit = openFileLimit()): string {
   const here = limit === Infinity ? '' : `, which is ${limit} here`;
-  return `raise the limit of open files and connections${here} (ulimit -n 4096)`;
+  return `raise the limit of open files and connections${here} (ulimit -n ${enough(limit === Infinity ? 0 : 2 * limit)})`;
 }
 
 /** @throws UserError FILE_LIMIT */
@@ -36,7 +39,7 @@ function check(limit: number, needed: number, who: string): void {
   if (limit >= needed) return;
   throw new UserError(
     'FILE_LIMIT',
-    `expected to be allowed ${needed} open files and connections for ${who}, got ${limit}: raise the limit (ulimit -n 4096)`,
+    `expected to be allowed ${needed} open files and connections for ${who}, got ${limit}: raise the limit (ulimit -n ${enough(needed)})`,
   );
 }
 

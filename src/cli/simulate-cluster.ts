@@ -72,12 +72,16 @@ export function register(program: Command): void {
         total: null,
         unit: 'simulations done',
       });
-      let begun = 0;
-      const explanation = explain(planOf(options, MEASURED_COSTS), (what) =>
-        progress.update(begun++, [what]),
-      );
-      progress.close();
-      outputOf(command).result(explanation, describeCluster(explanation));
+      let done = -1;
+      try {
+        const explanation = explain(planOf(options, MEASURED_COSTS), (next) =>
+          progress.update(++done, [next]),
+        );
+        progress.update(done + 1);
+        outputOf(command).result(explanation, describeCluster(explanation));
+      } finally {
+        progress.close();
+      }
     });
 }
 

@@ -35,7 +35,7 @@ export interface Engine {
   view(values: Float32Array, shape: readonly number[]): tf.Tensor;
   /** Makes a view stand for what its memory holds now; a copy where the engine computes in other memory. */
   refresh(view: tf.Tensor): void;
-  /** The values of a float32 tensor, valid until it is disposed; no copy where the engine computes in the host's memory. */
+  /** The values of a float32 tensor, valid until it is disposed; no copy of parameters and gradients where the engine computes in the host's memory. */
   values(tensor: tf.Tensor): Float32Array;
   /** The same where the engine holds them, for `gradients`. */
   memoryOf(tensor: tf.Tensor): Floats;

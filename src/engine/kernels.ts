@@ -26,7 +26,7 @@ export const Kernel = {
   crossAttentionGradient: 'LockstepCrossAttentionGradient',
   /** {residual, x, gamma, beta} -> [sum, normed, stats]. */
   addDropoutNorm: 'LockstepAddDropoutNorm',
-  /** {dy, dSum?, sum, gamma, beta, stats} -> [dResidual, dx, dGamma, dBeta]; without dropout dResidual shares dx's memory. */
+  /** {dy, dSum?, sum, gamma, beta, stats} -> [dResidual, dx, dGamma, dBeta]; without dropout dResidual may share dx's memory. */
   addDropoutNormGradient: 'LockstepAddDropoutNormGradient',
   /** {x, gamma, beta} -> [normed, stats]. */
   layerNorm: 'LockstepLayerNorm',
@@ -56,7 +56,8 @@ export type DropoutAttrs = {
   site: number;
 };
 export const NO_DROPOUT: DropoutAttrs = { rate: 0, seed: 0, step: 0, microBatch: 0, site: 0 };
-export type LinearAttrs = { activation: 'none' | Activation };
+/** `isLast`: the result goes into no other product, and is not rounded for one. */
+export type LinearAttrs = { activation: 'none' | Activation; isLast?: boolean };
 export type AttentionAttrs = { heads: number; causal: boolean };
 export type NormAttrs = { epsilon: number; dropout: DropoutAttrs };
 export type EmbeddingAttrs = { scale: number; first: number; padding: number; dropout: DropoutAttrs };

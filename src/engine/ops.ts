@@ -23,16 +23,25 @@ function dropoutAttrs(op: string, dropout: Dropout): DropoutAttrs {
 
 /** activation(x · wᵀ + b): x [..., K], w [N, K], b [N] -> [..., N]. `gelu` is the exact one, z Φ(z); `swish` is z σ(z). */
 export function linear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor, activation: 'none' | Activation): tf.Tensor {
-  expectFloat('linear', { x, w, b });
-  assert(x.rank >= 1, 'linear: expected x of rank 1 or more, got a scalar');
-  expectShape('linear', 'w', w, [-1, x.shape[x.rank - 1]!]);
-  expectShape('linear', 'b', b, [w.shape[0]]);
-  const inputs = { x, w, b };
+  const inputs = expectLinear(x, w, b);
   // Nothing but the result is wanted when no gradient is recorded.
   if (activation === 'none' || !tf.engine().isTapeOn())
     return runKernel(Kernel.linear, inputs, { activation });
   if (activation === 'relu') return runKernel(Kernel.linearRelu, inputs, { activation });
   return runKernel<tf.Tensor[]>(Kernel.linearKeepingSum, inputs, { activation })[0]!;
+}
+
+/** A linear layer at the model's end: its result is not stored as operands of products are. */
+export function lastLinear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor): tf.Tensor {
+  return runKernel(Kernel.linear, expectLinear(x, w, b), { activation: 'none', isLast: true });
+}
+
+function expectLinear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor) {
+  expectFloat('linear', { x, w, b });
+  assert(x.rank >= 1, 'linear: expected x of rank 1 or more, got a scalar');
+  expectShape('linear', 'w', w, [-1, x.shape[x.rank - 1]!]);
+  expectShape('linear', 'b', b, [w.shape[0]]);
+  return { x, w, b };
 }
 
 /**

@@ -4,7 +4,7 @@
 
 import * as tf from '@tensorflow/tfjs';
 import type { Dropout } from '../engine/kernels.js';
-import { crossAttention, crossEntropy, embedding, linear, selfAttention } from '../engine/ops.js';
+import { crossAttention, crossEntropy, embedding, lastLinear, linear, selfAttention } from '../engine/ops.js';
 import { assert, UserError } from '../util/errors.js';
 import { RandomSite } from '../util/philox.js';
 import type { Batch } from './batch.js';
@@ -152,7 +152,7 @@ export class Transformer {
 
   /** hidden [..., d] -> [..., V]: the product with the tied embeddings, and the constant bias. */
   logits(hidden: tf.Tensor): tf.Tensor {
-    return linear(hidden, this.table, this.finalBias, 'none');
+    return lastLinear(hidden, this.table, this.finalBias);
   }
 
   /** An empty cache for `decodeStep`: the sources' keys and values, memory [B, S, d], sourceLengths [B]. */

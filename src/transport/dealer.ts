@@ -17,8 +17,8 @@ const NOT_ITS_KEY =
   'the connection ended before it was encrypted: is the file of --coordinator-key the public key of this coordinator?';
 
 const NO_GREETING =
-  "the connection ended before the greeting: is this the coordinator's port for workers, not its --http port, " +
-  'and does it want keys (--key, --coordinator-key)?';
+  "the connection ended before the greeting: either this is not the coordinator's port for workers (its --http port?), " +
+  'or it wants keys (--key, --coordinator-key)';
 
 export interface DealerHandlers {
   message(frames: Uint8Array[]): void;

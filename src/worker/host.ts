@@ -1,9 +1,10 @@
 // Whether the coordinator's host has a name that is known here: ZeroMQ would go on asking for it and never say so.
 import { lookup } from 'node:dns/promises';
+import { tcpHostAndPort } from '../util/tcp-url.js';
 
 /** Why the host of tcp://HOST:PORT cannot be found, in a sentence; null when it can. */
 export async function hostFault(url: string): Promise<string | null> {
-  const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
+  const { host } = tcpHostAndPort(url);
   try {
     await lookup(host);
     return null;

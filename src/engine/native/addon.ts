@@ -1,6 +1,6 @@
 // The typed face of the C++ addon (native/addon.cc): every function it exports, and nothing else of it.
-// Arrays are float32 unless said otherwise, row-major, and may lie on a SharedArrayBuffer. Activations may be stored as bfloat16
-// where products take that: a layer's x and dx, its y, pre-activation, dy and `saved`, and all of an attention's must each have one format. The addon never
+// Arrays are float32 unless said otherwise, row-major, and may lie on a SharedArrayBuffer. Activations may
+// be bfloat16 where products take that; y and preActivation have one format, so have dy and `saved`, and all of an attention's. The addon never
 // keeps an array after a call returns. Lengths are checked by the addon against the sizes given (a RangeError
 // names the argument). Results do not depend on the number of threads: each element is summed in one fixed order.
 

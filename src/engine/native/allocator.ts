@@ -50,7 +50,7 @@ export function sizeClass(bytes: number): number {
 }
 
 export class CachingAllocator<V extends View> {
-  /** For tests: fills memory with NaN before it is handed out, so that a kernel that leaves part of it unwritten shows. */
+  /** For tests: fills memory with NaN (of float32 and of bfloat16) before it is handed out, so that a kernel that leaves part of it unwritten shows. */
   poison = false;
 
   private readonly blocks = new WeakMap<object, Block>();
@@ -68,7 +68,8 @@ export class CachingAllocator<V extends View> {
     block.references = 1;
     this.usedBytes += block.bytes;
     const values = this.source.view(block.buffer, length);
-    if (this.poison && values instanceof Float32Array) values.fill(NaN);
+    if (this.poison && values instanceof Float32Array)
+      new Uint8Array(values.buffer, 0, values.byteLength).fill(0xff);
     return values;
   }
 

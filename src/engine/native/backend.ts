@@ -6,7 +6,7 @@ import { assert } from '../../util/errors.js';
 import { type Activations, type Addon, type Kernels, PrecisionCode } from './addon.js';
 import { type AllocatorStatistics, type CachingAllocator, hostAllocator } from './allocator.js';
 import { GradientSlots } from './gradient-slots.js';
-import { HalvesRecord } from './halves-record.js';
+import { Bfloat16Record } from './bfloat16-record.js';
 import type { GradientOutput, KernelBackend, Output } from './kernel-backend.js';
 
 type Values = Parameters<tf.MathBackendCPU['write']>[0];
@@ -64,10 +64,11 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     return gone;
   }
 
-  /** A tensor's values; a copy where the memory would be used again after the tensor's end. */
+  /** A tensor's values; a copy where the memory is ours, and would be used again after the tensor's end. */
   override readSync(dataId: tf.DataId): Values {
     const values = super.readSync(dataId);
-    return values instanceof Float32Array && this.allocator.owns(values) ? values.slice() : values;
+    const isOurs = this.halves(dataId) !== undefined || this.allocator.owns(values as Float32Array);
+    return values instanceof Float32Array && isOurs ? values.slice() : values;
   }
 
   override memory(): { unreliable: boolean; reasons: string[] } & AllocatorStatistics {
@@ -82,35 +83,43 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     return { info: { dataId, shape: [...shape], dtype: 'float32' }, values };
   }
 
+  residualOutput(shape: readonly number[]): Output<Float32Array> {
+    return this.output(shape);
+  }
+
   floatOutput(shape: readonly number[]): Output<Float32Array> {
     return this.output(shape);
   }
 
-  get storesOperandsApart(): boolean {
+  private get multipliesBfloat16(): boolean {
     return this.precision === PrecisionCode.bfloat16;
   }
 
+  alike(a: tf.TensorInfo, b: tf.TensorInfo): boolean {
+    return (this.halves(a.dataId) === undefined) === (this.halves(b.dataId) === undefined);
+  }
+
   operandOutput(shape: readonly number[]): Output<Activations> {
-    return this.storesOperandsApart ? this.halvesOutput(shape) : this.output(shape);
+    return this.multipliesBfloat16 ? this.bfloat16Output(shape) : this.output(shape);
   }
 
   outputLike(info: tf.TensorInfo): Output<Activations> {
     return this.activations(info) instanceof Uint16Array
-      ? this.halvesOutput(info.shape)
+      ? this.bfloat16Output(info.shape)
       : this.output(info.shape);
   }
 
-  private halvesOutput(shape: readonly number[]): Output<Uint16Array> {
+  private bfloat16Output(shape: readonly number[]): Output<Uint16Array> {
     const size = tf.util.sizeFromShape([...shape]);
     const values = new Uint16Array(this.allocator.acquire(Math.ceil(size / 2)).buffer, 0, size);
     const dataId = {};
-    this.data.set(dataId, new HalvesRecord(values, this.kernels)); // tfjs asks of it what that has
+    this.data.set(dataId, new Bfloat16Record(values, this.kernels)); // tfjs asks of it what that has
     return { info: { dataId, shape: [...shape], dtype: 'float32' }, values };
   }
 
   private halves(dataId: tf.DataId): Uint16Array | undefined {
     const record: unknown = this.data.get(dataId);
-    return record instanceof HalvesRecord ? record.halves : undefined;
+    return record instanceof Bfloat16Record ? record.halves : undefined;
   }
 
   zero({ values }: Output<Float32Array>): void {
@@ -142,12 +151,12 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   activations(info: tf.TensorInfo): Activations {
-    return (this.storesOperandsApart ? this.halves(info.dataId) : undefined) ?? this.floats(info);
+    return (this.multipliesBfloat16 ? this.halves(info.dataId) : undefined) ?? this.floats(info);
   }
 
   operand(info: tf.TensorInfo): Activations {
     const values = this.activations(info);
-    if (!this.storesOperandsApart || values instanceof Uint16Array) return values;
+    if (!this.multipliesBfloat16 || values instanceof Uint16Array) return values;
     const halves = new Uint16Array(values.length);
     this.kernels.packBfloat16(values, halves, halves.length);
     return halves;

@@ -19,6 +19,9 @@ export interface KernelBackend {
   /** What the host's matrix products take; a device's operations know it themselves. */
   readonly precision: PrecisionCode;
 
+  // Activations have the format of products where they come from one or go to one, and the residual path's elsewhere. A
+  // gradient has the format of what it is the gradient of.
+
   /** The memory of activations in the format that they are stored in, unless products cannot take that. Not a copy. */
   activations(info: tf.TensorInfo): Activations;
   /** The same in the format of products, to which it is converted where it is stored in another. */
@@ -33,16 +36,16 @@ export interface KernelBackend {
   scalar(info: tf.TensorInfo): number;
 
   /** New activations of the residual path, their content undefined. */
-  output(shape: readonly number[]): Output;
+  residualOutput(shape: readonly number[]): Output;
   /** New activations that come from a product, or go to one, in the format of products. */
   operandOutput(shape: readonly number[]): Output<Activations>;
-  /** Whether that format is another than the residual path's. */
-  readonly storesOperandsApart: boolean;
   /** Room for the gradient of `info`, in the same format. */
   outputLike(info: tf.TensorInfo): Output<Activations>;
   /** A new float32 tensor, its content undefined. */
   floatOutput(shape: readonly number[]): Output;
   zero(output: Output): void;
+  /** Whether both are stored in one format. */
+  alike(a: tf.TensorInfo, b: tf.TensorInfo): boolean;
   /** A second tensor over the same memory. */
   share(output: Pick<Output, 'info'>): tf.TensorInfo;
   /** Memory for `length` activations, for the time of `use`. */

@@ -64,11 +64,11 @@ test('bfloat16 is refused where products take float32, and mixed with float32 in
   const [float32, bfloat16] = [0, 1] as const;
   assert.throws(() => addon.linear(halves, x, null, x, null, 2, 2, 2, 0, float32), {
     name: 'TypeError',
-    message: 'x: expected a Float32Array, in float32',
+    message: 'x: expected a Float32Array, since products take float32, got a Uint16Array',
   });
   assert.throws(() => addon.linear(x, x, null, x, halves, 2, 2, 2, 0, bfloat16), {
     name: 'TypeError',
-    message: 'y and preActivation: expected arrays of one type',
+    message: 'preActivation: expected a Float32Array as y is, got a Uint16Array',
   });
   addon.linear(x, x, null, halves, null, 2, 2, 2, 0, bfloat16);
   assert.throws(

@@ -20,7 +20,6 @@ import { DeviceRecord, type HostValues } from './record.js';
 export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
   kernels!: Kernels;
   readonly precision = PrecisionCode.float32;
-  readonly storesOperandsApart = false;
   readonly memoryOfDevice: DeviceMemory;
   readonly gradientSlots = new GradientSlots<DeviceFloats>({
     output: (shape) => this.floatOutput(shape),
@@ -123,7 +122,7 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
     return (this.recordOf(dataId).values as Float32Array)[0]!;
   }
 
-  output(shape: readonly number[]): Output<DeviceFloats> {
+  residualOutput(shape: readonly number[]): Output<DeviceFloats> {
     return this.made(shape, this.stored);
   }
 
@@ -132,11 +131,15 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   operandOutput(shape: readonly number[]): Output<DeviceFloats> {
-    return this.output(shape);
+    return this.residualOutput(shape);
   }
 
   outputLike({ shape }: tf.TensorInfo): Output<DeviceFloats> {
-    return this.output(shape);
+    return this.residualOutput(shape);
+  }
+
+  alike(): boolean {
+    return true;
   }
 
   zero({ values }: Output<DeviceFloats>): void {

@@ -39,7 +39,7 @@ function gradient(backend: KernelBackend, inputs: Inputs) {
   const hidden = inputs.hidden!;
   const table = inputs.table!;
   const rows = inputs.lossRows!.shape[0]!;
-  const dHidden = backend.output(hidden.shape);
+  const dHidden = backend.residualOutput(hidden.shape);
   const dTable = backend.gradientOutput(table);
   if (rows === 0) {
     backend.zero(dHidden);

@@ -6,7 +6,7 @@ import { register, widthOf } from './register.js';
 function embedding(backend: KernelBackend, inputs: Inputs, { scale, first, dropout }: EmbeddingAttrs) {
   const [batch, length] = inputs.ids!.shape as [number, number];
   const width = widthOf(inputs.table!);
-  const out = backend.output([batch, length, width]);
+  const out = backend.residualOutput([batch, length, width]);
   backend.kernels.embedding(
     backend.floats(inputs.table!),
     backend.floats(inputs.positions!),

@@ -8,7 +8,7 @@ import { register, rowsOf, widthOf } from './register.js';
 function forward(
   backend: KernelBackend,
   inputs: Inputs,
-  { activation }: LinearAttrs,
+  { activation, isLast = false }: LinearAttrs,
   keepPreActivation: boolean,
 ): Output<Activations>[] {
   const x = inputs.x!;
@@ -16,7 +16,7 @@ function forward(
   const k = widthOf(x);
   const n = w.shape[0]!;
   const shape = [...x.shape.slice(0, -1), n];
-  const y = backend.operandOutput(shape);
+  const y = isLast ? backend.residualOutput(shape) : backend.operandOutput(shape);
   const z = keepPreActivation ? backend.operandOutput(shape) : null;
   backend.kernels.linear(
     backend.activations(x),

@@ -8,8 +8,8 @@ type GradientAttrs = Pick<NormAttrs, 'dropout'>;
 function addDropoutNorm(backend: KernelBackend, inputs: Inputs, { epsilon, dropout }: NormAttrs) {
   const x = inputs.x!;
   const rows = rowsOf(x);
-  const sum = backend.output(x.shape);
-  const normed = backend.output(x.shape);
+  const sum = backend.residualOutput(x.shape);
+  const normed = backend.residualOutput(x.shape);
   const stats = backend.floatOutput([rows, 2]);
   backend.kernels.addDropoutNorm(
     backend.residual(inputs.residual!),
@@ -32,9 +32,9 @@ function addDropoutNormGradient(backend: KernelBackend, inputs: Inputs, { dropou
   const dx = backend.operandOutput(sum.shape); // x comes from a product
   const dGamma = backend.firstGradientOutput(inputs.gamma!);
   const dBeta = backend.firstGradientOutput(inputs.beta!);
-  // Without dropout residual and x have the same gradient.
-  const isShared = dropout.rate === 0 && !backend.storesOperandsApart;
-  const dResidual = isShared ? null : backend.output(sum.shape);
+  // Without dropout residual and x have the same gradient, and perhaps in the same format.
+  const isShared = dropout.rate === 0 && backend.alike(dx.info, sum);
+  const dResidual = isShared ? null : backend.residualOutput(sum.shape);
   backend.kernels.addDropoutNormGradient(
     backend.residual(inputs.dy!),
     inputs.dSum === undefined ? null : backend.residual(inputs.dSum),
@@ -55,7 +55,7 @@ function addDropoutNormGradient(backend: KernelBackend, inputs: Inputs, { dropou
 function layerNorm(backend: KernelBackend, inputs: Inputs, { epsilon }: NormAttrs) {
   const x = inputs.x!;
   const rows = rowsOf(x);
-  const normed = backend.output(x.shape);
+  const normed = backend.residualOutput(x.shape);
   const stats = backend.floatOutput([rows, 2]);
   // The addon writes the sum (here x itself) too; the gradient uses x, so nobody wants the copy.
   backend.withScratch(rows * widthOf(x), (sum) => {
@@ -78,7 +78,7 @@ function layerNorm(backend: KernelBackend, inputs: Inputs, { epsilon }: NormAttr
 
 function layerNormGradient(backend: KernelBackend, inputs: Inputs) {
   const x = inputs.x!;
-  const dx = backend.output(x.shape);
+  const dx = backend.residualOutput(x.shape);
   const dGamma = backend.firstGradientOutput(inputs.gamma!);
   const dBeta = backend.firstGradientOutput(inputs.beta!);
   backend.kernels.addDropoutNormGradient(

@@ -24,25 +24,25 @@ LANES_INLINE Words roundedUnit(Floats v) {
 }
 #endif
 
-typedef Half LooseHalves __attribute__((vector_size(LANES_PART_BYTES / 2), aligned(2), may_alias));
+typedef Bfloat16 LooseHalves __attribute__((vector_size(LANES_PART_BYTES / 2), aligned(2), may_alias));
 
 // 16 halves, each in the lower half of a word.
-LANES_INLINE Words loadHalves(const Half* p) {
+LANES_INLINE Words loadHalves(const Bfloat16* p) {
   Words v;
   LANES_EACH(v.part[i] =
                  __builtin_convertvector(*reinterpret_cast<const LooseHalves*>(p + i * kPartLanes), Words::Part));
   return v;
 }
 
-LANES_INLINE Words loadSomeHalves(const Half* p, int64_t count) {
+LANES_INLINE Words loadSomeHalves(const Bfloat16* p, int64_t count) {
   if (count == kLanes) return loadHalves(p);
-  alignas(64) Half halves[kLanes] = {};
-  __builtin_memcpy(halves, p, static_cast<size_t>(count) * sizeof(Half));
+  alignas(64) Bfloat16 halves[kLanes] = {};
+  __builtin_memcpy(halves, p, static_cast<size_t>(count) * sizeof(Bfloat16));
   return loadHalves(halves);
 }
 
 // The lower halves of words.
-LANES_INLINE void storeHalves(Half* p, Words words) {
+LANES_INLINE void storeHalves(Bfloat16* p, Words words) {
 #ifdef __AVX512F__
   // The form with a mask: GCC 12 warns of its own header in the other.
   const __m256i halves = _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)words.part[0]);
@@ -52,28 +52,28 @@ LANES_INLINE void storeHalves(Half* p, Words words) {
 #endif
 }
 
-LANES_INLINE void storeSomeHalves(Half* p, Words words, int64_t count) {
+LANES_INLINE void storeSomeHalves(Bfloat16* p, Words words, int64_t count) {
   if (count == kLanes) {
     storeHalves(p, words);
     return;
   }
-  alignas(64) Half halves[kLanes];
+  alignas(64) Bfloat16 halves[kLanes];
   storeHalves(halves, words);
-  __builtin_memcpy(p, halves, static_cast<size_t>(count) * sizeof(Half));
+  __builtin_memcpy(p, halves, static_cast<size_t>(count) * sizeof(Bfloat16));
 }
 
-LANES_INLINE Floats load(const Half* p) { return as<Floats>(loadHalves(p) << 16); }
+LANES_INLINE Floats load(const Bfloat16* p) { return as<Floats>(loadHalves(p) << 16); }
 
-LANES_INLINE Floats loadSome(const Half* p, int64_t count) { return as<Floats>(loadSomeHalves(p, count) << 16); }
+LANES_INLINE Floats loadSome(const Bfloat16* p, int64_t count) { return as<Floats>(loadSomeHalves(p, count) << 16); }
 
 // Rounded as operands of products are.
-LANES_INLINE void storeSome(Half* p, Floats v, int64_t count) {
+LANES_INLINE void storeSome(Bfloat16* p, Floats v, int64_t count) {
 #ifdef __AVX512BF16__
   const __m256i halves = (__m256i)_mm512_cvtneps_pbh((__m512)v.part[0]);
   if (count == kLanes) {
     _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(p), halves);
   } else {
-    __builtin_memcpy(p, &halves, static_cast<size_t>(count) * sizeof(Half));
+    __builtin_memcpy(p, &halves, static_cast<size_t>(count) * sizeof(Bfloat16));
   }
 #else
   storeSomeHalves(p, roundedUnit(v) >> 16, count);

@@ -2,7 +2,7 @@
 // the cpu backend's, read `values` and so get a float32 copy.
 import type { Kernels } from './addon.js';
 
-export class HalvesRecord {
+export class Bfloat16Record {
   refCount = 1;
   readonly dtype = 'float32';
   private copy: Float32Array | null = null;

@@ -4,7 +4,7 @@ import { after, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
 import { loadEngine } from '../../../src/engine/load.js';
 import type { NativeBackend } from '../../../src/engine/native/backend.js';
-import { linear } from '../../../src/engine/ops.js';
+import { lastLinear, linear } from '../../../src/engine/ops.js';
 import { randomTensor, scoped } from '../support.js';
 
 after(() => loadEngine('native', { threads: 1 }));
@@ -47,6 +47,27 @@ test("tfjs's operations read what a layer stored, also through a window that out
     const window = y.reshape([192]).slice(32, 32);
     y.dispose();
     assert.deepEqual([...window.dataSync()], values.slice(32, 64));
+  });
+});
+
+test('what is read may be overwritten, and the memory comes back when the tensor ends', async () => {
+  await loadIn('bfloat16');
+  scoped(() => {
+    const inputs = randomTensor(1, [6, 64]);
+    const before = backend().memory().usedBytes;
+    const y = layer(inputs);
+    y.dataSync().fill(7);
+    assert.notEqual(y.dataSync()[0], 7);
+    y.dispose();
+    assert.equal(backend().memory().usedBytes, before);
+  });
+});
+
+test('the logits that a model gives are not rounded', async () => {
+  await loadIn('bfloat16');
+  scoped(() => {
+    const logits = lastLinear(randomTensor(1, [6, 64]), randomTensor(2, [32, 64]), randomTensor(3, [32]));
+    assert.ok(![...logits.dataSync()].every(isHalf));
   });
 });
 
