@@ -30,7 +30,7 @@ export interface Engine {
   setThreads(threads: number): void;
   /**
    * A tensor over the caller's memory, which may lie on a SharedArrayBuffer. What is written to `values` later is seen
-   * after refresh(), on the native engine at once. tidy() does not end it; dispose() does, and leaves the memory alone.
+   * after refresh(), on the native engine at once, by what was not read before, too. tidy() does not end it; dispose() does, and leaves the memory alone.
    */
   view(values: Float32Array, shape: readonly number[]): tf.Tensor;
   /** Makes a view stand for what its memory holds now; a copy where the engine computes in other memory. */

@@ -1,6 +1,7 @@
 // Where gradients are summed: in the memory that the engine computes in. What is summed reaches the host's memory, from which it
 // is sent, by `deliver`.
 import type { Addon, Floats } from './native/addon.js';
+import type { NativeBackend } from './native/backend.js';
 
 export interface GradientMemory {
   /** Memory for `elements` float32 numbers, their values undefined, kept until the process ends. */
@@ -18,6 +19,23 @@ export interface GradientMemory {
   deliver(host: Float32Array, start: number, end: number, arrived: () => void): void;
   /** Calls `arrived` for what has been delivered meanwhile; `wait`: for everything. */
   settle(wait: boolean): void;
+}
+
+/** The host's memory, of the native engine: all of it waits in the order of the kernels' calls. */
+export function queuedGradients({
+  queue,
+  kernels,
+}: Pick<NativeBackend, 'queue' | 'kernels'>): GradientMemory {
+  const memory = hostGradients(kernels);
+  return {
+    ...memory,
+    copy: (to, from) => queue.push(() => memory.copy(to, from)),
+    zero: (vector) => queue.push(() => memory.zero(vector)),
+    deliver: (_host, _start, _end, arrived) => queue.push(arrived),
+    settle(wait) {
+      if (wait) queue.run();
+    },
+  };
 }
 
 export type HostArithmetic = Pick<Addon, 'add' | 'roundToBfloat16'>;

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { assert, UserError } from '../util/errors.js';
 import type { Engine, EngineOfBackend, EngineOptions } from './engine.js';
-import { hostGradients } from './gradient-memory.js';
+import { hostGradients, queuedGradients } from './gradient-memory.js';
 import type { EngineName, Precision } from './names.js';
 import { type Addon, type InstructionSet, PrecisionCode } from './native/addon.js';
 import { NativeBackend } from './native/backend.js';
@@ -39,6 +39,7 @@ export async function loadEngine(name: EngineName, options: EngineOptions): Prom
 async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineOfBackend> {
   const { threads, precision = 'float32', emulate = false } = options;
   checkPrecision({ precision, emulate }, addon.info());
+  (tf.engine().registry['native'] as NativeBackend | undefined)?.queue.run(); // with what it was asked for
   if (precision === 'bfloat16' && emulate && addon.info().isa === 'amx') addon.setIsa('avx512bf16');
   setThreads(addon, threads);
   registerBackend(addon);
@@ -54,11 +55,13 @@ async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineO
     setThreads: (threads) => setThreads(addon, threads),
     view: (values, shape) => backend.view(values, shape),
     refresh: () => undefined,
-    values: (tensor) => backend.floats(tensor),
-    setGradientSlots: (slots: Iterable<readonly [tf.Tensor, Float32Array]>) =>
-      backend.gradientSlots.set(slots),
+    values: (tensor) => backend.valuesOf(tensor),
+    setGradientSlots(slots: Iterable<readonly [tf.Tensor, Float32Array]>) {
+      backend.queue.run(); // what an abandoned step left would be written to memory that another step has now
+      backend.gradientSlots.set(slots);
+    },
     memoryOf: (tensor) => backend.floats(tensor),
-    gradients: hostGradients(addon),
+    gradients: queuedGradients(backend),
   };
 }
 

@@ -3,13 +3,12 @@
 // stored in that format; the residual path, and all that tfjs's kernels make, is float32.
 import * as tf from '@tensorflow/tfjs';
 import { assert } from '../../util/errors.js';
-import { type Activations, type Addon, type Kernels, PrecisionCode } from './addon.js';
+import { type Activations, type Addon, PrecisionCode } from './addon.js';
 import { type AllocatorStatistics, type CachingAllocator, hostAllocator } from './allocator.js';
+import { CallQueue, type QueuedKernels } from './call-queue.js';
 import { GradientSlots } from './gradient-slots.js';
-import { Bfloat16Record } from './bfloat16-record.js';
 import type { GradientOutput, KernelBackend, Output } from './kernel-backend.js';
-
-type Values = Parameters<tf.MathBackendCPU['write']>[0];
+import { HostRecord, type Values } from './record.js';
 
 /** A copy where values lie in another type's array: the cpu backend's kernels read any, ours only their own. */
 function inOwnArray(values: Values, dtype: tf.DataType): Values {
@@ -21,7 +20,8 @@ function inOwnArray(values: Values, dtype: tf.DataType): Values {
 
 export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   readonly allocator: CachingAllocator<Float32Array>;
-  readonly kernels: Kernels;
+  readonly queue = new CallQueue();
+  readonly kernels: QueuedKernels;
   /** What the matrix products of our own kernels take; tfjs's plain ones always take float32. */
   precision: PrecisionCode = PrecisionCode.float32;
   readonly gradientSlots = new GradientSlots<Float32Array>({
@@ -31,9 +31,9 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     incRef: (dataId) => this.incRef(dataId),
   });
 
-  constructor(addon: Addon) {
+  constructor(private readonly addon: Addon) {
     super();
-    this.kernels = addon;
+    this.kernels = this.queue.kernelsOf(addon);
     this.allocator = hostAllocator((bytes) => addon.allocate(bytes));
   }
 
@@ -54,11 +54,11 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     const values = inOwnArray(given, dtype);
     // Without values it is a complex tensor, which only refers to its parts.
     if (ArrayBuffer.isView(values)) this.allocator.retain(values);
-    this.data.set(dataId, { values, dtype, refCount });
+    this.record(dataId, values, dtype, refCount);
   }
 
   override disposeData(dataId: tf.DataId, force = false): boolean {
-    const memory = this.data.has(dataId) ? (this.halves(dataId) ?? this.data.get(dataId).values) : undefined;
+    const memory = this.data.has(dataId) ? this.recordOf(dataId).memory : undefined;
     const gone = super.disposeData(dataId, force);
     if (gone && ArrayBuffer.isView(memory)) this.allocator.release(memory);
     return gone;
@@ -67,7 +67,8 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   /** A tensor's values; a copy where the memory is ours, and would be used again after the tensor's end. */
   override readSync(dataId: tf.DataId): Values {
     const values = super.readSync(dataId);
-    const isOurs = this.halves(dataId) !== undefined || this.allocator.owns(values as Float32Array);
+    const { memory } = this.recordOf(dataId);
+    const isOurs = ArrayBuffer.isView(memory) && this.allocator.owns(memory);
     return values instanceof Float32Array && isOurs ? values.slice() : values;
   }
 
@@ -77,10 +78,8 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
 
   /** A new float32 tensor in our memory, its content undefined. */
   output(shape: readonly number[]): Output<Float32Array> {
-    const values = this.allocator.acquire(tf.util.sizeFromShape([...shape]));
-    const dataId = {};
-    this.data.set(dataId, { values, dtype: 'float32', refCount: 1 });
-    return { info: { dataId, shape: [...shape], dtype: 'float32' }, values };
+    const values = this.acquire(tf.util.sizeFromShape([...shape]));
+    return { info: this.made(values, shape), values };
   }
 
   residualOutput(shape: readonly number[]): Output<Float32Array> {
@@ -111,19 +110,43 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
 
   private bfloat16Output(shape: readonly number[]): Output<Uint16Array> {
     const size = tf.util.sizeFromShape([...shape]);
-    const values = new Uint16Array(this.allocator.acquire(Math.ceil(size / 2)).buffer, 0, size);
+    const values = new Uint16Array(this.acquire(Math.ceil(size / 2)).buffer, 0, size);
+    return { info: this.made(values, shape), values };
+  }
+
+  private acquire(length: number): Float32Array {
+    if (this.allocator.poison) this.queue.run(); // calls that wait may still use the memory
+    return this.allocator.acquire(length);
+  }
+
+  private made(memory: Float32Array | Uint16Array, shape: readonly number[]): tf.TensorInfo {
     const dataId = {};
-    this.data.set(dataId, new Bfloat16Record(values, this.kernels)); // tfjs asks of it what that has
-    return { info: { dataId, shape: [...shape], dtype: 'float32' }, values };
+    this.record(dataId, memory, 'float32', 1);
+    return { dataId, shape: [...shape], dtype: 'float32' };
+  }
+
+  private record(
+    dataId: tf.DataId,
+    memory: HostRecord['memory'],
+    dtype: tf.DataType,
+    refCount: number,
+  ): void {
+    this.data.set(dataId, new HostRecord(memory, dtype, refCount, this.queue, this.addon)); // tfjs asks of it what that has
+  }
+
+  private recordOf(dataId: tf.DataId): HostRecord {
+    const record: unknown = this.data.get(dataId);
+    assert(record instanceof HostRecord, 'a tensor of another backend');
+    return record;
   }
 
   private halves(dataId: tf.DataId): Uint16Array | undefined {
-    const record: unknown = this.data.get(dataId);
-    return record instanceof Bfloat16Record ? record.halves : undefined;
+    const { memory } = this.recordOf(dataId);
+    return memory instanceof Uint16Array ? memory : undefined;
   }
 
   zero({ values }: Output<Float32Array>): void {
-    values.fill(0);
+    this.queue.push(() => values.fill(0));
   }
 
   gradientOutput(parameter: tf.TensorInfo): GradientOutput<Float32Array> {
@@ -142,7 +165,7 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
 
   /** Memory for the time of `use`. */
   withScratch(length: number, use: (scratch: Float32Array) => void): void {
-    const scratch = this.allocator.acquire(length);
+    const scratch = this.acquire(length);
     try {
       use(scratch);
     } finally {
@@ -167,19 +190,26 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   scalar(info: tf.TensorInfo): number {
-    return this.floats(info)[0]!;
+    return (this.recordOf(info.dataId).values as Float32Array)[0]!;
   }
 
-  /** The memory of a float32 tensor, not a copy. */
+  /** The memory of a float32 tensor, which calls in the queue may still have to write; a copy of what is stored as bfloat16. */
   floats(info: tf.TensorInfo): Float32Array {
-    const values = this.data.get(info.dataId).values;
+    const record = this.recordOf(info.dataId);
+    const values = record.memory instanceof Float32Array ? record.memory : record.values;
     assert(values instanceof Float32Array, `expected float32 values, got ${info.dtype}`);
     return values;
   }
 
+  /** The same, written. */
+  valuesOf(info: tf.TensorInfo): Float32Array {
+    this.queue.run();
+    return this.floats(info);
+  }
+
   /** The memory of an int32 tensor, not a copy; the addon checks its values. */
   integers(info: tf.TensorInfo): Int32Array {
-    const values = this.data.get(info.dataId).values;
+    const values = this.recordOf(info.dataId).memory;
     assert(values instanceof Int32Array, `expected int32 values, got ${info.dtype}`);
     return values;
   }

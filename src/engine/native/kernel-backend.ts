@@ -1,7 +1,8 @@
 // What the fused kernels need of a backend: where tensors' values lie, and memory for results. The host's backend is
 // backend.ts, that of a CUDA device cuda/backend.ts.
 import type * as tf from '@tensorflow/tfjs';
-import type { Activations, Floats, Ints, Kernels, PrecisionCode } from './addon.js';
+import type { Activations, Floats, Ints, PrecisionCode } from './addon.js';
+import type { QueuedKernels } from './call-queue.js';
 
 /** A result of a kernel, and the memory to write it to. */
 export interface Output<F extends Activations = Floats> {
@@ -15,7 +16,8 @@ export type GradientOutput<F extends Floats = Floats> = Output<F> & {
 };
 
 export interface KernelBackend {
-  readonly kernels: Kernels;
+  /** Whose calls may wait; they run in the order in which they come. */
+  readonly kernels: QueuedKernels;
   /** What the host's matrix products take; a device's operations know it themselves. */
   readonly precision: PrecisionCode;
 

@@ -124,7 +124,8 @@ export class Trainer {
       (index, gradient) => {
         const { offset, size } = trainable[index]!.spec;
         const values = gradient && engine.memoryOf(gradient);
-        if (values instanceof Float32Array) falsify(fault, key, offset, values);
+        if (fault && gradient && values instanceof Float32Array)
+          falsify(fault, key, offset, engine.values(gradient));
         this.sum.write(offset, size, values);
         finals.add(offset, size);
         engine.gradients.settle(false);

@@ -52,7 +52,7 @@ function matMul(backend: NativeBackend, inputs: Inputs, attrs: MatMulAttrs): tf.
   );
   const outer = tf.broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
   const c = backend.residualOutput([...outer, m, n]);
-  if (k === 0) c.values.fill(0);
+  if (k === 0) backend.zero(c);
   else multiplyBatches(backend, { a, b }, c.values, outer, { m, k, n, ...attrs });
   return c.info;
 }

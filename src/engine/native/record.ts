@@ -1,0 +1,32 @@
+// What the host's backend keeps of a tensor. The fused kernels take its memory, which calls in the queue may not have written yet;
+// tfjs's own kernels, which are the cpu backend's, read `values`: written, and float32 where bfloat16 is stored.
+import type * as tf from '@tensorflow/tfjs';
+import type { Addon } from './addon.js';
+import type { CallQueue } from './call-queue.js';
+
+export type Values = Parameters<tf.MathBackendCPU['write']>[0];
+
+export class HostRecord {
+  /** As tfjs's storage has it, for tensors that refer to others (complex numbers, which have no values of their own). */
+  complexTensorInfos?: { real: tf.TensorInfo; imag: tf.TensorInfo };
+  private copy: Float32Array | null = null;
+
+  constructor(
+    readonly memory: Values | Uint16Array,
+    readonly dtype: tf.DataType,
+    public refCount: number,
+    private readonly queue: CallQueue,
+    private readonly addon: Addon,
+  ) {}
+
+  get values(): Values {
+    this.queue.run();
+    return this.memory instanceof Uint16Array ? (this.copy ??= this.widened(this.memory)) : this.memory;
+  }
+
+  private widened(halves: Uint16Array): Float32Array {
+    const values = new Float32Array(halves.length);
+    this.addon.unpackBfloat16(halves, values, values.length);
+    return values;
+  }
+}
