@@ -29,6 +29,7 @@ napi_value info(const Arguments& a) {
     napi_set_named_property(a.env(), result, name, text(a.env(), value));
   };
   set("isa", kernels().isa);
+  set("best", bestKernels().isa);
   set("compiler", "g++ " __VERSION__);
   return result;
 }

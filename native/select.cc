@@ -63,12 +63,15 @@ std::atomic<const Kernels*> chosen{nullptr};
 
 }  // namespace
 
-const Kernels& kernels() {
-  const Kernels* const current = chosen.load(std::memory_order_relaxed);
-  if (current) return *current;
+const Kernels& bestKernels() {
   static const char* const limit = std::getenv("LOCKSTEP_ISA");
   static const Kernels* const best = bestUpTo(limit ? limit : "");
   return *best;
+}
+
+const Kernels& kernels() {
+  const Kernels* const current = chosen.load(std::memory_order_relaxed);
+  return current ? *current : bestKernels();
 }
 
 void chooseIsa(const std::string& name) { chosen.store(bestUpTo(name), std::memory_order_relaxed); }

@@ -55,9 +55,9 @@ export class RunDirectory {
 
 /** Of these a run's folder holds some, whole or being written. */
 const OF_A_RUN =
-  /^(?:run\.json|storage\.json|coordinator\.json|metrics\.jsonl|events\.jsonl|terms|checkpoints)(?:\.|$)/;
+  /^(?:run\.json|storage\.json|coordinator\.json|metrics\.jsonl|events\.jsonl|terms|checkpoints|tensorboard|spool)(?:\.|$)/;
 /** What lies in a folder before a run begins there: a volume's own, and the config, keys and logs of the job that trains it. */
-const BEFORE_A_RUN = /^(?:\.|lost\+found$|keys-)|\.(?:ya?ml|log|out|err)$/;
+const BEFORE_A_RUN = /^(?:\.|lost\+found$|keys-)|\.(?:ya?ml|key|pub|log|out|err)$/;
 const MOST_NAMED = 3;
 
 /** Throws UserError NOT_A_RUN when the folder `own` holds what is of no run: files of one would be spread among it. */

@@ -16,10 +16,13 @@ export function parseHttpAddress(text: string): { host: string; port: number } {
 export function parseTcpAddress(text: string, options: { readonly anyPort: boolean }): string {
   const url = text.includes('://') ? text : `tcp://${text}`;
   const port = options.anyPort ? String.raw`\d{1,5}|\*` : String.raw`\d{1,5}`;
-  const pattern = String.raw`^tcp://(?:[^/:\s]+|\[[0-9a-fA-F:]+\]):(${port})$`;
+  const pattern = String.raw`^tcp://[^/:\s[\]]+:(${port})$`;
   const found = new RegExp(pattern).exec(url)?.[1];
   if (found === undefined || Number(found) > MOST_PORT) {
-    throw new UserError('ADDRESS_INVALID', `expected tcp://HOST:PORT, got "${text}"`);
+    throw new UserError(
+      'ADDRESS_INVALID',
+      `expected tcp://HOST:PORT, HOST being a name or an IPv4 address, got "${text}"`,
+    );
   }
   return url;
 }

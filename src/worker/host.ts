@@ -6,7 +6,7 @@ import { tcpHostAndPort } from '../util/tcp-url.js';
 export async function hostFault(url: string): Promise<string | null> {
   const { host } = tcpHostAndPort(url);
   try {
-    await lookup(host);
+    await lookup(host, { family: 4 }); // ZeroMQ asks for no other unless it is told to
     return null;
   } catch (error) {
     return `the host ${host} is not known here (${(error as NodeJS.ErrnoException).code})`;

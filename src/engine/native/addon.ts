@@ -17,8 +17,10 @@ export const instructionSets = ['sse2', 'avx2', 'avx512', 'avx512bf16', 'amx'] a
 export type InstructionSet = (typeof instructionSets)[number];
 
 export interface AddonInfo {
-  /** That the kernels dispatch to on this machine. */
+  /** That the kernels dispatch to. */
   readonly isa: InstructionSet;
+  /** The best that this machine has and LOCKSTEP_ISA allows. */
+  readonly best: InstructionSet;
   readonly compiler: string;
 }
 

@@ -72,6 +72,13 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     return values instanceof Float32Array && isOurs ? values.slice() : values;
   }
 
+  override async time(f: () => void): ReturnType<tf.MathBackendCPU['time']> {
+    return super.time(() => {
+      f();
+      this.queue.run();
+    });
+  }
+
   override memory(): { unreliable: boolean; reasons: string[] } & AllocatorStatistics {
     return { unreliable: false, reasons: [], ...this.allocator.statistics() };
   }

@@ -10,19 +10,39 @@ export type QueuedKernels = Omit<Kernels, 'sumOfSquares'>;
 const MOST_CALLS = 48;
 
 export class CallQueue {
-  private calls: (() => void)[] = [];
+  private readonly calls: (() => void)[] = [];
+  /** The first that has not begun. */
+  private next = 0;
+  /** What a call threw: those behind it would compute from what it did not write. */
+  private failure: { readonly error: unknown } | null = null;
 
   push(call: () => void): void {
     this.calls.push(call);
-    if (this.calls.length >= MOST_CALLS) this.run();
+    if (this.calls.length - this.next >= MOST_CALLS) this.run();
   }
 
-  /** Runs what waits. A call that throws takes those behind it with it: they would compute from what it did not write. */
+  /** Runs what waits. Once a call threw, its error is thrown to all who want a result, until finish(). A call may call it. */
   run(): void {
-    if (this.calls.length === 0) return;
-    const { calls } = this;
-    this.calls = [];
-    for (const call of calls) call();
+    if (this.failure) throw this.failure.error;
+    try {
+      while (this.next < this.calls.length) this.calls[this.next++]!();
+    } catch (error) {
+      this.failure ??= { error };
+      throw error;
+    } finally {
+      this.calls.length = 0;
+      this.next = 0;
+    }
+  }
+
+  /** Runs what waits for somebody who does not ask for its result, and begins anew. */
+  finish(): void {
+    try {
+      this.run();
+    } catch {
+      // Whoever wanted it will be told by nobody: the engine is loaded again.
+    }
+    this.failure = null;
   }
 
   /** The addon's kernels, each call of which waits here. */

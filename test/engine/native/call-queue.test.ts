@@ -31,16 +31,30 @@ test('calls run in their order, when one waits too long or when they are asked t
   assert.equal(ran.length, 100);
 });
 
-test('a call that throws takes those behind it with it, and later ones run', () => {
+test('a call that throws takes those behind it with it, and everybody is told until all begins anew', () => {
   const queue = new CallQueue();
   const ran: string[] = [];
   queue.push(() => ran.push('before'));
   queue.push(() => assert.fail('broken'));
   queue.push(() => ran.push('behind'));
   assert.throws(() => queue.run(), /broken/);
+  assert.throws(() => queue.run(), /broken/);
+  queue.finish();
   queue.push(() => ran.push('later'));
   queue.run();
   assert.deepEqual(ran, ['before', 'later']);
+});
+
+test('a call may wait for those behind it', () => {
+  const queue = new CallQueue();
+  const ran: number[] = [];
+  queue.push(() => {
+    queue.run();
+    ran.push(1);
+  });
+  queue.push(() => ran.push(2));
+  queue.run();
+  assert.deepEqual(ran, [2, 1]);
 });
 
 test('a result is there for whoever reads it: by dataSync, by an operation of tfjs, and as the values of an engine', () => {
