@@ -90,7 +90,8 @@ class PlainLines implements RunDisplay {
   ) {}
 
   update(view: RunView): void {
-    const { run, version, lastLoss, tokensPerSecond, workers } = view;
+    const { run, version, lastLoss, tokensPerSecond, workers, ended } = view;
+    const isOver = ended !== null || version === run?.steps;
     this.progress ??= createProgress(this.stream, {
       label: this.options.label,
       total: run?.steps ?? null,
@@ -103,7 +104,7 @@ class PlainLines implements RunDisplay {
       ...(tokensPerSecond === null || ready === 0
         ? []
         : [`${formatCount(Math.round(tokensPerSecond))} tokens/s`]),
-      ready === 0 ? 'waiting for workers' : counted(ready, 'worker'),
+      ...(ready > 0 ? [counted(ready, 'worker')] : isOver ? [] : ['waiting for workers']),
     ]);
   }
 

@@ -4,6 +4,7 @@ import type { CoordinatorProcess, Outcome } from '../coordinator/process.js';
 import type { OpenRun } from '../coordinator/run.js';
 import type { RunView } from '../live/run-view.js';
 import type { TrainingEvent } from '../metrics/events.js';
+import { dependsOnSteps } from '../optim/schedule.js';
 import { formatCount } from '../util/format.js';
 import { createRunDisplay, type RunDisplay } from './run-display.js';
 import type { TextStream } from './screen.js';
@@ -38,6 +39,12 @@ export function createTrainingDisplay(stream: TextStream): TrainingDisplay {
   return new Display(stream);
 }
 
+function howToGoOn({ name, optimizer }: OpenRun['config']): string {
+  return dependsOnSteps(optimizer.schedule.kind)
+    ? `its ${optimizer.schedule.kind} schedule ends there: another run goes on with initialise: ${name}`
+    : 'raise steps to go on';
+}
+
 class Display implements TrainingDisplay {
   private display: RunDisplay | undefined;
   private run: OpenRun | undefined;
@@ -50,7 +57,7 @@ class Display implements TrainingDisplay {
     const { trainable } = run.layout;
     const { config, progress } = run;
     const from = isTrained(run)
-      ? ', trained already (raise steps to go on)'
+      ? `, trained already (${howToGoOn(config)})`
       : run.resumedFrom !== null
         ? `, going on from step ${progress.version}`
         : '';
