@@ -24,6 +24,8 @@ export interface Case {
   readonly matmul: boolean;
   /** Of the case's products, where it has any that can differ. */
   readonly precision?: keyof typeof PrecisionCode;
+  /** How its activations are stored, where that is not float32: a device knows the format of its own. */
+  readonly stored?: Format;
   /** How far the naive kernel's results may be, relative to the largest value, of all outputs or of each; default 2e-5. */
   readonly tolerance?: number | readonly number[];
   readonly run: (kernels: Kernels) => Float32Array[];
@@ -274,11 +276,13 @@ function normCases(rows: number, width: number, spec: DropoutSpec): Case[] {
     {
       name: `addDropoutNorm ${size} of bfloat16`,
       matmul: false,
+      stored: 'bfloat16',
       run: (k) => forward(k, randoms(all, 4), 'bfloat16'),
     },
     {
       name: `addDropoutNormGradient ${size} into bfloat16`,
       matmul: false,
+      stored: 'bfloat16',
       tolerance: [STORED_ROUNDED, EXACT, EXACT, EXACT],
       run: (k) => gradient(k, randoms(all, 6), 'bfloat16'),
     },
