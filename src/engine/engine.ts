@@ -30,12 +30,16 @@ export interface Engine {
   setThreads(threads: number): void;
   /**
    * A tensor over the caller's memory, which may lie on a SharedArrayBuffer. What is written to `values` later is seen
-   * after refresh(), on the native engine at once, by what was not read before, too. tidy() does not end it; dispose() does, and leaves the memory alone.
+   * after refresh(), on the native engine at once, by what was not read before, too. tidy() does not end it; dispose()
+   * does, and leaves the memory alone.
    */
   view(values: Float32Array, shape: readonly number[]): tf.Tensor;
   /** Makes a view stand for what its memory holds now; a copy where the engine computes in other memory. */
   refresh(view: tf.Tensor): void;
-  /** The values of a float32 tensor, valid until it is disposed; no copy of parameters and gradients where the engine computes in the host's memory. */
+  /**
+   * The values of a float32 tensor, valid until it is disposed; no copy of parameters and gradients where the engine
+   * computes in the host's memory.
+   */
   values(tensor: tf.Tensor): Float32Array;
   /** The same where the engine holds them, for `gradients`. */
   memoryOf(tensor: tf.Tensor): Floats;

@@ -39,7 +39,7 @@ export async function loadEngine(name: EngineName, options: EngineOptions): Prom
 async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineOfBackend> {
   const { threads, precision = 'float32', emulate = false } = options;
   checkPrecision({ precision, emulate }, addon.info());
-  (tf.engine().registry['native'] as NativeBackend | undefined)?.queue.finish(); // with what it was asked for
+  (tf.engine().registry['native'] as NativeBackend | undefined)?.queue.run(); // with what it was asked for
   // For the whole process, which may have computed for a run that wants the other.
   if (precision === 'bfloat16' && addon.info().best === 'amx') addon.setIsa(emulate ? 'avx512bf16' : 'amx');
   setThreads(addon, threads);

@@ -17,6 +17,6 @@ export interface EngineChoice {
   readonly threads: number;
 }
 
-/** What matrix products take, and how their operands and results are stored. Their sums, parameters and the residual path are float32. */
+/** What matrix products take, and how operands and results are stored. Sums, parameters and the residual path are float32. */
 export const precisions = ['float32', 'bfloat16'] as const;
 export type Precision = (typeof precisions)[number];

@@ -25,7 +25,7 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   /** What the matrix products of our own kernels take; tfjs's plain ones always take float32. */
   precision: PrecisionCode = PrecisionCode.float32;
   readonly gradientSlots = new GradientSlots<Float32Array>({
-    output: (shape) => this.output(shape),
+    output: (shape) => this.floatOutput(shape),
     over: (values, shape) => this.write(values, [...shape], 'float32'),
     isAlive: (dataId) => this.data.has(dataId),
     incRef: (dataId) => this.incRef(dataId),
@@ -84,17 +84,13 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   /** A new float32 tensor in our memory, its content undefined. */
-  output(shape: readonly number[]): Output<Float32Array> {
+  floatOutput(shape: readonly number[]): Output<Float32Array> {
     const values = this.acquire(tf.util.sizeFromShape([...shape]));
     return { info: this.made(values, shape), values };
   }
 
   residualOutput(shape: readonly number[]): Output<Float32Array> {
-    return this.output(shape);
-  }
-
-  floatOutput(shape: readonly number[]): Output<Float32Array> {
-    return this.output(shape);
+    return this.floatOutput(shape);
   }
 
   private get multipliesBfloat16(): boolean {
@@ -106,13 +102,13 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   operandOutput(shape: readonly number[]): Output<Activations> {
-    return this.multipliesBfloat16 ? this.bfloat16Output(shape) : this.output(shape);
+    return this.multipliesBfloat16 ? this.bfloat16Output(shape) : this.floatOutput(shape);
   }
 
   outputLike(info: tf.TensorInfo): Output<Activations> {
     return this.activations(info) instanceof Uint16Array
       ? this.bfloat16Output(info.shape)
-      : this.output(info.shape);
+      : this.floatOutput(info.shape);
   }
 
   private bfloat16Output(shape: readonly number[]): Output<Uint16Array> {

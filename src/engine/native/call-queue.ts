@@ -21,7 +21,7 @@ export class CallQueue {
     if (this.calls.length - this.next >= MOST_CALLS) this.run();
   }
 
-  /** Runs what waits. Once a call threw, its error is thrown to all who want a result, until finish(). A call may call it. */
+  /** Runs what waits. Once a call threw, its error is thrown to all who want a result. A call may call it. */
   run(): void {
     if (this.failure) throw this.failure.error;
     try {
@@ -33,16 +33,6 @@ export class CallQueue {
       this.calls.length = 0;
       this.next = 0;
     }
-  }
-
-  /** Runs what waits for somebody who does not ask for its result, and begins anew. */
-  finish(): void {
-    try {
-      this.run();
-    } catch {
-      // Whoever wanted it will be told by nobody: the engine is loaded again.
-    }
-    this.failure = null;
   }
 
   /** The addon's kernels, each call of which waits here. */

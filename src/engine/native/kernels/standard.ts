@@ -30,7 +30,7 @@ function cast(backend: NativeBackend, x: tf.TensorInfo, dtype: tf.DataType): tf.
 function add(backend: NativeBackend, { a, b }: { a: tf.TensorInfo; b: tf.TensorInfo }): tf.TensorInfo {
   const same = a.dtype === 'float32' && b.dtype === 'float32' && tf.util.arraysEqual(a.shape, b.shape);
   if (!same) return stock(backend, tf.Add, { a, b });
-  const sum = backend.residualOutput(a.shape);
+  const sum = backend.floatOutput(a.shape);
   backend.kernels.add(sum.values, backend.floats(a), backend.floats(b), sum.values.length, false);
   return sum.info;
 }
@@ -51,7 +51,7 @@ function matMul(backend: NativeBackend, inputs: Inputs, attrs: MatMulAttrs): tf.
       `Error in matMul: inner shapes (${k}) and (${bInner}) of shapes ${String(a.shape)} and ${String(b.shape)} must match.`,
   );
   const outer = tf.broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
-  const c = backend.residualOutput([...outer, m, n]);
+  const c = backend.floatOutput([...outer, m, n]);
   if (k === 0) backend.zero(c);
   else multiplyBatches(backend, { a, b }, c.values, outer, { m, k, n, ...attrs });
   return c.info;
