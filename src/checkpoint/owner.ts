@@ -73,3 +73,13 @@ export async function liveness(owner: Owner, self: Owner): Promise<Liveness> {
   const reused = owner.startTime !== '' && owner.startTime !== stat.startTime;
   return ended || reused ? 'dead' : 'alive';
 }
+
+/**
+ * Whether that very process runs and is not suspended, as seen from the process `self`: it renews its term, and nobody need
+ * watch whether it does. Never true where the system does not tell when a process started: its id may be another's by now.
+ */
+export async function isAtWork(owner: Owner, self: Owner): Promise<boolean> {
+  if ((await liveness(owner, self)) !== 'alive') return false;
+  const stat = await processStat(owner.pid);
+  return stat !== null && stat.startTime === owner.startTime && !/[Tt]/.test(stat.state);
+}

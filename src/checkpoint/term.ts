@@ -4,7 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { UserError, messageOf } from '../util/errors.js';
 import type { Folder } from './folder.js';
-import { liveness, thisOwner, type Liveness, type Owner } from './owner.js';
+import { isAtWork, liveness, thisOwner, type Liveness, type Owner } from './owner.js';
 import { TermsFolder, type Claim, type Renewal } from './terms-folder.js';
 
 /** For an owner that does not say how it renews. */
@@ -33,8 +33,8 @@ export interface Term {
 }
 
 /**
- * Takes the next term of the run that is stored in `run`. An owner that cannot be shown to have ended is watched first, for
- * its whole timeout. Throws UserError RUN_IN_USE when it renews its term.
+ * Takes the next term of the run that is stored in `run`. An owner that cannot be shown to be at work or to have ended is
+ * watched first, for its whole timeout. Throws UserError RUN_IN_USE when it is at work on this machine, or renews its term.
  */
 export async function acquireTerm(run: Folder, options: AcquireOptions): Promise<Term> {
   const terms = new TermsFolder(run);
@@ -62,7 +62,7 @@ async function livenessOf(claim: Claim | null, self: Owner): Promise<Liveness> {
 
 /**
  * Returns when the term is free: its owner is dead, has released it, is no longer the last, or did not renew it for a whole
- * timeout. Throws UserError RUN_IN_USE when the owner renews it.
+ * timeout. Throws UserError RUN_IN_USE when the owner is at work on this machine, or renews it.
  */
 async function awaitEnd(
   terms: TermsFolder,
@@ -80,6 +80,7 @@ async function awaitEnd(
     (await terms.isTaken(term + 1));
   if (await isOver()) return;
   const owner = claim ? `process ${claim.owner.pid} on ${claim.owner.host}` : 'an owner that left no name';
+  if (claim && (await isAtWork(claim.owner, self))) throw inUse(run, term, owner);
   const renewal = await terms.renewalOf(term);
   options.onWarning(
     `${run} was last used by ${owner}: watching for up to ${timeoutMs / 1000} s whether it still is`,

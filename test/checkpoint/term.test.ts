@@ -83,17 +83,23 @@ test('terms rise by one with each release, and start at 1', async (t) => {
   }
 });
 
-test('a run whose owner renews its term is refused, within one process and across processes', async (t) => {
+test('a run whose owner is at work on this machine is refused at once, within one process and across processes', async (t) => {
   const run = await newRun(t);
   const first = await acquire(t, run);
-  await assert.rejects(acquire(t, run), {
+  await assert.rejects(acquire(t, run, refuseToWait), {
     code: 'RUN_IN_USE',
     message: new RegExp(`in use by process ${process.pid} on .* \\(term 1\\)`),
   });
   assert.equal((await startOwner(t, run)).said, 'RUN_IN_USE');
   await first.release();
   assert.equal((await startOwner(t, run)).said, '2');
-  await assert.rejects(acquire(t, run), { code: 'RUN_IN_USE' });
+  await assert.rejects(acquire(t, run, refuseToWait), { code: 'RUN_IN_USE' });
+});
+
+test('an owner on this machine of which nothing but its process id is known is watched', async (t) => {
+  const run = await newRun(t);
+  await pretend(run, 4, { ...(await thisOwner()), startTime: '' });
+  assert.equal((await acquire(t, run)).term, 5);
 });
 
 test('the run of an owner killed with -9 is free for the next at once', async (t) => {
@@ -180,6 +186,9 @@ test('storage that fails stops no owner, which renews its term again later', asy
   });
   await acquire(t, run);
   await failed;
+  // As it is seen from another machine, which can only watch its renewals.
+  const claim = { term: 1, owner: await foreigner(), renewal: { intervalMs: 10, timeoutMs: TIMEOUT_MS } };
+  await run.at('terms').replace('000001.json', JSON.stringify(claim));
   await assert.rejects(acquire(t, run), { code: 'RUN_IN_USE' });
 });
 
