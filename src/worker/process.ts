@@ -3,12 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { createWorkerMetrics } from '../metrics/worker-metrics.js';
 import { startHttp } from '../metrics/http.js';
-import { UserError } from '../util/errors.js';
+import type { EngineChoice } from '../engine/names.js';
+import { assert, UserError } from '../util/errors.js';
 import { startComputeThread } from './compute/compute.js';
 import { hostFault } from './host.js';
 import { runSession, type SessionEnd, type SessionOptions } from './session.js';
 
-export interface WorkerOptions extends Omit<SessionOptions, 'publish' | 'takeThread'> {
+export interface WorkerOptions extends Omit<SessionOptions, 'publish' | 'takeThread'>, EngineChoice {
   /** Where /metrics, /healthz and /readyz are served; null: nowhere. */
   readonly http: { readonly host: string; readonly port: number } | null;
   /** How long to look for a coordinator before giving up, ms. */
@@ -22,7 +23,8 @@ const LAST_RETRY_MS = 1000;
 /**
  * Works for the coordinator at `url`: whenever the session is lost it comes back, with backoff and jitter. Returns
  * when the run is over or the signal says so.
- * @throws UserError NO_COORDINATOR when none answered for `patienceMs`; REFUSED when the coordinator does not want it
+ * @throws UserError NO_COORDINATOR when none answered for `patienceMs`; REFUSED when the coordinator does not want it; what
+ * loading the engine throws, before a coordinator is looked for
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   const { log, signal, patienceMs, url, fault } = options;
@@ -44,19 +46,21 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   if (http) log.info({ metrics: `${http.url}/metrics` }, 'worker metrics');
   // A name may be asked for longer than whoever stops this waits.
   const stopped = new Promise<null>((resolve) => signal.addEventListener('abort', () => resolve(null)));
-  // While a coordinator is looked for, the next session's compute thread loads.
+  /** The next session's compute thread. */
   let spare: Worker | undefined;
   const takeThread = (): Worker => {
-    const thread = spare ?? startComputeThread();
+    const thread = spare;
+    assert(thread, 'a session takes one compute thread');
     spare = undefined;
     return thread;
   };
   try {
+    spare = await startComputeThread(options, signal); // what cannot compute here need not look for anybody
     let retryMs = FIRST_RETRY_MS;
     let lostAt = performance.now();
     let looking = false;
     while (!signal.aborted) {
-      spare ??= startComputeThread();
+      spare ??= await startComputeThread(options, signal);
       const unknownHost = await Promise.race([hostFault(url), stopped]);
       if (signal.aborted) return;
       const end: SessionEnd =

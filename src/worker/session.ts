@@ -2,7 +2,6 @@
 // batch threads and the clock around the state machine in worker.ts. Losing any connection ends it.
 import type { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
-import type { EngineChoice } from '../engine/names.js';
 import { loadAddon } from '../engine/native/load.js';
 import type { TrainingEvent } from '../metrics/events.js';
 import { ChunkGrid } from '../protocol/chunks.js';
@@ -36,7 +35,7 @@ import { Silence } from './silence.js';
 import { eventOfReducer, messageToReducer, resultMessage, taskOf } from './translation.js';
 import { WorkerMachine } from './worker.js';
 
-export interface SessionOptions extends Introduction, EngineChoice {
+export interface SessionOptions extends Introduction {
   readonly url: string;
   /** What it does wrong on purpose. */
   readonly fault: Fault | null;
@@ -150,7 +149,7 @@ class Session {
     const { job } = welcome;
     this.welcome = welcome;
     this.silence = new Silence(job.heartbeat, performance.now());
-    this.compute = new Compute(this.options.takeThread(), job, this.options, {
+    this.compute = new Compute(this.options.takeThread(), job, this.options.fault, {
       message: (message) => this.guard(() => this.hearCompute(message)),
       failed: (error) => this.fail(error),
     });

@@ -1,7 +1,8 @@
-// What a worker says of the coordinator that it looks for.
+// What a worker says of the coordinator that it looks for, and of what it lacks itself.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LockstepProcess } from '../../bench/support/lockstep-process.js';
+import { installedPackage } from '../../src/engine/tensorflow/load.js';
 
 test('a worker whose coordinator has a name that is not known here says so, goes on looking, and says so at the end', async () => {
   const worker = new LockstepProcess(['worker', 'tcp://coordinator.invalid:7117', '--patience', '1']);
@@ -20,3 +21,24 @@ test('a worker that looks for a host which is not known here can be stopped', as
   worker.kill('SIGTERM');
   assert.equal(await worker.exit(), 0, worker.text());
 });
+
+/** What a worker says that looks for a coordinator where none is, for ten minutes. */
+async function refusal(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string[]> {
+  const worker = new LockstepProcess(['worker', 'tcp://127.0.0.1:1', ...args], { env });
+  assert.equal(await worker.exit(), 2, worker.text());
+  return worker.lines.map(({ msg }) => msg);
+}
+
+test('a worker whose device is not there says so, and looks for no coordinator', async () => {
+  const said = await refusal(['--device', 'cuda:0'], { LOCKSTEP_CUDA_LIBRARY: '/nowhere/cuda.so' });
+  assert.match(said.join('\n'), /^error: the CUDA kernels \/nowhere\/cuda\.so are not there: .*$/);
+});
+
+test(
+  'a worker whose engine is not set up says so, and looks for no coordinator',
+  { skip: installedPackage() !== null && 'TensorFlow is set up here' },
+  async () => {
+    const said = await refusal(['--engine', 'tensorflow']);
+    assert.match(said.join('\n'), /^error: the tensorflow engine is not installed: run .*$/);
+  },
+);

@@ -1,5 +1,6 @@
 // The compute thread as the I/O thread sees it: the memory they share, and the messages between them. A thread is
-// started before its job is known, since loading what computes takes longest.
+// started before its job is known, since loading what computes takes longest and may fail.
+import { once } from 'node:events';
 import { SHARE_ENV, Worker } from 'node:worker_threads';
 import type { EngineChoice } from '../../engine/names.js';
 import { sharedMemory } from '../../engine/native/shared-memory.js';
@@ -16,9 +17,24 @@ export interface ComputeHandlers {
   failed(error: Error): void;
 }
 
-/** Starts a thread for the next job. TensorFlow is told what it must know by the process's environment, which it shares. */
-export function startComputeThread(): Worker {
-  return new Worker(new URL('./thread.js', import.meta.url), { env: SHARE_ENV });
+/**
+ * Starts a thread for the next job, with its engine loaded; undefined when `signal` says stop. TensorFlow is told what it must
+ * know by the process's environment, which the thread shares. Throws what loadEngine throws.
+ */
+export async function startComputeThread(
+  { engine, device, tf32, threads }: EngineChoice,
+  signal: AbortSignal,
+): Promise<Worker | undefined> {
+  const workerData: EngineChoice = { engine, device, tf32, threads };
+  const thread = new Worker(new URL('./thread.js', import.meta.url), { env: SHARE_ENV, workerData });
+  try {
+    await once(thread, 'message', { signal }); // LOADED
+    return thread;
+  } catch (error) {
+    await thread.terminate();
+    if (signal.aborted) return undefined;
+    throw revived(error as Error);
+  }
 }
 
 export class Compute {
@@ -30,16 +46,12 @@ export class Compute {
   constructor(
     private readonly thread: Worker,
     job: Job,
-    { engine, device, tf32, threads, fault }: EngineChoice & { readonly fault: Fault | null },
+    fault: Fault | null,
     handlers: ComputeHandlers,
   ) {
     this.layout = parameterLayout(job.model);
     const setup: ComputeSetup = {
       job,
-      engine,
-      device,
-      tf32,
-      threads,
       fault,
       parameters: vectors(PARAMETER_BUFFERS, this.layout.total),
       gradients: vectors(GRADIENT_BUFFERS, this.layout.trainable),

@@ -1,14 +1,16 @@
 // What a worker's I/O thread and its compute thread say to each other. Vectors are shared memory; only batches
 // and small messages are posted.
 import type { EngineFingerprint } from '../../engine/engine.js';
-import type { EngineChoice } from '../../engine/names.js';
 import type { Batch } from '../../model/batch.js';
 import type { Job } from '../../protocol/job.js';
 import type { BatchStats } from '../../protocol/stats.js';
 import type { TreeNode } from '../../protocol/tree.js';
 import type { Fault } from './fault.js';
 
-export interface ComputeSetup extends EngineChoice {
+/** What a compute thread says first: its engine is loaded. */
+export const LOADED = 'loaded';
+
+export interface ComputeSetup {
   readonly job: Job;
   readonly fault: Fault | null;
   /** Float32 vectors: parameters [total], gradients [trainable]. */
@@ -21,7 +23,7 @@ export interface ComputeSetup extends EngineChoice {
 export const Control = { cancelledId: 0, progress: 1, length: 2 } as const;
 
 export type ToCompute =
-  /** The first message: until then the thread loads what it needs for any job. */
+  /** The first message. */
   | { readonly type: 'setup'; readonly setup: ComputeSetup }
   | {
       readonly type: 'node';

@@ -1,23 +1,26 @@
 // A worker's compute thread: model, backward and nothing else, so that computing never delays a heartbeat.
 import { once } from 'node:events';
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { loadEngine } from '../../engine/load.js';
+import type { EngineChoice } from '../../engine/names.js';
 import { assert } from '../../util/errors.js';
-import { Control, type FromCompute, type ToCompute } from './port.js';
+import { Control, LOADED, type FromCompute, type ToCompute } from './port.js';
 import { probe } from './probe.js';
 import { Trainer } from './trainer.js';
 
 assert(parentPort, 'compute/thread.ts is the entry of a worker thread');
 const port = parentPort;
 const tell = (message: FromCompute): void => port.postMessage(message);
+const choice = workerData as EngineChoice;
+await loadEngine(choice.engine, choice); // what is not here is said before anybody relies on this worker
+port.postMessage(LOADED);
 const [first] = (await once(port, 'message')) as [ToCompute];
 assert(first.type === 'setup', 'a compute thread is set up before it is given work');
 const { setup } = first;
 const control = new Int32Array(setup.control);
 
 const { precision, emulate } = setup.job;
-const { device, tf32, threads } = setup;
-const engine = await loadEngine(setup.engine, { threads, device, tf32, precision, emulate });
+const engine = await loadEngine(choice.engine, { ...choice, precision, emulate });
 const trainer = new Trainer({
   engine,
   job: setup.job,
