@@ -5,7 +5,7 @@ import { inspectManifest, totalBytes } from './manifest.js';
 import { stepOfName } from './names.js';
 import { newestFirst } from './retention.js';
 import { readState } from './state.js';
-import { inspectCheckpoint } from './verify.js';
+import { inspectCheckpoint, verifyCheckpoint } from './verify.js';
 
 /** A folder that is named like a checkpoint, whatever it holds. */
 export interface CheckpointFolder {
@@ -51,6 +51,15 @@ async function describeCheckpoint({ folder, step }: CheckpointFolder): Promise<C
 export async function listCheckpoints(checkpoints: Folder): Promise<CheckpointInfo[]> {
   const found = await Promise.all((await checkpointFolders(checkpoints)).map(describeCheckpoint));
   return found.filter((info) => info !== null).sort(newestFirst);
+}
+
+/** The newest checkpoint in `checkpoints` beside `damaged` of which every file has its sum; null when there is none. */
+export async function newestWhole(checkpoints: Folder, damaged: Folder): Promise<CheckpointInfo | null> {
+  for (const info of await listCheckpoints(checkpoints)) {
+    if (info.directory === damaged.url) continue;
+    if ((await verifyCheckpoint(info.folder)).status === 'valid') return info;
+  }
+  return null;
 }
 
 export interface DamagedCheckpoint extends CheckpointFolder {

@@ -103,6 +103,11 @@ export async function runIdentity(storage: Folder): Promise<{ readonly runId: st
   return made;
 }
 
+/** Where the checkpoints of the run in the folder `own` lie. Throws UserError RUN_INVALID. */
+export async function checkpointsOf(own: Folder): Promise<Folder> {
+  return (await storageOf(own)).at(CHECKPOINTS);
+}
+
 /**
  * The model that `given` means: itself when it holds model.safetensors (a checkpoint, or any Hugging Face
  * model), otherwise the newest checkpoint of the run it is. `onDamaged` is told of newer ones that cannot be used. Throws
@@ -114,7 +119,7 @@ export async function resolveModel(
 ): Promise<Folder> {
   const names = (await given.list()).map(({ name }) => name);
   if (names.includes(MODEL_FILE) || names.includes(INDEX_FILE)) return given;
-  const checkpoints = (await storageOf(given)).at(CHECKPOINTS);
+  const checkpoints = await checkpointsOf(given);
   const [newest] = await listCheckpoints(checkpoints);
   for (const { folder, step, problem } of await damagedCheckpoints(checkpoints)) {
     if (step > (newest?.step ?? -1)) onDamaged(`${folder.url} is damaged: ${problem}`);

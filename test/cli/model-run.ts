@@ -76,12 +76,13 @@ export async function writeDataset(directory: string, tokens: number): Promise<v
   await writeFile(path.join(directory, 'manifest.json'), JSON.stringify(manifest));
 }
 
-/** A run whose only checkpoint, of step 3, holds the parameters `flat`. Returns the checkpoint's directory. */
+/** Writes a checkpoint with the parameters `flat`, of step 3 or another, of a run. Returns the checkpoint's directory. */
 export async function writeRun(
   directory: string,
   data: string,
   objective: ObjectiveConfig,
   flat: Float32Array,
+  step = 3,
 ): Promise<string> {
   const { vocabularySize: _v, padId: _p, endId: _e, startId: _s, ...model } = modelConfig;
   const config = parseRunConfig(
@@ -94,17 +95,17 @@ export async function writeRun(
     config: toHuggingFace(modelConfig),
     generationConfig: generationConfig(modelConfig),
     tokenizer: new DiskFolder(data),
-    retention: { keepLast: 1, keepBest: false, keepEvery: null },
+    retention: { keepLast: 2, keepBest: false, keepEvery: null },
     term: { contested: false, check: () => Promise.resolve() },
     onWarning: (message) => {
       throw new Error(message);
     },
   });
-  const begun = await store.begin(3, 1);
+  const begun = await store.begin(step, 1);
   await writeSlice(begun.model.path, begun.model.dataOffset, flat);
   const { directory: checkpoint } = await store.finish(begun, {
-    step: 3,
-    updates: 3,
+    step,
+    updates: step,
     tokens: 0,
     seed: 1,
     config: { ...config },

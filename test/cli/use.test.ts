@@ -188,14 +188,31 @@ test('a damaged or unfinished checkpoint is refused, a plain Hugging Face direct
   assert.equal(torn.code, 2);
   assert.match(torn.err, /not a valid checkpoint: it has no manifest\.json/);
 
-  const weights = path.join(
-    await writeRun(at('damaged'), at('data'), masked, new Float32Array(0)),
-    'model.safetensors',
-  );
-  const bytes = await readFile(weights);
+  const damaged = await writeRun(at('damaged'), at('data'), masked, new Float32Array(0));
+  await flipLastBit(path.join(damaged, 'model.safetensors'));
+  const refused = await lockstep(['fill', damaged, 'a<mask>']);
+  assert.equal(refused.code, 2);
+  assert.match(refused.err, /model\.safetensors has SHA-256 [0-9a-f]+, expected [0-9a-f]+\n$/);
+});
+
+async function flipLastBit(file: string): Promise<void> {
+  const bytes = await readFile(file);
   bytes[bytes.length - 1]! ^= 1;
-  await writeFile(weights, bytes);
-  const damaged = await lockstep(['fill', at('damaged'), 'a<mask>']);
-  assert.equal(damaged.code, 2);
-  assert.match(damaged.err, /model\.safetensors has SHA-256/);
+  await writeFile(file, bytes);
+}
+
+test('a run whose newest checkpoint is damaged is refused with the path of the newest that is whole', async () => {
+  const write = (step: number): Promise<string> =>
+    writeRun(at('rotten'), at('data'), masked, new Float32Array(0), step);
+  const first = await write(3);
+  await flipLastBit(path.join(await write(6), 'model.safetensors'));
+  const { code, err } = await lockstep(['fill', at('rotten'), 'a<mask>']);
+  assert.equal(code, 2);
+  const named = /model\.safetensors has SHA-256 .*; the newest .* that is whole is (\S+): name that one/.exec(
+    err,
+  );
+  assert.equal(named?.[1], first, err);
+  await flipLastBit(path.join(first, 'tokenizer.json'));
+  const hopeless = await lockstep(['fill', at('rotten'), 'a<mask>']);
+  assert.match(hopeless.err, /; no other checkpoint of the run is whole\n$/);
 });
