@@ -287,8 +287,8 @@ export class CoordinatorProcess {
   }
 
   private get speaker(): Speaker {
-    const { term, runId, job } = this.options.run;
-    return { term: term.term, runId, job, reducers: this.reducers.addresses };
+    const { term, config, runId, job } = this.options.run;
+    return { term: term.term, run: config.name, runId, job, reducers: this.reducers.addresses };
   }
 
   private say(session: string, message: CoordinatorToWorker): void {

@@ -81,6 +81,8 @@ export function protocolBroken(detail: string): SessionEnding {
 /** What a coordinator says of itself. */
 export interface Speaker {
   readonly term: number;
+  /** The run's name. */
+  readonly run: string;
   readonly runId: string;
   readonly job: Job;
   readonly reducers: readonly ReducerAddress[];
@@ -88,12 +90,12 @@ export interface Speaker {
 
 export function controlMessage(
   action: Action<'welcome' | 'recall' | 'heartbeat'>,
-  { term, runId, job, reducers }: Speaker,
+  { term, run, runId, job, reducers }: Speaker,
 ): CoordinatorToWorker {
   const { session } = action;
   switch (action.type) {
     case 'welcome':
-      return { type: 'welcome', session, term, runId, job, reducers: [...reducers] };
+      return { type: 'welcome', session, term, run, runId, job, reducers: [...reducers] };
     case 'recall':
       return { type: 'recall', session, term, ...action.node };
     case 'heartbeat':

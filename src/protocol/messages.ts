@@ -116,6 +116,7 @@ export const coordinatorToWorker = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('welcome'),
     ...inSession,
+    run: label, // its name
     runId: label,
     job: jobSchema,
     reducers: z.array(reducerAddress).min(1),

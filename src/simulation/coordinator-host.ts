@@ -93,7 +93,13 @@ export class CoordinatorHost {
     const { slices, term, job, options, progress, isSaved } = setup;
     const microBatches = options.microBatches;
     this.tree = new ReductionTree(microBatches);
-    this.speaker = { term, runId: '', job, reducers: slices.map((slice) => ({ ...slice, url: '' })) };
+    this.speaker = {
+      term,
+      run: '',
+      runId: '',
+      job,
+      reducers: slices.map((slice) => ({ ...slice, url: '' })),
+    };
     this.reducers = slices.map(
       (slice) => new Reducer({ ...setup.reducer, slice, term, microBatches, version: progress.version }),
     );

@@ -56,6 +56,8 @@ export interface SessionEnd {
 
 /** Until the welcome says otherwise. */
 const GREETING_TIMEOUT_MS = 5000;
+/** Digits of a run's id that a person reads. */
+const SHORT_ID = 8;
 type Welcome = CoordinatorToWorker & { type: 'welcome' };
 
 /** Runs a session to its end; rejects when the worker itself is at fault (its compute thread died). */
@@ -179,7 +181,8 @@ class Session {
     if (!computed || attached.size < this.reducers.length) return;
     const { fingerprint: engine, probe } = computed;
     this.tell({ type: 'ready', ...this.envelope(), engine, probe });
-    this.options.log.info(`works for the run ${this.welcome!.runId}`);
+    const { run, runId } = this.welcome!;
+    this.options.log.info(`works for the run ${run} (${runId.slice(0, SHORT_ID)})`);
   }
 
   private receiveTask(message: Received<CoordinatorToWorker> & { type: 'lease' | 'evaluate' }): void {

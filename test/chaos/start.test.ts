@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import path from 'node:path';
 import { after, test } from 'node:test';
 import { isLease, says } from '../../bench/support/log-lines.js';
 import { Stage, type Scene } from './scene.js';
@@ -96,7 +97,10 @@ test('a run that is asked to stop while no worker is there ends, and goes on lat
     await scene.finish();
     const { runId } = JSON.parse(await readFile(`${scene.directory}/run.json`, 'utf8')) as { runId: string };
     assert.equal(await other.exit(), 0, other.text());
-    assert.ok(other.lines.some(says(`works for the run ${runId}`)), other.text());
+    assert.ok(
+      other.lines.some(says(`works for the run ${path.basename(scene.directory)} (${runId.slice(0, 8)})`)),
+      other.text(),
+    );
   }));
 
 test('the wall clock jumps by a day in both directions, and nothing notices', () =>

@@ -120,7 +120,7 @@ const reducers = fc.array(record({ url: text, firstChunk: count, endChunk: count
 
 export const anyCoordinatorToWorker: fc.Arbitrary<CoordinatorToWorker> = fc.oneof(
   message('challenge', { runId: label, challenge: bytes32 }),
-  message('welcome', { ...session, runId: label, job, reducers }),
+  message('welcome', { ...session, run: label, runId: label, job, reducers }),
   message('lease', { ...session, ...node, ...samples }),
   message('evaluate', { ...session, version: count, index: count, ...samples }),
   message('recall', { ...session, ...node }),
