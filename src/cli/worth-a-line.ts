@@ -10,6 +10,8 @@ export function worthALine(event: TrainingEvent, { run }: RunView): string | nul
     case 'runEnded':
     case 'checkpointWritten':
       return null;
+    case 'lastPredictionsAwaited': // who reads of the run later is told that it has ended
+      return `Asking the last model about held-out samples, for at most ${event.mostSeconds} s`;
     case 'evaluated':
       return `${describe(event)!.text}${baseline(run?.unigramLoss)}`;
     default:

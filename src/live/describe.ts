@@ -53,8 +53,6 @@ function sentence(event: TrainingEvent): Description | null {
         level: 'error',
         text: `The checkpoint of step ${formatCount(event.step)} could not be written: ${event.reason}`,
       };
-    case 'lastPredictionsAwaited':
-      return info(`Asking the last model about held-out samples, for at most ${event.mostSeconds} s`);
     default:
       return null;
   }

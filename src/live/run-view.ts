@@ -83,7 +83,6 @@ export const viewedKinds = [
   'evaluated',
   'checkpointWritten',
   'checkpointFailed',
-  'lastPredictionsAwaited',
   'predicted',
   'workerJoined',
   'workerLeft',

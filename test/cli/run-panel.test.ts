@@ -6,6 +6,7 @@ import { panelLines } from '../../src/cli/run-panel.js';
 import { createRunDisplay } from '../../src/cli/run-display.js';
 import { Screen } from '../../src/cli/screen.js';
 import { span } from '../../src/cli/spans.js';
+import { worthALine } from '../../src/cli/worth-a-line.js';
 import { emptyView, fold, type RunView } from '../../src/live/run-view.js';
 import { committed, runStarted, workerStatus } from '../metrics/events.js';
 
@@ -55,6 +56,11 @@ test('where no panel can be drawn the progress says how many workers are here, o
   assert.equal(lineOf(emptyView), 'train  0 steps  waiting for workers\n');
   assert.match(lineOf(running(0)), /^train {2}3\/100 steps {2}loss 2\.500 {2}waiting for workers\n$/);
   assert.match(lineOf(running(2)), / 2 workers\n$/);
+});
+
+test('a terminal is told while the last model is asked, and for how long at most', () => {
+  const told = worthALine({ kind: 'lastPredictionsAwaited', mostSeconds: 10 }, emptyView);
+  assert.equal(told, 'Asking the last model about held-out samples, for at most 10 s');
 });
 
 /** A terminal of that size, and what is written to it. */

@@ -62,3 +62,13 @@ test('only the last events are kept', () => {
   assert.equal(view.events.length, 100);
   assert.match(view.events.at(-1)!.text, /^Step 499:/);
 });
+
+test('the last that is told of a completed run is that it is, although its last model is asked afterwards', () => {
+  const view = viewOf([
+    runStarted,
+    { kind: 'runEnded', reason: 'completed', detail: '' },
+    { kind: 'lastPredictionsAwaited', mostSeconds: 10 },
+    { kind: 'predicted', version: 4, predictions: [] },
+  ]);
+  assert.equal(view.events.at(-1)!.text, 'Training completed');
+});
