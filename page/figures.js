@@ -9,7 +9,7 @@ import { byId, element, setText } from './elements.js';
  * @param {number} now seconds since 1970
  */
 export function showFigures(view, now) {
-  const { run, version, ended, etaSeconds } = view;
+  const { run, version, stopping, ended, etaSeconds } = view;
   if (run) {
     setText(byId('name'), run.run);
     document.title = `${Math.floor((100 * version) / run.steps)} % ${run.run} · Lockstep`;
@@ -20,7 +20,8 @@ export function showFigures(view, now) {
     /** @type {HTMLProgressElement} */ (byId('progress')).value = version / run.steps;
     setText(byId('steps'), `step ${formatCount(version)} of ${formatCount(run.steps)}`);
   }
-  setText(byId('left'), ended || etaSeconds === null ? '' : `${formatDuration(etaSeconds)} left`);
+  const left = ended || etaSeconds === null ? '' : `${formatDuration(etaSeconds)} left`;
+  setText(byId('left'), stopping ? 'stopping' : left);
   byId('figures').replaceChildren(...figures(view, now).map(figure));
 }
 

@@ -29,11 +29,11 @@ export function register(program: Command): void {
       const { run, coordinator } = started;
       try {
         display.start(run, coordinator);
-        output.note(workerCommand(coordinator.url, options));
+        display.log(workerCommand(coordinator.url, options));
         if (options.addressFile !== undefined) {
           await writeAddress(options.addressFile, coordinator.url).catch((error) => coordinator.fail(error));
         }
-        const outcome = await awaitOutcome(started, output, sameCommand());
+        const outcome = await awaitOutcome(started, display, sameCommand());
         output.result(display.summary(outcome), display.summaryText(outcome));
       } finally {
         display.close();

@@ -21,6 +21,8 @@ export interface ProgressOptions {
   readonly total: number | null;
   /** What is counted, after the numbers: "steps", "files". */
   readonly unit?: string;
+  /** Whether it says how long is left, by its own pace; default: true. */
+  readonly timeLeft?: boolean;
   /** Milliseconds of a clock that never goes back; for tests. */
   readonly now?: () => number;
   /** Whether the line is redrawn in place; default: whether the stream is a terminal that can. */
@@ -89,13 +91,13 @@ interface ProgressState {
 
 /** For example "train  ████████░░░░░░░░░░░░  400/1,000 steps  loss 3.21  1:12 left". */
 function progressLine(options: ProgressOptions, state: ProgressState): string {
-  const { label, total, unit } = options;
+  const { label, total, unit, timeLeft = true } = options;
   const { done, details, since, seconds, bar } = state;
   const parts = [label];
   if (bar && total !== null && total > 0) parts.push(drawBar(done / total, BAR_WIDTH));
   const count = total === null ? formatCount(done) : `${formatCount(done)}/${formatCount(total)}`;
   parts.push(unit === undefined ? count : `${count} ${unit}`, ...details);
-  if (total !== null && done < total && done > since && seconds >= 1) {
+  if (timeLeft && total !== null && done < total && done > since && seconds >= 1) {
     parts.push(`${formatDuration((seconds / (done - since)) * (total - done))} left`);
   } else if (total !== null && done >= total) {
     parts.push(`in ${formatDuration(seconds)}`);

@@ -1,7 +1,7 @@
 // What a person sees of a run that goes on, here or elsewhere: a panel on a terminal with what happens above it;
 // otherwise plain lines, and the progress among them now and then.
 import type { RunView } from '../live/run-view.js';
-import { counted, formatCount } from '../util/format.js';
+import { counted, formatCount, formatDuration } from '../util/format.js';
 import { createProgress, isLive, type Progress } from './progress.js';
 import { panelLines } from './run-panel.js';
 import { Screen, type TextStream } from './screen.js';
@@ -90,13 +90,14 @@ class PlainLines implements RunDisplay {
   ) {}
 
   update(view: RunView): void {
-    const { run, version, lastLoss, tokensPerSecond, workers, ended } = view;
-    const isOver = ended !== null || version === run?.steps;
+    const { run, version, lastLoss, tokensPerSecond, workers, etaSeconds, stopping, ended } = view;
+    const isOver = stopping || ended !== null || version === run?.steps;
     this.progress ??= createProgress(this.stream, {
       label: this.options.label,
       total: run?.steps ?? null,
       unit: 'steps',
       live: false,
+      timeLeft: false, // the view says it
     });
     const ready = workers.filter(({ state }) => state === 'ready').length;
     this.progress.update(version, [
@@ -105,6 +106,7 @@ class PlainLines implements RunDisplay {
         ? []
         : [`${formatCount(Math.round(tokensPerSecond))} tokens/s`]),
       ...(ready > 0 ? [counted(ready, 'worker')] : isOver ? [] : ['waiting for workers']),
+      ...(etaSeconds === null || ready === 0 || isOver ? [] : [`${formatDuration(etaSeconds)} left`]),
     ]);
   }
 

@@ -7,7 +7,7 @@ import type { CoordinatorProcess, Outcome } from '../coordinator/process.js';
 import type { OpenRun } from '../coordinator/run.js';
 import { UserError } from '../util/errors.js';
 import { logLevelOption, repeatableOption, type LogLevel } from './options.js';
-import { Interrupted, type Output } from './output.js';
+import { Interrupted } from './output.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
 import { checkFileLimit, workersWithinFileLimit } from './file-limit.js';
 import { StopSignals } from './stop-signals.js';
@@ -117,15 +117,16 @@ export function sameCommand(): string {
 }
 
 /**
- * Waits for the end, which a signal may have asked for while the run was being opened. Throws Interrupted with how to go on.
+ * Waits for the end, which a signal may have asked for while the run was being opened. `display` stands on the terminal
+ * meanwhile. Throws Interrupted with how to go on.
  */
 export async function awaitOutcome(
-  { run, coordinator, stopSignals }: StartedRun,
-  output: Output,
+  { run, coordinator, stopSignals }: Pick<StartedRun, 'run' | 'coordinator' | 'stopSignals'>,
+  display: Pick<TrainingDisplay, 'log'>,
   resume: string,
 ): Promise<Outcome> {
   stopSignals.onStop(() => {
-    output.note('Finishing the step and saving a checkpoint; Ctrl-C again stops at once.');
+    display.log('Finishing the step and saving a checkpoint; Ctrl-C again stops at once.');
     coordinator.stop();
   }, `Stopped at once. The newest checkpoint stays: ${resume} goes on from it.`);
   try {

@@ -26,7 +26,7 @@ export function panelLines(view: RunView, options: PanelOptions): Line[] {
   );
 }
 
-function progressLine({ run, version, etaSeconds, ended }: RunView): Line {
+function progressLine({ run, version, etaSeconds, stopping, ended }: RunView): Line {
   if (!run) return [span(`step ${formatCount(version)}`, 'bold')];
   const share = version / run.steps;
   return joined([
@@ -35,6 +35,7 @@ function progressLine({ run, version, etaSeconds, ended }: RunView): Line {
     [span(`step ${formatCount(version)} of ${formatCount(run.steps)}`)],
     [span(`${Math.floor(share * 100)} %`, 'dim')],
     etaSeconds !== null && version < run.steps ? [span(`${formatDuration(etaSeconds)} left`)] : null,
+    stopping ? [span('stopping', 'yellow')] : null,
     ended && [span(ended.reason, ended.reason === 'failed' ? 'red' : 'green')],
   ]);
 }

@@ -70,7 +70,7 @@ export async function trainLocally(
   const count = isTrained(run) || started.stopSignals.isAsked ? 0 : wanted;
   display.start(run, coordinator);
   if (chosen && count > 0) display.log(`${counted(count, 'worker')}: ${chosen.reason} (--workers).`);
-  if (wanted === 0) output.note(workerCommand(coordinator.url, options));
+  if (wanted === 0) display.log(workerCommand(coordinator.url, options));
   const workers = new LocalWorkers({
     count,
     url: coordinator.url,
@@ -87,7 +87,7 @@ export async function trainLocally(
   // It closes its sockets then: a process that ended with them open would abort.
   workers.hopeless.catch((error: unknown) => coordinator.fail(error));
   try {
-    const outcome = await awaitOutcome(started, output, resume);
+    const outcome = await awaitOutcome(started, display, resume);
     display.close();
     output.result(display.summary(outcome), display.summaryText(outcome));
   } finally {

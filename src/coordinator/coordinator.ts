@@ -130,6 +130,7 @@ export class Coordinator {
         this.saving.ended(event.version, event.saved);
         break;
       case 'stop':
+        if (!this.stopping) this.decisions.publish({ kind: 'stopping' });
         this.stopping = true;
         break;
       case 'tick':

@@ -23,6 +23,8 @@ export interface RunView {
   readonly time: number;
   /** null when no coordinator has said what it trains. */
   readonly run: (Omit<RunStarted, 'kind'> & { readonly startedAt: number }) | null;
+  /** It ends after the step at hand. */
+  readonly stopping: boolean;
   readonly ended: { readonly reason: Ending; readonly detail: string; readonly time: number } | null;
   /** Steps completed. */
   readonly version: number;
@@ -39,6 +41,7 @@ export interface RunView {
   readonly workers: readonly WorkerView[];
   /** Of this coordinator's steps: seconds from one to the next, evaluations included, averaged with newer ones first. */
   readonly pace: { readonly steps: number; readonly at: number; readonly secondsPerStep: number } | null;
+  /** Until its last step; null when that is not known, or when it stops before. */
   readonly etaSeconds: number | null;
   readonly checkpoint: {
     readonly step: number;
@@ -56,6 +59,7 @@ export interface RunView {
 export const emptyView: RunView = {
   time: 0,
   run: null,
+  stopping: false,
   ended: null,
   version: 0,
   loss: emptySeries,
@@ -77,6 +81,7 @@ export const emptyView: RunView = {
 /** What the view is folded from; everything else changes nothing in it. */
 export const viewedKinds = [
   'runStarted',
+  'stopping',
   'runEnded',
   'stepCommitted',
   'stepSkipped',
@@ -111,12 +116,14 @@ function changes(view: RunView, event: TimedEvent): Partial<RunView> {
   switch (event.kind) {
     case 'runStarted': {
       const { kind: _, time, ...run } = event;
-      const fresh = { ended: null, workers: [], pace: null, etaSeconds: null, tokensPerSecond: null };
-      return { ...fresh, run: { ...run, startedAt: time }, version: event.version };
+      const fresh = { stopping: false, ended: null, workers: [], pace: null, etaSeconds: null };
+      return { ...fresh, tokensPerSecond: null, run: { ...run, startedAt: time }, version: event.version };
     }
+    case 'stopping':
+      return { stopping: true, etaSeconds: null };
     case 'runEnded': {
       const { reason, detail, time } = event;
-      return { ended: { reason, detail, time }, workers: [], etaSeconds: null };
+      return { stopping: false, ended: { reason, detail, time }, workers: [], etaSeconds: null };
     }
     case 'stepCommitted': {
       const { version, learningRate, gradientNorm, loss } = event;
@@ -152,11 +159,11 @@ function changes(view: RunView, event: TimedEvent): Partial<RunView> {
 
 /** A step is done: how far the run is, and when it will be at its end. */
 function completed(view: RunView, { version, time }: { version: number; time: number }): Partial<RunView> {
-  const { pace, run } = view;
+  const { pace, run, stopping } = view;
   const steps = (pace?.steps ?? -1) + 1;
   const weight = Math.max(1 / Math.max(1, steps), PACE_SMOOTHING);
   const secondsPerStep = pace ? smoothed(steps > 1 ? pace.secondsPerStep : null, time - pace.at, weight) : 0;
-  const left = run && steps > 0 ? (run.steps - version) * secondsPerStep : null;
+  const left = run && steps > 0 && !stopping ? (run.steps - version) * secondsPerStep : null;
   return { version, pace: { steps, at: time, secondsPerStep }, etaSeconds: left };
 }
 

@@ -170,6 +170,8 @@ export type Ending = (typeof endings)[number];
 
 export type TrainingEvent =
   | RunStarted
+  /** The coordinator was asked to end after the step at hand. */
+  | { readonly kind: 'stopping' }
   /** The coordinator ends; `detail` says why it failed. */
   | { readonly kind: 'runEnded'; readonly reason: Ending; readonly detail: string }
   | StepCommitted

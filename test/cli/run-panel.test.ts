@@ -27,6 +27,8 @@ function running(workers: number): RunView {
 test('the panel says how far the run is, its loss, its speed and what each worker does', () => {
   const [progress, loss, speed, first, second] = textOf(running(2));
   assert.match(progress!, /books.*step 3 of 100.*3 %.*left/);
+  const stopping = fold(running(2), { kind: 'stopping', time: 11 });
+  assert.match(textOf(stopping)[0]!, /step 3 of 100 *3 % *stopping$/);
   assert.match(loss!, /loss 2\.500/);
   assert.match(speed!, /2,000 tokens\/s.*http:\/\/here/);
   assert.match(first!, /worker-1.*compute.*1–2 of 4.*4\.0 batches\/s/);
@@ -55,7 +57,9 @@ test('where no panel can be drawn the progress says how many workers are here, o
   };
   assert.equal(lineOf(emptyView), 'train  0 steps  waiting for workers\n');
   assert.match(lineOf(running(0)), /^train {2}3\/100 steps {2}loss 2\.500 {2}waiting for workers\n$/);
-  assert.match(lineOf(running(2)), / 2 workers\n$/);
+  assert.match(lineOf(running(2)), / 2 workers {2}1:37 left\n$/);
+  const stopping = fold(running(2), { kind: 'stopping', time: 11 });
+  assert.match(lineOf(stopping), / 2 workers\n$/);
 });
 
 test('a terminal is told while the last model is asked, and for how long at most', () => {

@@ -146,7 +146,8 @@ test('a run ends after its last step, evaluated and saved', () => {
 
 test('a stop finishes the step, saves, and ends', () => {
   const run = started({}, 'a');
-  run.say({ type: 'stop' });
+  for (const _ of ['Ctrl-C', 'SIGTERM']) run.say({ type: 'stop' });
+  assert.equal(run.every('event').filter(({ event }) => event.kind === 'stopping').length, 1);
   assert.equal(run.every('finish').length, 0);
   run.finishStep();
   assert.equal(run.machine.state.progress.version, 1);

@@ -31,6 +31,15 @@ test('the time left is that of the steps left, at the pace of this coordinator',
   assert.equal(Math.round(view.etaSeconds!), 89);
 });
 
+test('a run that stops after the step at hand says so, and not how long all steps would take', () => {
+  const stopping = viewOf([runStarted, ...steps(10), { kind: 'stopping' }, committed(10)]);
+  assert.deepEqual([stopping.stopping, stopping.etaSeconds], [true, null]);
+  const ended = viewOf([{ kind: 'runEnded', reason: 'stopped', detail: '' }], stopping);
+  assert.deepEqual([ended.stopping, ended.etaSeconds], [false, null]);
+  const again = viewOf([{ ...runStarted, version: 11 }, ...steps(20).slice(11)], stopping);
+  assert.ok(!again.stopping && again.etaSeconds !== null);
+});
+
 test('who goes on with a run starts with its curves, and with nobody', () => {
   const before = viewOf([runStarted, ...steps(20), { kind: 'workers', workers: [workerStatus({})] }]);
   const view = viewOf([{ ...runStarted, term: 2, version: 20 }], before);

@@ -115,5 +115,6 @@ export const everyKind: readonly TrainingEvent[] = [
   { kind: 'heartbeat', seconds: 0.002 },
   { kind: 'computed', microBatches: 4, tokens: 80 },
   { kind: 'parametersPulled', version: 7 },
+  { kind: 'stopping' },
   { kind: 'runEnded', reason: 'completed', detail: '' },
 ];
