@@ -1,5 +1,6 @@
 // What `status` and `watch` are asked about: the live coordinator at a URL, or a run's folder, from which a live
 // coordinator is found if there is one.
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { liveness, thisOwner } from '../checkpoint/owner.js';
 import { listCheckpoints } from '../checkpoint/list.js';
@@ -13,6 +14,7 @@ import type { Ending } from '../metrics/events.js';
 import { fetchMessageOf, UserError } from '../util/errors.js';
 import { pathExists } from '../util/exists.js';
 import { isObject } from '../util/json.js';
+import type { Output } from './output.js';
 
 export type Target = { readonly url: string } | { readonly run: RunDirectory };
 
@@ -31,6 +33,29 @@ export interface RunStatus {
 
 const ANSWER_TIMEOUT_MS = 5000;
 
+const RUNS = 'runs';
+
+/**
+ * What is asked about: what was given, or else the run in runs/ that was started last, which is said. Throws UserError
+ * RUN_NOT_FOUND.
+ */
+export async function chooseTarget(given: string | undefined, output: Output): Promise<Target> {
+  if (given !== undefined) return parseTarget(given);
+  let newest: { readonly folder: string; readonly startedAt: number } | undefined;
+  for (const name of await readdir(RUNS).catch(() => [])) {
+    const folder = path.join(RUNS, name);
+    const notice = await readNotice(new RunDirectory(folder).notice);
+    const startedAt = notice?.run.startedAt ?? -Infinity;
+    if (startedAt > (newest?.startedAt ?? -Infinity)) newest = { folder, startedAt };
+  }
+  if (!newest) {
+    const expected = "a run's folder, or http://HOST:PORT of a coordinator";
+    throw new UserError('RUN_NOT_FOUND', `expected ${expected}: no run was started in ${path.resolve(RUNS)}`);
+  }
+  output.note(`${newest.folder}, the run that was started last:`);
+  return parseTarget(newest.folder);
+}
+
 /** A URL, a folder, or the name of a folder under runs/. Throws UserError RUN_NOT_FOUND. */
 export async function parseTarget(given: string): Promise<Target> {
   if (/^https?:\/\//.test(given)) return { url: given.replace(/\/+$/, '') };
@@ -41,7 +66,7 @@ export async function parseTarget(given: string): Promise<Target> {
       `a run can be followed by its folder or its coordinator's URL: ${advice}`,
     );
   }
-  for (const folder of [given, path.join('runs', given)]) {
+  for (const folder of [given, path.join(RUNS, given)]) {
     const own = new RunDirectory(folder);
     if (!(await pathExists(own.metricsLog)) && !(await pathExists(own.notice))) continue;
     return { run: new RunDirectory(folder, await storageOf(own.storage)) };
@@ -50,7 +75,7 @@ export async function parseTarget(given: string): Promise<Target> {
   const expected = "a run's name or folder, or http://HOST:PORT of a coordinator";
   throw new UserError(
     'RUN_NOT_FOUND',
-    `expected ${expected}; there is no metrics.jsonl in ${given} or in ${path.join('runs', given)}`,
+    `expected ${expected}; there is no metrics.jsonl in ${given} or in ${path.join(RUNS, given)}`,
   );
 }
 

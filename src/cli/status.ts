@@ -1,4 +1,4 @@
-// `lockstep status RUN|URL`: how a run stands, from its live coordinator or from its files.
+// `lockstep status [RUN|URL]`: how a run stands, from its live coordinator or from its files.
 import type { Command } from 'commander';
 import { formatTime, outputOf } from './output.js';
 import type { RunState, RunStatus } from './run-target.js';
@@ -11,12 +11,16 @@ export function register(program: Command): void {
   program
     .command('status')
     .description('how a run stands: progress, losses, workers, last events')
-    .argument('<run|url>', "a run's name or folder, or http://HOST:PORT of its coordinator")
-    .action(async (given: string, _options: object, command: Command) => {
-      const { parseTarget, statusOf } = await import('./run-target.js');
-      const status = await statusOf(await parseTarget(given));
+    .argument(
+      '[run|url]',
+      "a run's name or folder, or http://HOST:PORT of its coordinator; default: the run in runs/ started last",
+    )
+    .action(async (given: string | undefined, _options: object, command: Command) => {
+      const { chooseTarget, statusOf } = await import('./run-target.js');
+      const output = outputOf(command);
+      const status = await statusOf(await chooseTarget(given, output));
       const { view, ...rest } = status;
-      outputOf(command).result({ ...rest, ...view }, await statusText(status));
+      output.result({ ...rest, ...view }, await statusText(status));
     });
 }
 

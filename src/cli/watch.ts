@@ -1,4 +1,4 @@
-// `lockstep watch RUN|URL`: what `train` shows, of a run that is trained elsewhere, until it ends.
+// `lockstep watch [RUN|URL]`: what `train` shows, of a run that is trained elsewhere, until it ends.
 import type { Command } from 'commander';
 import type { RunView } from '../live/run-view.js';
 import { outputOf, type Output } from './output.js';
@@ -8,14 +8,18 @@ export function register(program: Command): void {
   program
     .command('watch')
     .description('follow a run: progress, losses, workers and events as they happen')
-    .argument('<run|url>', "a run's name or folder, or http://HOST:PORT of its coordinator")
-    .action(async (given: string, _options: object, command: Command) => {
-      const { parseTarget } = await import('./run-target.js');
+    .argument(
+      '[run|url]',
+      "a run's name or folder, or http://HOST:PORT of its coordinator; default: the run in runs/ started last",
+    )
+    .action(async (given: string | undefined, _options: object, command: Command) => {
+      const { chooseTarget } = await import('./run-target.js');
+      const output = outputOf(command);
       const stop = new AbortController();
       const interrupt = (): void => stop.abort();
       process.on('SIGINT', interrupt);
       try {
-        await watch(await parseTarget(given), outputOf(command), stop.signal);
+        await watch(await chooseTarget(given, output), output, stop.signal);
       } finally {
         process.off('SIGINT', interrupt);
       }

@@ -1,15 +1,20 @@
 // `lockstep status` and `lockstep watch`, of a run whose coordinator is killed, started again and stopped.
 import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import type { LogLine } from '../../bench/support/log-lines.js';
+import { runLockstep } from '../../bench/support/run-lockstep.js';
+import { thisOwner } from '../../src/checkpoint/owner.js';
 import { fetchView, parseTarget } from '../../src/cli/run-target.js';
 import { readLastEvents } from '../../src/live/events-log.js';
+import { writeNotice } from '../../src/live/notice.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 import { startLiveRun } from '../live/live-run.js';
+import { runStarted } from '../metrics/events.js';
 
 const isOf = (kind: string) => (line: LogLine) => line['kind'] === kind;
 
@@ -92,6 +97,29 @@ test('status and watch tell of a run that trains, was killed, goes on and was st
   );
   assert.deepEqual([kinds[0], kinds.at(-1)], ['runStarted', 'runEnded']);
   assert.equal(kinds.filter((kind) => kind === 'runStarted').length, 2);
+});
+
+test('without a run to ask about, status and watch take the one in runs/ that was started last, and say which', async (t) => {
+  const folder = await temporaryDirectory(t);
+  const none = await runLockstep(['status'], { cwd: folder });
+  assert.equal(none.code, 2);
+  assert.match(none.err, /^error: expected a run's folder, or http:.*: no run was started in .*\/runs\n$/);
+
+  const owner = await thisOwner();
+  const { kind: _, ...facts } = runStarted;
+  const ended = { reason: 'stopped', detail: '', time: 9 } as const;
+  for (const [i, name] of ['old', 'new', 'older'].entries()) {
+    const directory = path.join(folder, 'runs', name);
+    await mkdir(directory, { recursive: true });
+    const run = { ...facts, run: name, startedAt: [5, 7, 3][i]! };
+    await writeNotice(path.join(directory, 'coordinator.json'), { run, http: null, owner, ended });
+  }
+  for (const command of ['status', 'watch']) {
+    const { code, out, err } = await runLockstep([command], { cwd: folder });
+    assert.equal(code, 0, err);
+    assert.match(err, /^runs\/new, the run that was started last:\n/);
+    assert.match(out, /^new .*step 0 of 100 .*stopped\n/);
+  }
 });
 
 test('what is neither a run nor a coordinator is named, with what is expected', async (t) => {
