@@ -1,11 +1,14 @@
 // `lockstep prepare`: turns text, or pairs of sentences, into a data set to train on.
 
+import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { PREPARE_DEFAULTS, type PrepareOptions } from '../data/prepare-options.js';
 import type { PrepareProgress, PrepareSummary } from '../data/prepare.js';
 import { integerArgument, numberArgument, repeatableOption } from './options.js';
 import { Interrupted, outputOf, type Output } from './output.js';
 import { counted, formatBytes, formatCount } from '../util/format.js';
+import { packageRoot } from '../util/package.js';
+import { commandLine } from './command-line.js';
 import { createProgress, type Progress } from './progress.js';
 
 interface Flags {
@@ -64,6 +67,7 @@ export function register(program: Command): void {
       for (const { path, line, problem } of summary.firstMalformed)
         output.note(`left out ${path}:${line}: ${problem}`);
       reportDataset(output, summary);
+      if (!output.json) output.note(await nextStep(summary));
     });
 }
 
@@ -151,4 +155,21 @@ export function reportDataset(output: Output, summary: PrepareSummary): void {
   if (input.malformed > 0)
     lines.push(`left out: ${input.malformed} malformed lines of ${formatCount(input.lines)}`);
   output.result(summary, lines.join('\n'));
+}
+
+/** How to train on the data set, with an example as it is. */
+async function nextStep({ directory, kind }: PrepareSummary): Promise<string> {
+  const { overrideText } = await import('../config/overrides.js');
+  const [example, what] =
+    kind === 'pairs'
+      ? ['translation.yaml', "the paper's base model, which is large"]
+      : ['quickstart.yaml', 'a small model, for a first impression'];
+  const name = path
+    .basename(path.resolve(directory))
+    .replace(/[^A-Za-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '');
+  const config = path.relative('', path.join(packageRoot, 'examples', example));
+  const sets = [overrideText('data', directory), overrideText('name', name || 'first')];
+  const command = commandLine(['train', config, ...sets.flatMap((text) => ['--set', text])]);
+  return `\nTo train on it (${what}):\n  ${command}`;
 }

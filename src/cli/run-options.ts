@@ -9,6 +9,7 @@ import { UserError } from '../util/errors.js';
 import { logLevelOption, repeatableOption, type LogLevel } from './options.js';
 import { Interrupted } from './output.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
+import { commandLine } from './command-line.js';
 import { checkFileLimit, workersWithinFileLimit } from './file-limit.js';
 import { StopSignals } from './stop-signals.js';
 import type { TrainingDisplay } from './training-display.js';
@@ -110,10 +111,7 @@ export async function startConfiguredRun(
 
 /** How this process was called, to be typed again. */
 export function sameCommand(): string {
-  const quoted = process.argv
-    .slice(2)
-    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`));
-  return ['npx lockstep', ...quoted].join(' ');
+  return commandLine(process.argv.slice(2));
 }
 
 /**

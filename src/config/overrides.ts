@@ -1,6 +1,6 @@
 // `--set key=value`: single keys of a config given on the command line, which win over the file.
 
-import { parse, YAMLParseError } from 'yaml';
+import { parse, stringify, YAMLParseError } from 'yaml';
 import { messageOf, UserError } from '../util/errors.js';
 import { isObject } from '../util/json.js';
 
@@ -28,6 +28,11 @@ export function parseOverride(text: string): Override {
       error instanceof YAMLParseError ? error.message.split(/ at line|\n/)[0]! : messageOf(error);
     throw new UserError('CONFIG_INVALID', `--set ${text}: expected a YAML value after "=": ${reason}`);
   }
+}
+
+/** What parseOverride reads as this string. */
+export function overrideText(key: string, value: string): string {
+  return `${key}=${stringify(value, { lineWidth: 0 }).trimEnd()}`;
 }
 
 /** A copy of `config` with the overrides put in, in order; mappings on the way are made where missing. */

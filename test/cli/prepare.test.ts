@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { promisify } from 'node:util';
 import { LockstepProcess } from '../../bench/support/lockstep-process.js';
-import { runLockstep, type Outcome } from '../../bench/support/run-lockstep.js';
+import { LOCKSTEP, runLockstep, type Outcome } from '../../bench/support/run-lockstep.js';
 import type { PrepareSummary } from '../../src/data/prepare.js';
 
 async function folderWith(t: TestContext, files: Record<string, string>): Promise<string> {
@@ -48,6 +50,20 @@ test('the summary is one line of JSON on stdout, malformed lines are named on st
   assert.equal(summary.vocabularySize, 280);
   assert.deepEqual([summary.input.lines, summary.input.malformed], [300, 1]);
   assert.match(err, /in\.jsonl:10: expected a JSON object, found an array/);
+  assert.doesNotMatch(err, /npx lockstep train/);
+});
+
+test('the command that is named at the end trains on the data set, as a shell reads it', async (t) => {
+  const folder = await folderWith(t, { 'in.txt': 'the sea is wide and deep\n'.repeat(50) });
+  const { code, err } = await run(folder, 'in.txt', '--out', "it's data/1: 7", '--vocabulary', '280');
+  assert.equal(code, 0, err);
+  const named = /\n {2}npx lockstep (train .*)\n$/.exec(err)?.[1];
+  assert.ok(named, err);
+  const short = '--workers 1 --set steps=2 --set optimizer.schedule.warmupSteps=1 --set tracking.samples=0';
+  const command = `"${process.execPath}" "${LOCKSTEP}" ${named} ${short}`;
+  const trained = await promisify(execFile)('sh', ['-c', command], { cwd: folder });
+  assert.match(trained.stdout, /^Trained 2 steps/);
+  assert.deepEqual(await readdir(join(folder, 'runs')), ['1-7']);
 });
 
 test('a fault of the user ends with 2 and one sentence, and nothing is written', async (t) => {
