@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import type { Tokenizer } from '../data/tokenizer.js';
-import type { Alternative, Filled, FillOptions } from '../model/fill.js';
+import type { Alternative, Filled } from '../model/fill.js';
 import { UserError } from '../util/errors.js';
 import {
   encodeMasked,
@@ -56,34 +56,61 @@ export async function fillTexts(
   expectObjective(model, ['masked']);
   const tokenizer = await model.tokenizer();
   const { defaultMaxSpan } = await import('../model/predict.js');
-  const fillOptions = {
-    maskId: tokenizer.maskId,
-    maxSpan: options.maxSpan ?? defaultMaxSpan(model.run?.objective),
-    beam: options.beam,
-    alternatives: options.top,
+  const maxSpan = options.maxSpan ?? defaultMaxSpan(model.run?.objective);
+  const settings = { ...options, maxSpan, unsuited: unsuitedTokens(await tokenizer.texts(), maxSpan) };
+  for await (const line of inputLines(texts, output)) await fillOne(model, tokenizer, line, settings, output);
+}
+
+interface Settings extends FillCommandOptions {
+  readonly maxSpan: number;
+  readonly unsuited: UnsuitedTokens;
+}
+
+/** Ids that would give the filled text other spaces or lines than the given one. */
+interface UnsuitedTokens {
+  readonly anywhere: readonly number[];
+  /** At the beginning of a mask that stands behind white space or first in a text, and of one that stands behind text. */
+  readonly behindSpace: readonly number[];
+  readonly behindText: readonly number[];
+}
+
+/** @param texts what each token adds behind other text */
+export function unsuitedTokens(texts: readonly string[], maxSpan: number): UnsuitedTokens {
+  const idsOf = (isUnsuited: (text: string) => boolean): number[] =>
+    [...texts.keys()].filter((id) => isUnsuited(texts[id]!));
+  const behindSpace = idsOf((text) => !/^\s\S/.test(text));
+  return {
+    // A part of a character is no text as long as the rest of it cannot follow.
+    anywhere: idsOf((text) => (maxSpan === 1 ? /[\n\r\uFFFD]/ : /[\n\r]/).test(text)),
+    behindSpace: behindSpace.length < texts.length ? behindSpace : [], // spaces may be tokens of their own
+    behindText: idsOf((text) => !/^\S/.test(text)),
   };
-  for await (const line of inputLines(texts, output))
-    await fillOne(model, tokenizer, line, fillOptions, output);
 }
 
 async function fillOne(
   model: GivenModel,
   tokenizer: Tokenizer,
   line: Line,
-  options: Omit<FillOptions, 'excluded' | 'lookahead'>,
+  { maxSpan, beam, top, unsuited }: Settings,
   output: Output,
 ): Promise<void> {
   const { fillMasks } = await import('../model/predict.js');
-  const mask = tokenizer.specialTokens.mask;
+  const { maskId, specialIds } = tokenizer;
+  const { mask } = tokenizer.specialTokens;
   const pattern = [...(await encodeMasked(tokenizer, line.text))];
-  const masks = pattern.filter((id) => id === options.maskId).length;
+  const masks = pattern.filter((id) => id === maskId).length;
   if (masks === 0) {
     throw new UserError('NO_MASK', `${line.name}: expected at least one ${mask}, got ${excerpt(line.text)}`);
   }
   const { maxLength } = model.config;
-  expectFits(line, Math.max(pattern.length + 1, pattern.length + masks * (options.maxSpan - 1)), maxLength);
-  const filled = fillMasks(model, pattern, tokenizer.specialIds, options);
-  const result = await resultOf(tokenizer, line.text, filled);
+  expectFits(line, Math.max(pattern.length + 1, pattern.length + masks * (maxSpan - 1)), maxLength);
+  const gaps = line.text.split(mask);
+  const neverFirst = gaps.map((before, i) =>
+    /\s$/.test(before) || (i === 0 && before === '') ? unsuited.behindSpace : unsuited.behindText,
+  );
+  const never = [...specialIds, ...unsuited.anywhere];
+  const filled = fillMasks(model, pattern, never, { maskId, maxSpan, beam, alternatives: top, neverFirst });
+  const result = await resultOf(tokenizer, line.text, gaps, filled);
   output.result(result, textOf(result));
 }
 
@@ -101,24 +128,35 @@ interface Result {
   readonly masks: readonly { readonly text: string; readonly alternatives: readonly ShownAlternative[] }[];
 }
 
-async function resultOf(tokenizer: Tokenizer, text: string, filled: Filled): Promise<Result> {
+/** @param gaps what stands before, between and behind the masks of the text */
+async function resultOf(
+  tokenizer: Tokenizer,
+  text: string,
+  gaps: readonly string[],
+  filled: Filled,
+): Promise<Result> {
   const decode = (ids: readonly number[]): Promise<string> => tokenizer.decode(ids, { skipSpecial: false });
   const shown = async ({ ids, logProbability }: Alternative): Promise<ShownAlternative> => ({
     text: await decode(ids),
     ids,
     probability: Math.exp(logProbability),
   });
-  return {
-    text,
-    filled: await decode(filled.ids),
-    logProbability: filled.logProbability,
-    masks: await Promise.all(
-      filled.masks.map(async ({ ids, alternatives }) => ({
-        text: await decode(ids),
-        alternatives: await Promise.all(alternatives.map(shown)),
-      })),
-    ),
-  };
+  const masks = await Promise.all(
+    filled.masks.map(async ({ ids, alternatives }) => ({
+      text: await decode(ids),
+      alternatives: await Promise.all(alternatives.map(shown)),
+    })),
+  );
+  const words = masks.map(({ text }) => text);
+  return { text, filled: withWords(gaps, words), logProbability: filled.logProbability, masks };
+}
+
+/** The gaps with words between them. A word's own space falls away where the text has white space, or begins. */
+function withWords(gaps: readonly string[], words: readonly string[]): string {
+  return gaps.reduce((before, after, i) => {
+    const word = words[i - 1] ?? '';
+    return before + (/(^|\s)$/.test(before) ? word.trimStart() : word) + after;
+  });
 }
 
 function textOf(result: Result): string {

@@ -74,9 +74,12 @@ async function trainOnBook(config: RunConfig, output: Output): Promise<string> {
 async function showFilled(run: string, output: Output): Promise<void> {
   if (output.json) return;
   output.note('\nWhat it puts in the place of a mask, and how sure it is:\n');
-  await withModel(run, { threads: 'auto' }, (model) =>
-    fillTexts(model, SENTENCES, { top: 4, beam: 4 }, output),
-  );
+  await withModel(run, { threads: 'auto' }, async (model) => {
+    for (const sentence of SENTENCES) {
+      output.result(null, sentence);
+      await fillTexts(model, [sentence], { top: 4, beam: 4 }, output);
+    }
+  });
 }
 
 function nextSteps(run: string): string {

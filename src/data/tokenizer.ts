@@ -25,6 +25,8 @@ export interface Tokenizer {
   encode(text: string): Promise<Int32Array>;
   /** The text of ids; `skipSpecial` leaves special tokens out. Bytes that are no UTF-8 become U+FFFD. */
   decode(ids: ArrayLike<number>, options: { readonly skipSpecial: boolean }): Promise<string>;
+  /** The text that each id adds behind other text, with the space it begins with; by id, "" where there is no token. */
+  texts(): Promise<string[]>;
   /** The token of an id as the vocabulary spells it, or null. */
   idToToken(id: number): string | null;
   tokenToId(token: string): number | null;
@@ -76,18 +78,26 @@ export function parseTokenizer(
   const endId = idOf('end');
   const maskId = idOf('mask');
   const ids = Object.values(engine.getVocab(true));
+  const vocabularySize = ids.reduce((largest, id) => Math.max(largest, id), -1) + 1;
   return {
     async encode(text) {
       const encoding = await engine.encode(text, null, { addSpecialTokens: false });
       return Int32Array.from(encoding.getIds());
     },
     decode: (tokens, { skipSpecial }) => engine.decode(Array.from(tokens), skipSpecial),
+    async texts() {
+      // What stands first in a text may be decoded without its space.
+      const before = (await engine.encode('a', null, { addSpecialTokens: false })).getIds();
+      const behind = Array.from({ length: vocabularySize }, (_, id) => [...before, id]);
+      const [start, ...texts] = await engine.decodeBatch([before, ...behind], false);
+      return texts.map((text) => text.slice(start!.length));
+    },
     idToToken: (id) => engine.idToToken(id),
     tokenToId: (token) => engine.tokenToId(token),
     padId,
     endId,
     maskId,
-    vocabularySize: ids.reduce((largest, id) => Math.max(largest, id), -1) + 1,
+    vocabularySize,
     specialIds: [...new Set([padId, endId, maskId, ...specialIdsOf(json)])].sort((a, b) => a - b),
     specialTokens,
   };

@@ -24,6 +24,8 @@ export interface FillOptions {
   readonly maskId: number;
   /** Tokens never put into a mask: padding, end, the mask itself. */
   readonly excluded: readonly number[];
+  /** Tokens that each mask in turn does not begin with; default: none. */
+  readonly neverFirst?: readonly (readonly number[])[];
   /** Most tokens for one mask; 1: exactly one token per mask. */
   readonly maxSpan: number;
   /** Hypotheses kept at a time. */
@@ -68,13 +70,17 @@ const EMPTY: Filled = { ids: [], masks: [], logProbability: 0 };
 function fillTokens(model: TargetModel, pattern: readonly number[], options: FillOptions): Filled {
   let beam: Filled[] = [EMPTY];
   let done = 0; // tokens of the pattern already in every hypothesis
-  for (const mask of positionsOf(pattern, options.maskId)) {
+  for (const [i, mask] of positionsOf(pattern, options.maskId).entries()) {
     const known = pattern.slice(done, mask);
     beam = beam.map((hypothesis) => ({ ...hypothesis, ids: [...hypothesis.ids, ...known] }));
     const logits = model.next(beam.map((hypothesis) => hypothesis.ids));
     beam = beam
       .flatMap((hypothesis, row) => {
-        const choices = bestTokens(rowOf(logits, row, model.vocabularySize), options);
+        const choices = bestTokens(
+          rowOf(logits, row, model.vocabularySize),
+          options,
+          options.neverFirst?.[i],
+        );
         return choices.slice(0, options.beam).map((choice) => chosen(hypothesis, choice, choices, options));
       })
       .sort((a, b) => b.logProbability - a.logProbability)
@@ -92,7 +98,7 @@ function fillSpans(model: TargetModel, pattern: readonly number[], options: Fill
   masks.forEach((mask, i) => {
     const prefix = [...filled.ids, ...pattern.slice(done, mask)];
     const end = Math.min(masks[i + 1] ?? pattern.length, mask + 1 + options.lookahead);
-    const choices = rankSpans(model, prefix, pattern.slice(mask + 1, end), options);
+    const choices = rankSpans(model, prefix, pattern.slice(mask + 1, end), options, options.neverFirst?.[i]);
     filled = chosen({ ...filled, ids: prefix }, choices[0]!, choices, options);
     done = mask + 1;
   });
@@ -117,11 +123,18 @@ function chosen(
   };
 }
 
-/** The most probable next tokens, best first. Probabilities are over the whole vocabulary, excluded tokens too. */
-function bestTokens(logits: Float32Array, options: FillOptions): Alternative[] {
+/**
+ * The most probable next tokens, best first, without the excluded ones and those of `never`. Probabilities are over the whole
+ * vocabulary, those tokens too.
+ */
+function bestTokens(
+  logits: Float32Array,
+  options: FillOptions,
+  never: readonly number[] = [],
+): Alternative[] {
   const logProbabilities = new Float64Array(logits.length);
   logSoftmax(logits, logProbabilities);
-  for (const id of options.excluded) logProbabilities[id] = -Infinity;
+  for (const ids of [options.excluded, never]) for (const id of ids) logProbabilities[id] = -Infinity;
   return largest(logProbabilities, Math.max(options.beam, options.alternatives)).map((id) => ({
     ids: [id],
     logProbability: logProbabilities[id]!,
@@ -134,8 +147,9 @@ function rankSpans(
   prefix: readonly number[],
   following: readonly number[],
   options: FillOptions,
+  neverFirst?: readonly number[],
 ): Alternative[] {
-  const candidates = spanCandidates(model, prefix, options);
+  const candidates = spanCandidates(model, prefix, options, neverFirst);
   const scored = model.logProbabilities(
     candidates.map((candidate) => [...prefix, ...candidate.ids, ...following]),
     prefix.length,
@@ -151,18 +165,20 @@ function spanCandidates(
   model: TargetModel,
   prefix: readonly number[],
   options: FillOptions,
+  neverFirst?: readonly number[],
 ): readonly Alternative[] {
   const all: Alternative[] = [];
   let beam: Alternative[] = [{ ids: [], logProbability: 0 }];
   for (let length = 1; length <= options.maxSpan; length++) {
     const logits = model.next(beam.map((candidate) => [...prefix, ...candidate.ids]));
     beam = beam
-      .flatMap((candidate, row) =>
-        bestTokens(rowOf(logits, row, model.vocabularySize), options).map((token) => ({
+      .flatMap((candidate, row) => {
+        const never = length === 1 ? neverFirst : [];
+        return bestTokens(rowOf(logits, row, model.vocabularySize), options, never).map((token) => ({
           ids: [...candidate.ids, ...token.ids],
           logProbability: candidate.logProbability + token.logProbability,
-        })),
-      )
+        }));
+      })
       .sort((a, b) => b.logProbability - a.logProbability)
       .slice(0, Math.max(options.beam, options.alternatives));
     all.push(...beam);

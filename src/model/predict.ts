@@ -25,15 +25,15 @@ export function defaultMaxSpan(objective: ObjectiveConfig | undefined): number {
   return Math.ceil(2 * objective.meanSpan);
 }
 
-/** @param specialIds what stands for no text, and is put into no mask */
+/** @param never what is put into no mask, beside the model's own special tokens */
 export function fillMasks(
   { config, transformer }: TrainedModel,
   pattern: readonly number[],
-  specialIds: readonly number[],
+  never: readonly number[],
   options: Omit<FillOptions, 'excluded' | 'lookahead'>,
 ): Filled {
   const target = new TransformerTarget(transformer, [...pattern, config.endId]);
-  const excluded = [...new Set([...specialIds, config.padId, config.endId])];
+  const excluded = [...new Set([...never, config.padId, config.endId])];
   try {
     return fill(target, pattern, { ...options, excluded, lookahead: LOOKAHEAD });
   } finally {

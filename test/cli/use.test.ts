@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { runLockstep, type Outcome } from '../../bench/support/run-lockstep.js';
+import { unsuitedTokens } from '../../src/cli/fill.js';
 import { buildBatch, type ObjectiveConfig, type TokenIds } from '../../src/model/objectives.js';
 import { trainableModel, train } from '../model/trainable.js';
 import { letters, modelConfig, VOCABULARY, WINDOW, writeDataset, writeRun } from './model-run.js';
@@ -68,6 +69,19 @@ test('fill restores hidden letters, from arguments and from lines', async () => 
     ],
   );
   assert.ok(masks[0]!.alternatives[0]!.probability > 0.5);
+});
+
+test('a filled text has the spaces and lines of the given one', async () => {
+  const { out } = await lockstep(['fill', at('masked'), '--json'], 'abc  <mask>e <mask> g\n');
+  assert.equal(jsonLines(out)[0]!['filled'], 'abc  de f g');
+
+  const texts = ['', ' sea', 'sea', ',', ' ', '\n', ' \n', '\uFFFD'];
+  const { anywhere, behindSpace, behindText } = unsuitedTokens(texts, 1);
+  const left = (ids: readonly number[]): string[] =>
+    texts.filter((_, id) => ![...anywhere, ...ids].includes(id));
+  assert.deepEqual([left(behindSpace), left(behindText)], [[' sea'], ['sea', ',']]);
+  assert.deepEqual(unsuitedTokens(['a', ' '], 2).behindSpace, [], 'where spaces are tokens of their own');
+  assert.ok(!unsuitedTokens(texts, 2).anywhere.includes(7), 'a character may be several tokens');
 });
 
 test('fill says which line has no mask, and a model of another objective is refused', async () => {

@@ -68,6 +68,17 @@ test('a frequent word of the training text is one token', async (t) => {
   assert.equal((await tokenizer.encode(' whale')).length, 1);
 });
 
+test('the text of each token is what it adds to a text, with its space', async (t) => {
+  const tokenizer = await loadTokenizer(
+    await writeInput(await temporaryDirectory(t), 'tokenizer.json', await trained(400)),
+  );
+  const texts = await tokenizer.texts();
+  assert.equal(texts.length, tokenizer.vocabularySize);
+  const [whale] = await tokenizer.encode(' whale');
+  const newLine = await tokenizer.encode('\n');
+  assert.deepEqual([texts[whale!], texts[newLine[0]!], texts[tokenizer.maskId]], [' whale', '\n', '<mask>']);
+});
+
 test('a vocabulary too small and special tokens that cannot be told apart are refused', async () => {
   await assert.rejects(trained(258), userError('VOCABULARY_TOO_SMALL', /at least 259/));
   await assert.rejects(trained(400, ['<ü>']), userError('SPECIAL_TOKEN_INVALID'));

@@ -67,6 +67,15 @@ test('alternatives are the most probable tokens without the excluded ones, under
   assert.ok(Math.abs(Math.exp(mask!.alternatives[0]!.logProbability) - 0.2) < 1e-6);
 });
 
+test('a mask does not begin with the tokens that it is told not to, and may go on with them', () => {
+  const model = memory([5, 6, 6, 8, 5]);
+  const neverFirst = [[5], [6], []];
+  const tokens = fill(model, [MASK, 6, MASK, 8, MASK], { ...options, neverFirst });
+  assert.ok(tokens.ids[0] !== 5 && tokens.ids[2] !== 6, tokens.ids.join());
+  const span = fill(model, [MASK, 8, 5], { ...options, maxSpan: 3, neverFirst: [[6]] });
+  assert.deepEqual(span.masks[0]!.ids, [5, 6, 6]);
+});
+
 test('the beam takes back a first choice that a later mask makes improbable', () => {
   const model = modelOf((prefix) => {
     if (prefix.length === 0) return peak({ 4: 0.5, 5: 0.42 });
