@@ -17,6 +17,7 @@ namespace lockstep {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
+constexpr uintptr_t kCacheLine = 64;
 
 // Kernels walk matrices by columns as well as rows, and small pages would miss the TLB at every step. Only what has not been
 // written to yet comes to lie on large ones.
@@ -54,7 +55,7 @@ class Regions {
 
  private:
   char* cut(size_t bytes, Region** region) {
-    const size_t size = (bytes + 63) / 64 * 64;
+    const size_t size = (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
     if (size > kRegionBytes / 4) {
       *region = make(size);
       return (*region)->memory;
@@ -99,7 +100,9 @@ napi_value useHugePages(const Arguments& a) {
   int64_t length = 0;
   const uint8_t* const data = a.bytes(0, "bytes", &length);
   preferHugePages(const_cast<uint8_t*>(data), static_cast<size_t>(length));
-  return nullptr;
+  napi_value offset;
+  napi_create_double(a.env(), static_cast<double>((0 - reinterpret_cast<uintptr_t>(data)) % kCacheLine), &offset);
+  return offset;
 }
 
 // Detaching ends the ArrayBuffer's hold on its memory, so the finalizer of whoever made it runs soon.

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { Reducers } from '../../src/coordinator/reducers.js';
+import { sharedFloats } from '../../src/engine/native/shared-floats.js';
 import { ChunkGrid, type Slice } from '../../src/protocol/chunks.js';
 import { MAX_HEADER_BYTES } from '../../src/protocol/frames.js';
 import type { ReducerAddress } from '../../src/protocol/messages.js';
@@ -125,7 +126,7 @@ function gridOf({ elements }: IncastOptions): ChunkGrid {
 
 function setups(options: IncastOptions, secrets: Secrets | null) {
   const { elements, clients, receivers } = options;
-  const vector = (): SharedArrayBuffer => new SharedArrayBuffer(elements * 4);
+  const vector = (): Float32Array => sharedFloats(elements);
   const vectors = { parameters: vector(), moment1: vector(), moment2: vector() };
   return gridOf(options)
     .slices(receivers)

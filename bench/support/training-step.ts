@@ -1,6 +1,6 @@
 // One training step as a run computes it, in one thread and without sockets: a worker's trainer on one micro-batch,
 // then what the coordinator and its reducers do with the sum.
-import { sharedMemory } from '../../src/engine/native/shared-memory.js';
+import { sharedFloats } from '../../src/engine/native/shared-floats.js';
 import { decaySegments, segmentsWithin, type DecaySegment } from '../../src/coordinator/reducer/segments.js';
 import type { Progress } from '../../src/coordinator/events.js';
 import { completeStep, gradientNorm } from '../../src/coordinator/step-numbers.js';
@@ -94,10 +94,11 @@ export class TrainingStep implements Step {
   ) {
     const job = jobOf(workload, precision);
     const { total, trainable, tensors } = (this.layout = parameterLayout(job.model));
-    this.parameters = sharedVector(total);
-    this.gradient = sharedVector(trainable);
-    this.moment1 = sharedVector(trainable);
-    this.moment2 = sharedVector(trainable);
+    // As in a run, where other threads read and write them.
+    this.parameters = sharedFloats(total);
+    this.gradient = sharedFloats(trainable);
+    this.moment1 = sharedFloats(trainable);
+    this.moment2 = sharedFloats(trainable);
     initialParameters(this.layout, job.model, SEED, this.parameters);
     this.grid = new ChunkGrid(trainable, total);
     this.segments = decaySegments(tensors, trainable);
@@ -143,11 +144,6 @@ export class TrainingStep implements Step {
       }
     }
   }
-}
-
-/** As in a run, where other threads read and write them. */
-function sharedVector(elements: number): Float32Array {
-  return new Float32Array(sharedMemory(elements * Float32Array.BYTES_PER_ELEMENT));
 }
 
 export function batchOf({ samples, length, vocabulary }: StepWorkload): Batch {

@@ -13,7 +13,7 @@ import { configDifferences } from '../config/differences.js';
 import { parseRunConfig } from '../config/load.js';
 import type { RunConfig } from '../config/schema.js';
 import { openDataset, type Dataset } from '../data/dataset.js';
-import { sharedMemory } from '../engine/native/shared-memory.js';
+import { sharedFloats } from '../engine/native/shared-floats.js';
 import type { ModelConfig } from '../model/config.js';
 import { generationConfig, toHuggingFace } from '../model/hugging-face.js';
 import { parameterLayout, type ParameterLayout } from '../model/parameters.js';
@@ -25,11 +25,11 @@ import { packageVersion } from '../util/package.js';
 import type { Progress } from './events.js';
 import { initialWeights } from './initial-weights.js';
 
-/** The flat vectors that reducers own slices of: float32, shared among threads. */
+/** The flat vectors that reducers own slices of, shared among threads. */
 export interface SharedVectors {
-  readonly parameters: SharedArrayBuffer; // [total]
-  readonly moment1: SharedArrayBuffer; // [trainable]
-  readonly moment2: SharedArrayBuffer; // [trainable]
+  readonly parameters: Float32Array; // [total]
+  readonly moment1: Float32Array; // [trainable]
+  readonly moment2: Float32Array; // [trainable]
 }
 
 export interface OpenRun {
@@ -67,12 +67,8 @@ export async function openRun({ config, directory, log, beforeMaking }: OpenRunO
   checkData(config, dataset);
   const layout = parameterLayout(job.model);
   const vectors = allocate(layout);
-  const into = {
-    parameters: new Float32Array(vectors.parameters),
-    moment1: new Float32Array(vectors.moment1),
-    moment2: new Float32Array(vectors.moment2),
-  };
-  const initialise = (): Promise<void> => initialWeights(config, job.model, dataset, layout, into.parameters);
+  const initialise = (): Promise<void> =>
+    initialWeights(config, job.model, dataset, layout, vectors.parameters);
   const run = await openRunDirectory(directory, config);
   const begins = (await readIdentity(run.storage)) === null;
   if (begins) {
@@ -88,7 +84,7 @@ export async function openRun({ config, directory, log, beforeMaking }: OpenRunO
     await recordStorage(new DiskFolder(run.path), run.storage);
     const store = createStore(run, config, dataset, job.model, layout, term, log);
     const loaded = await store.loadLatest(
-      into,
+      vectors,
       (_bad, error) => log.warn(`${error.message}; using an older one`),
       (state) => checkContinues(state, config, dataset, run),
     );
@@ -207,9 +203,9 @@ function allocate({ total, trainable }: ParameterLayout): SharedVectors {
   try {
     if (total > MAX_ELEMENTS) throw new RangeError(`at most ${MAX_ELEMENTS} are possible`);
     return {
-      parameters: sharedMemory(total * 4),
-      moment1: sharedMemory(trainable * 4),
-      moment2: sharedMemory(trainable * 4),
+      parameters: sharedFloats(total),
+      moment1: sharedFloats(trainable),
+      moment2: sharedFloats(trainable),
     };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;

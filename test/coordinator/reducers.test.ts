@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FromReducer, ReducerSetup } from '../../src/coordinator/reducer/port.js';
 import { Reducers } from '../../src/coordinator/reducers.js';
+import { sharedFloats } from '../../src/engine/native/shared-floats.js';
 import { userError } from '../support/user-error.js';
 
 const ELEMENTS = 8;
 
 function setup(): ReducerSetup {
-  const vector = (): SharedArrayBuffer => new SharedArrayBuffer(ELEMENTS * 4);
+  const vector = (): Float32Array => sharedFloats(ELEMENTS);
   return {
     security: null,
     bind: 'tcp://127.0.0.1:*',
@@ -48,7 +49,7 @@ test('a reducer that cannot listen says so as a fault of the user', async () => 
 
 test('parameters that are not finite are never saved', async () => {
   const broken = setup();
-  new Float32Array(broken.parameters)[5] = NaN;
+  broken.parameters[5] = NaN;
   let heard = (_message: FromReducer): void => undefined;
   const answer = new Promise<FromReducer>((resolve) => (heard = resolve));
   const failed = (error: Error): void => assert.fail(error);

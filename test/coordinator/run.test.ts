@@ -55,7 +55,7 @@ class Scene {
     let trained = new Float32Array();
     await this.use(changes, async (run) => {
       assert.equal(run.resumedFrom, null);
-      trained = new Float32Array(run.vectors.parameters).map((value) => value + 1);
+      trained = run.vectors.parameters.map((value) => value + 1);
       const begun = await run.store.begin(STEP, run.term.term);
       await writeSlice(begun.model.path, begun.model.dataOffset, trained);
       await run.store.finish(begun, stateOf(run, { ...run.progress, version: STEP }, null, 0));
@@ -68,7 +68,7 @@ class Scene {
     await this.use(changes, (run) => {
       assert.equal(run.progress.version, STEP);
       assert.equal(run.resumedFrom, from);
-      assert.deepEqual(new Float32Array(run.vectors.parameters), trained);
+      assert.deepEqual(run.vectors.parameters, trained);
       return Promise.resolve();
     });
   }
@@ -160,9 +160,9 @@ test('another run that names this one to begin with gets its parameters, and its
   const trained = await scene.save();
   await rename(scene.at('run'), scene.at('first'));
   await scene.use({ initialise: scene.at('first'), seed: 5 }, (run) => {
-    assert.deepEqual(new Float32Array(run.vectors.parameters), trained);
+    assert.deepEqual(run.vectors.parameters, trained);
     assert.deepEqual([run.progress.version, run.resumedFrom], [0, null]);
-    assert.ok(new Float32Array(run.vectors.moment1).every((moment) => moment === 0));
+    assert.ok(run.vectors.moment1.every((moment) => moment === 0));
     return Promise.resolve();
   });
 });

@@ -22,9 +22,9 @@ export interface ReducerSetup {
   readonly version: number;
   readonly heartbeatMs: number;
   /** Float32 vectors of all elements (moments: of the trainable ones), shared by all reducers. */
-  readonly parameters: SharedArrayBuffer;
-  readonly moment1: SharedArrayBuffer;
-  readonly moment2: SharedArrayBuffer;
+  readonly parameters: Float32Array;
+  readonly moment1: Float32Array;
+  readonly moment2: Float32Array;
 }
 
 /** Where a snapshot goes: byte offsets of element 0 of each vector in its file. */

@@ -66,9 +66,6 @@ class ReducerThread {
     this.reducer = new Reducer({
       ...setup,
       grid: this.grid,
-      parameters: new Float32Array(setup.parameters),
-      moment1: new Float32Array(setup.moment1),
-      moment2: new Float32Array(setup.moment2),
       arithmetic: this.addon,
     });
   }
@@ -209,9 +206,9 @@ class ReducerThread {
     const { start, end, trainedEnd } = this.bounds();
     return {
       version,
-      parameters: new Float32Array(this.setup.parameters).slice(start, end),
-      moment1: new Float32Array(this.setup.moment1).slice(start, trainedEnd),
-      moment2: new Float32Array(this.setup.moment2).slice(start, trainedEnd),
+      parameters: this.setup.parameters.slice(start, end),
+      moment1: this.setup.moment1.slice(start, trainedEnd),
+      moment2: this.setup.moment2.slice(start, trainedEnd),
     };
   }
 

@@ -8,8 +8,8 @@
 export const ActivationCode = { none: 0, relu: 1, gelu: 2, swish: 3 } as const;
 export type ActivationCode = (typeof ActivationCode)[keyof typeof ActivationCode];
 
-/** What matrix products take: float32, or bfloat16, summed in float32. */
-export const PrecisionCode = { float32: 0, bfloat16: 1 } as const;
+/** What matrix products take, summed in float32; see names.ts. */
+export const PrecisionCode = { float32: 0, bfloat16: 1, bfloat16x3: 2, bfloat16x6: 3 } as const;
 export type PrecisionCode = (typeof PrecisionCode)[keyof typeof PrecisionCode];
 
 /** Instruction sets the kernels are compiled for, ascending; the last two multiply bfloat16, amx with an arithmetic of its own. */
@@ -267,8 +267,11 @@ export interface Addon extends Kernels {
   setIsa(isa: InstructionSet): InstructionSet;
   /** A zeroed ArrayBuffer aligned to 64 bytes. */
   allocate(bytes: number): ArrayBuffer;
-  /** Has memory of 2 MiB and more that nothing was written to yet lie on large pages, where the system has them. */
-  useHugePages(bytes: Uint8Array): void;
+  /**
+   * Has memory of 2 MiB and more that nothing was written to yet lie on large pages, where the system has them. Returns at which
+   * byte the first whole cache line begins.
+   */
+  useHugePages(bytes: Uint8Array): number;
   /**
    * Detaches the ArrayBuffer under `bytes`, whose memory goes back to its maker without waiting for a garbage collection.
    * Every view of it is empty afterwards. Shared memory is left alone.

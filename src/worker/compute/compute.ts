@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { SHARE_ENV, Worker } from 'node:worker_threads';
 import type { EngineChoice } from '../../engine/names.js';
-import { sharedMemory } from '../../engine/native/shared-memory.js';
+import { sharedFloats } from '../../engine/native/shared-floats.js';
 import type { Batch } from '../../model/batch.js';
 import { parameterLayout, type ParameterLayout } from '../../model/parameters.js';
 import type { Job } from '../../protocol/job.js';
@@ -57,8 +57,8 @@ export class Compute {
       gradients: vectors(GRADIENT_BUFFERS, this.layout.trainable),
       control: new SharedArrayBuffer(Control.length * 4),
     };
-    this.parameters = setup.parameters.map((memory) => new Float32Array(memory));
-    this.gradients = setup.gradients.map((memory) => new Float32Array(memory));
+    this.parameters = setup.parameters;
+    this.gradients = setup.gradients;
     this.control = new Int32Array(setup.control);
     this.post({ type: 'setup', setup });
     this.thread.on('message', (message: FromCompute) => handlers.message(message));
@@ -92,6 +92,6 @@ export class Compute {
   }
 }
 
-function vectors(count: number, elements: number): SharedArrayBuffer[] {
-  return Array.from({ length: count }, () => sharedMemory(elements * 4));
+function vectors(count: number, elements: number): Float32Array[] {
+  return Array.from({ length: count }, () => sharedFloats(elements));
 }

@@ -13,9 +13,9 @@ export const LOADED = 'loaded';
 export interface ComputeSetup {
   readonly job: Job;
   readonly fault: Fault | null;
-  /** Float32 vectors: parameters [total], gradients [trainable]. */
-  readonly parameters: readonly SharedArrayBuffer[];
-  readonly gradients: readonly SharedArrayBuffer[];
+  /** Shared: parameters [total], gradients [trainable]. */
+  readonly parameters: readonly Float32Array[];
+  readonly gradients: readonly Float32Array[];
   /** Int32: [0] the id of a task that shall be cancelled, [1] micro-batches finished so far. */
   readonly control: SharedArrayBuffer;
 }

@@ -24,8 +24,8 @@ const engine = await loadEngine(choice.engine, { ...choice, precision, emulate }
 const trainer = new Trainer({
   engine,
   job: setup.job,
-  parameters: setup.parameters.map((memory) => new Float32Array(memory)),
-  gradients: setup.gradients.map((memory) => new Float32Array(memory)),
+  parameters: setup.parameters,
+  gradients: setup.gradients,
   fault: setup.fault,
 });
 
