@@ -5,11 +5,11 @@ import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { loadAddon } from '../src/engine/native/load.js';
-import { precisions, type Precision } from '../src/engine/names.js';
-import { multipliesBfloat16 } from '../src/engine/precision.js';
+import { precisions } from '../src/engine/names.js';
+import { isMadeFor } from '../src/engine/precision.js';
 import { installedPackage } from '../src/engine/tensorflow/load.js';
 import { messageOf } from '../src/util/errors.js';
-import { ownArm, torchArms, type Arm } from './support/arms.js';
+import { ownArm, torchArms, torchPrecisions, type Arm, type TorchPrecision } from './support/arms.js';
 import { Deadline } from './support/deadline.js';
 import { describeComparison } from './support/engine-report.js';
 import { oneOrMoreOf } from './support/list-option.js';
@@ -22,7 +22,7 @@ const WORKLOADS = [SMALL, BASE];
 
 interface Options {
   readonly workloads: readonly string[];
-  readonly precisions: readonly Precision[];
+  readonly precisions: readonly TorchPrecision[];
   readonly threads?: readonly number[];
   readonly rounds?: number;
   readonly steps?: number;
@@ -46,7 +46,9 @@ export function register(program: Command, signal: AbortSignal): void {
     .command('engine')
     .description("one worker's training step: this engine, PyTorch, and the matrix products alone")
     .option('--workloads <names>', `of ${names.join(',')}`, oneOrMoreOf(names), names)
-    .option('--precisions <names>', `of ${precisions.join(',')}`, oneOrMoreOf(precisions), [...precisions])
+    .option('--precisions <names>', `of ${torchPrecisions.join(',')}`, oneOrMoreOf(torchPrecisions), [
+      ...torchPrecisions,
+    ])
     .option(
       '--threads <list>',
       'numbers of threads (default: 1 and 2, where there are 2 cores)',
@@ -99,7 +101,7 @@ async function measure(options: Options, signal: AbortSignal): Promise<Result> {
 
 async function productsOf(
   workload: StepWorkload,
-  precision: Precision,
+  precision: TorchPrecision,
   signal: AbortSignal,
 ): Promise<OneDnnRate | null> {
   try {
@@ -113,13 +115,20 @@ async function productsOf(
   }
 }
 
-function ownArms(precision: Precision): Arm[] {
-  if (precision === 'float32') {
-    return installedPackage() === null ? [ownArm('native')] : [ownArm('native'), ownArm('tensorflow')];
+/** This machine's ways to train what torch trains in `precision`: in float32 also those that take it apart into bfloat16. */
+function ownArms(precision: TorchPrecision): Arm[] {
+  const info = loadAddon().info();
+  if (precision === 'bfloat16' && !isMadeFor(precision, info)) {
+    note('without lockstep in bfloat16, for which this machine has no instructions');
+    return [];
   }
-  if (multipliesBfloat16(loadAddon().info())) return [ownArm('native')];
-  note('without lockstep in bfloat16, for which this machine has no instructions');
-  return [];
+  if (precision === 'bfloat16') return [ownArm('native')];
+  const apart = precisions.filter((name) => name.startsWith('bfloat16x') && isMadeFor(name, info));
+  return [
+    ownArm('native'),
+    ...apart.map((name) => ownArm('native', { precision: name })),
+    ...(installedPackage() === null ? [] : [ownArm('tensorflow')]),
+  ];
 }
 
 /** A step of `base` takes as long as six of `small`. */

@@ -4,8 +4,7 @@ import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { loadEngine } from '../src/engine/load.js';
 import { cudaLibrary } from '../src/engine/native/cuda/engine.js';
-import { precisions, type Precision } from '../src/engine/names.js';
-import { ownArm, torchDeviceArms, type Arm } from './support/arms.js';
+import { ownArm, torchDeviceArms, torchPrecisions, type Arm, type TorchPrecision } from './support/arms.js';
 import { Deadline } from './support/deadline.js';
 import { DeviceProductRate } from './support/device-product-rate.js';
 import { describeComparison } from './support/engine-report.js';
@@ -23,7 +22,7 @@ const STEPS_OF_ROUND = 10;
 
 interface Options {
   readonly workloads: readonly string[];
-  readonly precisions: readonly Precision[];
+  readonly precisions: readonly TorchPrecision[];
   readonly rounds: number;
   readonly budget: number;
   readonly python: string;
@@ -41,7 +40,9 @@ export function register(program: Command, signal: AbortSignal): void {
       "a training step on a CUDA device: this engine, PyTorch, and the card's matrix products alone",
     )
     .option('--workloads <names>', `of ${names.join(',')}`, oneOrMoreOf(names), names)
-    .option('--precisions <names>', `of ${precisions.join(',')}`, oneOrMoreOf(precisions), ['bfloat16'])
+    .option('--precisions <names>', `of ${torchPrecisions.join(',')}`, oneOrMoreOf(torchPrecisions), [
+      'bfloat16',
+    ])
     .option('--rounds <n>', 'measurements of each', integerArgument(1, 1000), 3)
     .option('--budget <seconds>', 'nothing further is begun that would end later', numberArgument(0), 500)
     .option('--python <path>', 'a Python that has torch with CUDA', 'python3')
@@ -81,7 +82,7 @@ async function measure(options: Options, signal: AbortSignal): Promise<Compariso
       }
       const task = { workload, precision, threads: 1 };
       const peers = torch ? await torchDeviceArms(python, task, signal, note) : [];
-      const arms: Arm[] = [ownArm('native', 'cuda:0'), ...peers];
+      const arms: Arm[] = [ownArm('native', { device: 'cuda:0' }), ...peers];
       comparisons.push(
         await compareSteps({
           ...{ workload, precision, arms, deadline, signal, note },

@@ -81,7 +81,7 @@ bool Arguments::isHalves(int index) const {
 }
 
 Activations Arguments::activations(int index, const char* name, int64_t least) const {
-  if (isHalves(index)) return {halves(index, name, least), Precision::bfloat16};
+  if (isHalves(index)) return {halves(index, name, least), Format::bfloat16};
   return lockstep::activations(floats(index, name, least));
 }
 
@@ -179,7 +179,7 @@ Activation Arguments::activation(int index, const char* name) const {
 Precision Arguments::precision(int index, const char* name) const { return asPrecision(number(index, name), name); }
 
 Precision Arguments::asPrecision(double value, const std::string& name) const {
-  return static_cast<Precision>(asInteger(value, name, static_cast<int>(Precision::bfloat16)));
+  return static_cast<Precision>(asInteger(value, name, static_cast<int>(Precision::bfloat16x6)));
 }
 
 napi_value Arguments::property(int index, const char* owner, const char* name) const {

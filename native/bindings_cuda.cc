@@ -23,8 +23,8 @@ void* address(const Arguments& a, int index, const char* name) {
   return reinterpret_cast<void*>(static_cast<uintptr_t>(a.count(index, name)));
 }
 
-cuda::Format format(const Arguments& a, int index, const char* name) {
-  return a.flag(index, name) ? cuda::Format::bfloat16 : cuda::Format::float32;
+Format format(const Arguments& a, int index, const char* name) {
+  return a.flag(index, name) ? Format::bfloat16 : Format::float32;
 }
 
 napi_value number(const Arguments& a, double value) {

@@ -20,10 +20,10 @@ void checkIndices(const Arguments& a, const int32_t* values, int64_t count, int6
 }
 
 // Float32 products take float32 alone, and what a kernel handles together has one format.
-const char* arrayOf(Activations array) { return array.format == Precision::bfloat16 ? "a Uint16Array" : "a Float32Array"; }
+const char* arrayOf(Activations array) { return array.format == Format::bfloat16 ? "a Uint16Array" : "a Float32Array"; }
 
 void checkFormat(const char* name, Activations array, Precision precision) {
-  if (precision == Precision::bfloat16 || array.format == Precision::float32) return;
+  if (precision == Precision::bfloat16 || array.format == Format::float32) return;
   throw ArgumentError(false, std::string(name) + ": expected a Float32Array, since products take float32, got " + arrayOf(array));
 }
 void checkSameFormat(const char* name, Activations array, const char* otherName, Activations other) {

@@ -9,17 +9,15 @@ namespace {
 
 constexpr int64_t kRows = 128;  // chosen by measurement; the bias's gradient is summed in parts of so many
 
-// y[rows, n] = activation(a · weights + bias), of which a panel has all columns. Sums are float32: in y itself where it is, too.
+// y[rows, n] = activation(a · weights + bias), of which a panel has all columns. A product writes a few cache lines of each row at
+// a time: to scratch, from where rows go to y as a whole.
 void layer(Precision precision, Matrix<float> a, int64_t k, const float* weights, const float* bias,
            Activations preActivation, Activations y, int64_t rows, int64_t n, Activation activation) {
-  const bool inPlace = y.format == Precision::float32;
-  const bool isPlain = !bias && !preActivation.data && activation == Activation::none;
-  const int64_t step = inPlace || n < kPanelsColumns ? n : kPanelsColumns, stride = inPlace ? n : wholeLanes(step);
-  float* const sums = inPlace ? static_cast<float*>(y.data) : scratch(Slot::sums, rows * stride);
+  const int64_t step = n < kPanelsColumns ? n : kPanelsColumns, stride = wholeLanes(step);
+  float* const sums = scratch(Slot::sums, rows * stride);
   for (int64_t j = 0; j < n; j += step) {
     const int64_t columns = n - j < step ? n - j : step;
     kernels().product(precision, a, weights + j * depthOf(precision, k), sums, stride, rows, k, columns, false);
-    if (inPlace && isPlain) continue;
     kernels().biasActivation(sums, stride, bias ? bias + j : nullptr, from(preActivation, j), from(y, j), n, rows, columns,
                              activation);
   }
@@ -40,8 +38,8 @@ void linear(Activations x, const float* w, const float* b, Activations y, Activa
 void linearGradient(Activations dy, Activations x, const float* w, Activations saved, Activations dx, float* dw, float* db,
                     int64_t m, int64_t k, int64_t n, Activation activation, Precision precision) {
   const float* const weights = packed(Slot::weights, precision, w, k, 1, n, k);
-  const bool keeps = activation != Activation::none || dy.format != precision;
-  const Activations dz = keeps ? Activations{scratch(Slot::kept, depthOf(precision, m * n)), precision} : dy;
+  const bool keeps = activation != Activation::none || dy.format != formatOf(precision);
+  const Activations dz = keeps ? Activations{scratch(Slot::kept, floatsOf(formatOf(precision), m * n)), formatOf(precision)} : dy;
   std::vector<float> parts(db ? static_cast<size_t>(ceilDiv(m, kRows) * n) : 0);
   forPanelsOf(kRows, m, [&](int64_t first, int64_t rows) {
     const int64_t at = first * n;

@@ -1,5 +1,4 @@
-// The tied output product with cross-entropy. Only the rows that carry loss have logits, 256 of them at a time. Their
-// gradient takes the logits' place, unless it is stored in another format.
+// The tied output product with cross-entropy. Only the rows that carry loss have logits, 256 of them at a time.
 #include <cstring>
 #include <vector>
 
@@ -26,13 +25,12 @@ void crossEntropy(const float* hidden, const float* table, const float* bias, co
                   int64_t vocabulary, double smoothing, Precision precision) {
   std::vector<LossRow> lossOf(static_cast<size_t>(rows));
   const int64_t depth = depthOf(precision, width);
-  const bool inPlace = dLogits.data && dLogits.format == Precision::float32;
   const float* const weights = packed(Slot::weights, precision, table, 1, width, width, vocabulary);
   for (int64_t block = 0; block < rows; block += kRows) {
     const int64_t count = rows - block < kRows ? rows - block : kRows;
     float* const gathered = scratch(Slot::rows, count * width);
     const Activations kept = from(dLogits, block * vocabulary);
-    float* const logits = inPlace ? static_cast<float*>(kept.data) : scratch(Slot::kept, count * vocabulary);
+    float* const logits = scratch(Slot::kept, count * vocabulary);
     gather(hidden, lossRows + block, count, width, 1, gathered);
     float* const buffer = scratch(Slot::inputs, leftUnits(precision, count, width));
     const Matrix<float> inputs = kernels().left(precision, activations(gathered), width, count, width, buffer);
@@ -68,7 +66,7 @@ void crossEntropyGradient(Activations dLogits, const float* hidden, const float*
   // A row may carry loss twice; its gradients are added in order. Hence one dense result first.
   float* const dense = scratch(Slot::rows, rows * width);
   forPanelsOf(kHiddenRows, rows, [=](int64_t first, int64_t count) {
-    float* const buffer = scratch(Slot::operand, count * kTableBlock);
+    float* const buffer = scratch(Slot::operand, leftUnits(precision, count, kTableBlock));
     for (int64_t v = 0; v < vocabulary; v += kTableBlock) {
       const int64_t size = vocabulary - v < kTableBlock ? vocabulary - v : kTableBlock;
       const Matrix<float> part =

@@ -27,9 +27,20 @@ inline float fromBfloat16(uint16_t half) {
 inline float asFloat(float value) { return value; }
 inline float asFloat(Bfloat16 value) { return fromBfloat16(value); }
 
+inline float rounded(float value) { return fromBfloat16(toBfloat16(value)); }
+
 // As a matrix product takes it.
 inline float asOperand(float value, Precision precision) {
-  return precision == Precision::float32 ? value : fromBfloat16(toBfloat16(value));
+  return precision == Precision::bfloat16 ? rounded(value) : value;
+}
+
+// A product as it goes into a sum: of two parts each, without that of the smaller ones. Of three parts it is exact enough.
+inline double multiplied(float a, float b, Precision precision) {
+  const double product = double(asOperand(a, precision)) * asOperand(b, precision);
+  if (precision != Precision::bfloat16x3) return product;
+  const double first = rounded(a), second = rounded(static_cast<float>(a - first));
+  const double bFirst = rounded(b), bSecond = rounded(static_cast<float>(b - bFirst));
+  return first * bFirst + first * bSecond + second * bFirst;
 }
 
 inline std::vector<float> numbersOf(Activations a, int64_t count) {
@@ -41,7 +52,7 @@ inline std::vector<float> numbersOf(Activations a, int64_t count) {
 }
 
 inline void put(Activations a, int64_t index, float value) {
-  if (a.format == Precision::bfloat16) {
+  if (a.format == Format::bfloat16) {
     static_cast<Bfloat16*>(a.data)[index] = toBfloat16(value);
   } else {
     static_cast<float*>(a.data)[index] = value;

@@ -28,7 +28,7 @@ struct Head {
 
 double dot(const float* a, const float* b, int64_t count, Precision precision) {
   double sum = 0;
-  for (int64_t i = 0; i < count; i++) sum += double(asOperand(a[i], precision)) * asOperand(b[i], precision);
+  for (int64_t i = 0; i < count; i++) sum += multiplied(a[i], b[i], precision);
   return sum;
 }
 
@@ -62,8 +62,8 @@ void attention(Activations query, Activations memory, const int32_t* lengths, Ac
         for (int64_t d = 0; d < s.headWidth; d++) {
           double value = 0;
           for (int64_t j = 0; j < visible; j++) {
-            const float weight = asOperand(static_cast<float>(std::exp(scores[j] - largest)), s.precision);
-            value += weight / sum * asOperand(head.v[j * s.kvStride + d], s.precision);
+            const float weight = static_cast<float>(std::exp(scores[j] - largest));
+            value += multiplied(weight, head.v[j * s.kvStride + d], s.precision) / sum;
           }
           put(out, head.outAt + i * s.heads * s.headWidth + d, static_cast<float>(value));
         }
@@ -95,10 +95,10 @@ void attentionGradient(Activations query, Activations memory, const int32_t* len
           const double p = std::exp(scale * dot(q, k, s.headWidth, s.precision) - logSum[head.logSumAt + i]);
           const double dScore = p * (dot(dO, head.v + j * s.kvStride, s.headWidth, s.precision) - along) * scale;
           for (int64_t d = 0; d < s.headWidth; d++) {
-            const double factor = asOperand(static_cast<float>(dScore), s.precision);
-            dq[d] += factor * asOperand(k[d], s.precision);
-            dk[j * s.headWidth + d] += factor * asOperand(q[d], s.precision);
-            dv[j * s.headWidth + d] += double(asOperand(static_cast<float>(p), s.precision)) * asOperand(dO[d], s.precision);
+            const float factor = static_cast<float>(dScore);
+            dq[d] += multiplied(factor, k[d], s.precision);
+            dk[j * s.headWidth + d] += multiplied(factor, q[d], s.precision);
+            dv[j * s.headWidth + d] += multiplied(static_cast<float>(p), dO[d], s.precision);
           }
         }
         for (int64_t d = 0; d < s.headWidth; d++) {

@@ -26,7 +26,7 @@ void product(const float* a, int64_t ai, int64_t ap, const float* b, int64_t bp,
     for (int64_t j = 0; j < n; j++) {
       double sum = accumulate ? c[i * n + j] : 0;
       for (int64_t p = 0; p < k; p++) {
-        sum += double(asOperand(a[i * ai + p * ap], precision)) * asOperand(b[p * bp + j * bj], precision);
+        sum += multiplied(a[i * ai + p * ap], b[p * bp + j * bj], precision);
       }
       c[i * n + j] = static_cast<float>(sum);
     }

@@ -33,7 +33,7 @@ inline const float* packed(Slot slot, Precision precision, const float* b, int64
 }
 
 // The sizes of a weight gradient's panels and of their blocks of tokens were chosen by measurement. No bit depends on them.
-constexpr int64_t kMostPanelRows = 512, kLeastPanelRows = 64, kBlockDepth = 256;
+constexpr int64_t kMostPanelRows = 512, kLeastPanelRows = 64, kBlockDepth = 128;
 // From so many rows on, dz is the logits'.
 constexpr int64_t kWideRows = 2048, kWideBlockDepth = 128;
 
@@ -43,7 +43,7 @@ inline int64_t mostPanelColumns(bool isWide) {
 #else
   static const bool hasLargeL2 = false;
 #endif
-  return isWide || hasLargeL2 ? 512 : 192;
+  return isWide ? 512 : hasLargeL2 ? 256 : 192;
 }
 
 // The size of parts, whole vectors each, into which `total` falls evenly when none may be larger than `most`.
@@ -74,12 +74,12 @@ inline void weightGradient(Precision precision, Activations dz, Activations x, f
       std::memcpy(sums + r * columns, result + r * k, static_cast<size_t>(columns) * sizeof(float));
     }
     float* const inputs = scratch(Slot::panel, packedUnits(precision, tokenStep, columns));
-    float* const gradients = scratch(Slot::operand, wholeLanes(depthOf(precision, tokenStep)) * wholeLanes(rows));
+    float* const gradients = scratch(Slot::operand, leftUnits(precision, wholeLanes(rows), tokenStep));
     for (int64_t t = 0; t == 0 || t < m; t += tokenStep) {
       const int64_t tokens = m - t < tokenStep ? m - t : tokenStep;
       kernels().transposed(precision, from(dz, t * n + row), n, tokens, rows, gradients);
       kernels().pack(precision, from(x, t * k + column), k, 1, 0, tokens, tokens, columns, inputs);
-      kernels().product(precision, {gradients, wholeLanes(depthOf(precision, tokens)), 1}, inputs, sums, columns,
+      kernels().product(precision, {gradients, leftStride(precision, tokens), 1}, inputs, sums, columns,
                         rows, tokens, columns, accumulate || t > 0);
     }
     kernels().stream(sums, columns, result, k, rows, columns);

@@ -14,10 +14,14 @@ const OWN_PEER = fileURLToPath(new URL('../peers/own-peer.js', import.meta.url))
 const TORCH_PEER = `${packageRoot}bench/peers/torch_peer.py`;
 const WARM_UP_STEPS = 2;
 
+/** What PyTorch trains in too. */
+export const torchPrecisions = ['float32', 'bfloat16'] as const satisfies readonly Precision[];
+export type TorchPrecision = (typeof torchPrecisions)[number];
+
 /** What a process is to run. */
 export interface Task {
   readonly workload: StepWorkload;
-  readonly precision: Precision;
+  readonly precision: TorchPrecision;
   readonly threads: number;
 }
 
@@ -27,14 +31,21 @@ export interface Arm {
   command(task: Task): AnsweringCommand;
 }
 
-/** This project's own, on either of its engines. */
-export function ownArm(engine: EngineName, device: DeviceName = 'cpu'): Arm {
+/** This project's own, on either of its engines; `precision`: another one than the task's. */
+export function ownArm(
+  engine: EngineName,
+  { device = 'cpu', precision }: { readonly device?: DeviceName; readonly precision?: Precision } = {},
+): Arm {
+  const how = precision === undefined ? '' : ` in ${precision}`;
   return {
-    name: engine === 'native' ? 'lockstep' : `lockstep on ${engine}`,
+    name: engine === 'native' ? `lockstep${how}` : `lockstep on ${engine}`,
     isTorch: false,
     command: (task) => ({
       program: process.execPath,
-      args: [OWN_PEER, ...argumentsOf(task), ...compileSteps(task), '--engine', engine, '--device', device],
+      args: [
+        ...[OWN_PEER, ...argumentsOf(task, precision), ...compileSteps(task)],
+        ...['--engine', engine, '--device', device],
+      ],
       environment: {},
     }),
   };
@@ -46,7 +57,10 @@ function compileSteps({ workload }: Task): string[] {
 }
 
 /** Both peers take the same. */
-function argumentsOf({ workload, precision, threads }: Task): string[] {
+function argumentsOf(
+  { workload, precision: ofTask, threads }: Task,
+  precision: Precision = ofTask,
+): string[] {
   const { vocabulary, width, heads, feedForward: ff, layers, samples, length } = workload;
   const sizes = { vocabulary, width, heads, ff, layers, samples, length, threads, 'warm-up': WARM_UP_STEPS };
   const numbers = Object.entries(sizes).flatMap(([name, value]) => [`--${name}`, String(value)]);

@@ -4,11 +4,11 @@ import { execFile } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { z } from 'zod';
-import type { Precision } from '../../src/engine/names.js';
 import { packageRoot } from '../../src/util/package.js';
 import { AnsweringProcess } from './answering-process.js';
 import { median } from './statistics.js';
 import type { ProductMeter } from './step-comparison.js';
+import type { TorchPrecision } from './arms.js';
 import { linearFlops, linearShapes, type LinearShape, type StepWorkload } from './step-workload.js';
 
 const SOURCE = `${packageRoot}bench/peers/onednn_products.cc`;
@@ -29,7 +29,11 @@ export class OneDnnRate implements ProductMeter {
   }
 
   /** Resolves once the program is warm. Throws where it does not compile, which is where oneDNN is not installed. */
-  static async start(workload: StepWorkload, precision: Precision, signal: AbortSignal): Promise<OneDnnRate> {
+  static async start(
+    workload: StepWorkload,
+    precision: TorchPrecision,
+    signal: AbortSignal,
+  ): Promise<OneDnnRate> {
     await (compiled ??= compile(signal));
     const shapes = linearShapes(workload);
     const args = [precision, ...shapes.map(({ m, k, n }) => `${m},${k},${n}`)];

@@ -1,7 +1,6 @@
 // Training steps of several engines on one workload, in turn: every process is started and warm before the first is
 // measured, and each round asks all of them, so that a machine that slows down slows all.
-import type { Precision } from '../../src/engine/names.js';
-import type { Arm } from './arms.js';
+import type { Arm, TorchPrecision } from './arms.js';
 import type { Deadline } from './deadline.js';
 import type { KernelTime } from './kernel-times.js';
 import { Peer, type PeerAnswer } from './peer.js';
@@ -10,7 +9,7 @@ import { stepFlops, tokensOf, type StepWorkload } from './step-workload.js';
 
 export interface ComparisonPlan {
   readonly workload: StepWorkload;
-  readonly precision: Precision;
+  readonly precision: TorchPrecision;
   readonly arms: readonly Arm[];
   readonly threads: readonly number[];
   readonly rounds: number;
@@ -61,7 +60,7 @@ export interface Measurement {
 
 export interface Comparison {
   readonly workload: StepWorkload;
-  readonly precision: Precision;
+  readonly precision: TorchPrecision;
   readonly parameters: number;
   readonly tokensPerStep: number;
   readonly flopsPerStep: number;

@@ -9,8 +9,6 @@
 
 namespace lockstep::cuda {
 
-enum class Format { float32 = 0, bfloat16 = 1 };
-
 // How products multiply, and in which format activations are stored. Parameters, their gradients, log-sums and statistics are
 // float32 in all of them.
 enum class Arithmetic { float32 = 0, tf32 = 1, bfloat16 = 2 };

@@ -28,8 +28,8 @@ struct TileConfig {
 LANES_INLINE void compilerBarrier() { __asm__ volatile("" ::: "memory"); }
 
 // The thread's tiles.
-template <>
-struct Mode<uint32_t> {
+template <int PARTS>
+struct Mode<Pair<PARTS>> {
   int64_t upper = 0, lower = 0, steps = 0;
 
   ~Mode() { _tile_release(); }
@@ -51,10 +51,11 @@ struct Mode<uint32_t> {
   }
 };
 
-// c (+)= a · b for one or two tiles of rows by one or two of columns, `steps` in depth at a time.
-template <int ROWS, int COLUMNS>
-LANES_INLINE void tileProduct(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride,
-                              int64_t depth, int64_t steps, bool accumulate) {
+// c (+)= a · b for one or two tiles of rows by one or two of columns, `steps` of each part in depth at a time.
+template <int ROWS, int COLUMNS, typename Unit>
+LANES_INLINE void tileProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t depth,
+                              int64_t steps, bool accumulate) {
+  typedef Terms<Unit> Of;
   const int64_t aBytes = a.rowStride * 4, bBytes = bStride * 4, cBytes = cStride * 4;
   float* const lower = c + kTileSize * cStride;
   if (accumulate) {
@@ -68,19 +69,25 @@ LANES_INLINE void tileProduct(Matrix<uint32_t> a, const uint32_t* b, int64_t bSt
     if constexpr (ROWS == 2) _tile_zero(2);
     if constexpr (ROWS == 2 && COLUMNS == 2) _tile_zero(3);
   }
-  for (int64_t p = 0; p < depth; p += steps) {
-    const uint32_t* const row = b + p * bStride;
-    _tile_loadd(4, a.data + p, aBytes);
-    _tile_loadd(6, row, bBytes);
-    _tile_dpbf16ps(0, 4, 6);
-    if constexpr (COLUMNS == 2) {
-      _tile_loadd(7, row + kTileSize, bBytes);
-      _tile_dpbf16ps(1, 4, 7);
-    }
-    if constexpr (ROWS == 2) {
-      _tile_loadd(5, a.data + kTileSize * a.rowStride + p, aBytes);
-      _tile_dpbf16ps(2, 5, 6);
-      if constexpr (COLUMNS == 2) _tile_dpbf16ps(3, 5, 7);
+  for (int64_t p = 0; p < depth; p += Of::kParts * steps) {
+#pragma GCC unroll 6
+    for (int t = 0; t < Of::kCount; t++) {
+      const bool hasOtherRows = t == 0 || Of::kLeft[t] != Of::kLeft[t - 1];
+      const bool hasOtherColumns = t == 0 || Of::kRight[t] != Of::kRight[t - 1];
+      const Unit* const rows = a.data + p + Of::kLeft[t] * steps;
+      const Unit* const columns = b + (p + Of::kRight[t] * steps) * bStride;
+      if (hasOtherRows) _tile_loadd(4, rows, aBytes);
+      if (hasOtherColumns) _tile_loadd(6, columns, bBytes);
+      _tile_dpbf16ps(0, 4, 6);
+      if constexpr (COLUMNS == 2) {
+        if (hasOtherColumns) _tile_loadd(7, columns + kTileSize, bBytes);
+        _tile_dpbf16ps(1, 4, 7);
+      }
+      if constexpr (ROWS == 2) {
+        if (hasOtherRows) _tile_loadd(5, rows + kTileSize * a.rowStride, aBytes);
+        _tile_dpbf16ps(2, 5, 6);
+        if constexpr (COLUMNS == 2) _tile_dpbf16ps(3, 5, 7);
+      }
     }
   }
   _tile_stored(0, c, cBytes);
@@ -90,12 +97,12 @@ LANES_INLINE void tileProduct(Matrix<uint32_t> a, const uint32_t* b, int64_t bSt
 }
 
 // All columns of rows [from, to), as many rows at a time as the tiles hold: ROWS tiles of them.
-template <int ROWS>
-LANES_INLINE void bands(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c, int64_t cStride, int64_t from,
+template <int ROWS, typename Unit>
+LANES_INLINE void bands(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t from,
                         int64_t to, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
   for (int64_t j = 0; j < n; j += 2 * kTileSize) {
     for (int64_t i = from; i < to; i += 2 * kTileSize) {
-      const Matrix<uint32_t> rows = {a.data + i * a.rowStride, a.rowStride, 1};
+      const Matrix<Unit> rows = {a.data + i * a.rowStride, a.rowStride, 1};
       if (n - j > kTileSize) {
         tileProduct<ROWS, 2>(rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
       } else {
@@ -105,9 +112,10 @@ LANES_INLINE void bands(Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, 
   }
 }
 
-// The same for a depth that is a multiple of `steps`, at most 16.
-LANES_INLINE void steppedProduct(Mode<uint32_t>& tiles, Matrix<uint32_t> a, const uint32_t* b, int64_t bStride, float* c,
-                                 int64_t cStride, int64_t m, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
+// The same for a depth that is a multiple of `steps` of each part, at most 16.
+template <typename Unit>
+LANES_INLINE void steppedProduct(Mode<Unit>& tiles, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride,
+                                 int64_t m, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
   const int64_t whole = m / (2 * kTileSize) * (2 * kTileSize), rest = m - whole;
   if (whole > 0) {
     tiles.configure(kTileSize, kTileSize, steps);
@@ -122,22 +130,41 @@ LANES_INLINE void steppedProduct(Mode<uint32_t>& tiles, Matrix<uint32_t> a, cons
   }
 }
 
-// As in tile.h; `a` is read by rows.
-template <>
-[[maybe_unused]] void stripProduct<uint32_t>(Mode<uint32_t>& tiles, Matrix<uint32_t> a, const uint32_t* b,
-                                             int64_t bStride, float* c, int64_t cStride, int64_t m, int64_t depth,
-                                             int64_t n, bool accumulate) {
-  const int64_t whole = depth / kTileSize * kTileSize, rest = depth - whole;
+template <typename Unit>
+LANES_INLINE void pairsProduct(Mode<Unit>& tiles, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride,
+                               int64_t m, int64_t depth, int64_t n, bool accumulate) {
+  constexpr int64_t kParts = Terms<Unit>::kParts, kStep = kParts * kTileSize;
+  const int64_t whole = depth / kStep * kStep, rest = depth - whole;
   if (depth == 0 && !accumulate) {
     for (int64_t i = 0; i < m; i++) zeroFloats(c + i * cStride, n);
   }
   compilerBarrier();
   if (whole > 0) steppedProduct(tiles, a, b, bStride, c, cStride, m, whole, kTileSize, n, accumulate);
   if (rest > 0) {
-    const Matrix<uint32_t> last = {a.data + whole, a.rowStride, 1};
-    steppedProduct(tiles, last, b + whole * bStride, bStride, c, cStride, m, rest, rest, n, accumulate || whole > 0);
+    const Matrix<Unit> last = {a.data + whole, a.rowStride, 1};
+    steppedProduct(tiles, last, b + whole * bStride, bStride, c, cStride, m, rest, rest / kParts, n, accumulate || whole > 0);
   }
   compilerBarrier();
+}
+
+// As in tile.h; `a` is read by rows.
+template <>
+[[maybe_unused]] void stripProduct<Pair<1>>(Mode<Pair<1>>& tiles, Matrix<Pair<1>> a, const Pair<1>* b, int64_t bStride,
+                                            float* c, int64_t cStride, int64_t m, int64_t depth, int64_t n,
+                                            bool accumulate) {
+  pairsProduct(tiles, a, b, bStride, c, cStride, m, depth, n, accumulate);
+}
+template <>
+[[maybe_unused]] void stripProduct<Pair<2>>(Mode<Pair<2>>& tiles, Matrix<Pair<2>> a, const Pair<2>* b, int64_t bStride,
+                                            float* c, int64_t cStride, int64_t m, int64_t depth, int64_t n,
+                                            bool accumulate) {
+  pairsProduct(tiles, a, b, bStride, c, cStride, m, depth, n, accumulate);
+}
+template <>
+[[maybe_unused]] void stripProduct<Pair<3>>(Mode<Pair<3>>& tiles, Matrix<Pair<3>> a, const Pair<3>* b, int64_t bStride,
+                                            float* c, int64_t cStride, int64_t m, int64_t depth, int64_t n,
+                                            bool accumulate) {
+  pairsProduct(tiles, a, b, bStride, c, cStride, m, depth, n, accumulate);
 }
 
 }  // namespace LOCKSTEP_ISA

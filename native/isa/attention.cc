@@ -37,12 +37,13 @@ void attentionOf(const AttentionHead& head, T* out, float* logSum, float* scratc
   const int64_t headDepth = Layout::depth(head.headWidth);
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head.headWidth));
   Parts parts = {scratch};
-  Unit* keysT = parts.units<Unit>(keyStride * width);         // [depth of headWidth][keyStride]
-  Unit* values = parts.units<Unit>(keyStride * width);        // [depth of keys][width]
-  float* scores = parts.floats(kQueryTile * keyStride);       // [64][keyStride]
-  Unit* weights = parts.units<Unit>(kQueryTile * keyStride);  // the same as an operand, where that is another layout
-  float* mixed = parts.floats(kQueryTile * width);            // [64][width]
-  Unit* queries = parts.units<Unit>(kQueryTile * width);
+  const int64_t keySpan = Layout::span(head.keys), headSpan = Layout::span(head.headWidth);
+  Unit* keysT = parts.units<Unit>(headSpan * keyStride);    // [depth of headWidth][keyStride]
+  Unit* values = parts.units<Unit>(keySpan * width);        // [depth of keys][width]
+  float* scores = parts.floats(kQueryTile * keyStride);     // [64][keyStride]
+  Unit* weights = parts.units<Unit>(kQueryTile * keySpan);  // the same as an operand, where that is another layout
+  float* mixed = parts.floats(kQueryTile * width);          // [64][width]
+  Unit* queries = parts.units<Unit>(kQueryTile * headSpan);
   const auto prefetchTile = [&](int64_t at) { prefetchRows(q, head.qStride, at, tileEnd(head, at), head.headWidth); };
   prefetchRows(k, head.kvStride, 0, head.keys, head.headWidth);
   prefetchRows(v, head.kvStride, 0, head.keys, head.headWidth);
@@ -52,7 +53,7 @@ void attentionOf(const AttentionHead& head, T* out, float* logSum, float* scratc
   for (int64_t at = 0; at < head.queries; at += kQueryTile) {
     const QueryTile tile(head, at);
     prefetchTile(at + kQueryTile);
-    const int64_t end = wholeLanes(tile.keys);
+    const int64_t keys = Layout::someOf(head.keys, tile.keys), end = wholeLanes(keys);
     const Matrix<Unit> some = Layout::left(q + at * head.qStride, head.qStride, tile.rows, head.headWidth, queries);
     stripProduct<Unit>(some, keysT, keyStride, scores, keyStride, tile.rows, headDepth, end, false);
     float sums[kQueryTile], largest[kQueryTile], inverse[kQueryTile];
@@ -64,8 +65,8 @@ void attentionOf(const AttentionHead& head, T* out, float* logSum, float* scratc
       inverse[i] = seesAny ? 1.0f / sums[i] : 0.0f;
       logSum[at + i] = seesAny ? static_cast<float>(largest[i] + logarithm(sums[i])) : 0.0f;
     }
-    const Matrix<Unit> p = Layout::left(scores, keyStride, tile.rows, end, weights);
-    stripProduct<Unit>(p, values, width, mixed, width, tile.rows, Layout::depth(tile.keys), width, false);
+    const Matrix<Unit> p = Layout::left(scores, keyStride, tile.rows, keys, weights);
+    stripProduct<Unit>(p, values, width, mixed, width, tile.rows, Layout::depth(keys), width, false);
     for (int64_t i = 0; i < tile.rows; i++) {
       forLanes(head.headWidth, [&](int64_t d, int64_t count) {
         storeSome(out + (at + i) * head.outStride + d, load(mixed + i * width + d) * inverse[i], count);

@@ -51,18 +51,20 @@ void attentionGradientOf(const AttentionHead& head, const T* out, const float* l
   const int64_t headDepth = Layout::depth(head.headWidth);
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(head.headWidth));
   Parts parts = {scratch};
-  Unit* keysT = parts.units<Unit>(keyStride * width);         // [depth of headWidth][keyStride]
-  Unit* valuesT = parts.units<Unit>(keyStride * width);       // [depth of headWidth][keyStride]
-  Unit* keys = parts.units<Unit>(keyStride * width);          // [depth of keys][width]
-  float* dKeys = parts.floats(2 * keyStride * width);         // [keys][width]
-  float* dValues = dKeys + keyStride * width;                 // [keys][width]
-  float* scores = parts.floats(kQueryTile * keyStride);       // [64][keyStride], then probabilities
-  float* dScores = parts.floats(kQueryTile * keyStride);      // [64][keyStride]
-  Unit* operand = parts.units<Unit>(kQueryTile * keyStride);  // either of them, where that is another layout
-  Unit* rows = parts.units<Unit>(kQueryTile * width);         // a tile of queries or of dOut
-  Unit* queries = parts.units<Unit>(kQueryTile * width);      // [depth of 64][width]
-  Unit* dOuts = parts.units<Unit>(kQueryTile * width);        // [depth of 64][width]
-  float* dQueries = parts.floats(kQueryTile * width);         // [64][width]
+  const int64_t keySpan = Layout::span(head.keys), headSpan = Layout::span(head.headWidth);
+  const int64_t tileSpan = Layout::span(kQueryTile);
+  Unit* keysT = parts.units<Unit>(headSpan * keyStride);    // [depth of headWidth][keyStride]
+  Unit* valuesT = parts.units<Unit>(headSpan * keyStride);  // [depth of headWidth][keyStride]
+  Unit* keys = parts.units<Unit>(keySpan * width);          // [depth of keys][width]
+  float* dKeys = parts.floats(2 * keyStride * width);       // [keys][width]
+  float* dValues = dKeys + keyStride * width;               // [keys][width]
+  float* scores = parts.floats(kQueryTile * keyStride);     // [64][keyStride], then probabilities
+  float* dScores = parts.floats(kQueryTile * keyStride);    // [64][keyStride]
+  Unit* operand = parts.units<Unit>(kQueryTile * keySpan);  // either of them, or its transpose, where that is another layout
+  Unit* rows = parts.units<Unit>(kQueryTile * headSpan);    // a tile of queries or of dOut
+  Unit* queries = parts.units<Unit>(tileSpan * width);      // [depth of 64][width]
+  Unit* dOuts = parts.units<Unit>(tileSpan * width);        // [depth of 64][width]
+  float* dQueries = parts.floats(kQueryTile * width);       // [64][width]
   const auto prefetchTile = [&](int64_t at) {
     prefetchRows(allQ, head.qStride, at, tileEnd(head, at), head.headWidth);
     prefetchRows(dOut, head.outStride, at, tileEnd(head, at), head.headWidth);
@@ -79,7 +81,8 @@ void attentionGradientOf(const AttentionHead& head, const T* out, const float* l
   for (int64_t at = 0; at < head.queries; at += kQueryTile) {
     const QueryTile tile(head, at);
     prefetchTile(at + kQueryTile);
-    const int64_t end = wholeLanes(tile.keys), queryDepth = Layout::depth(tile.rows);
+    const int64_t contracted = Layout::someOf(head.keys, tile.keys), end = wholeLanes(contracted);
+    const int64_t queryDepth = Layout::depth(tile.rows);
     const T* q = allQ + at * head.qStride;
     const T* dO = dOut + at * head.outStride;
     Layout::stacked(q, head.qStride, tile.rows, head.headWidth, queries);
@@ -97,8 +100,8 @@ void attentionGradientOf(const AttentionHead& head, const T* out, const float* l
                        tile.keys, queryDepth, width, true);
     stripProduct<Unit>(Layout::across(dScores, keyStride, tile.rows, end, operand), queries, width, dKeys, width,
                        tile.keys, queryDepth, width, true);
-    stripProduct<Unit>(Layout::left(dScores, keyStride, tile.rows, end, operand), keys, width, dQueries, width,
-                       tile.rows, Layout::depth(tile.keys), width, false);
+    stripProduct<Unit>(Layout::left(dScores, keyStride, tile.rows, contracted, operand), keys, width, dQueries,
+                       width, tile.rows, Layout::depth(contracted), width, false);
     copyOut(dQueries, width, dq + at * head.qStride, head.qStride, tile.rows, head.headWidth);
   }
   copyOut(dKeys, width, dk, head.kvStride, head.keys, head.headWidth);

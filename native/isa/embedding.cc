@@ -1,4 +1,5 @@
 // Rows of the embedding, and the gradient of one row of its table.
+#include "isa/bfloat16.h"
 #include "isa/dropout.h"
 
 namespace lockstep {
@@ -16,7 +17,7 @@ void embedding(const float* table, const float* positions, const int32_t* ids, f
     forLanes(width, [=](int64_t i, int64_t count) {
       Floats value = loadSome(token + i, count) * scale + loadSome(position + i, count);
       if (factors) value *= loadSome(factors + i, count);
-      storeSome(row + i, value, count);
+      storeNext(row + i, value, count);
     });
   }
 }

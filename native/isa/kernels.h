@@ -24,22 +24,42 @@ struct Matrix {
   int64_t rowStride, columnStride;
 };
 
-// What matrix products take: float32, or bfloat16, summed in float32.
-enum class Precision { float32 = 0, bfloat16 = 1 };
+// What matrix products take: float32; bfloat16; or float32 as the sum of two or three bfloat16, of whose products the three or
+// six largest are taken (operands.h). All are summed in float32.
+enum class Precision { float32 = 0, bfloat16 = 1, bfloat16x3 = 2, bfloat16x6 = 3 };
+
+// How many bfloat16 stand for a number.
+static inline int64_t partsOf(Precision precision) {
+  return precision == Precision::bfloat16x6 ? 3 : precision == Precision::bfloat16x3 ? 2 : 1;
+}
+
+// How a tensor is stored.
+enum class Format { float32 = 0, bfloat16 = 1 };
+
+static inline Format formatOf(Precision precision) {
+  return precision == Precision::bfloat16 ? Format::bfloat16 : Format::float32;
+}
 
 // Operands of products are made of units of four bytes, whatever the type of the pointer says: a float, or two bfloat16 that
-// follow each other in depth. So many units are a depth of n.
+// follow each other in depth. So many units are a depth of n, whatever n is or, where it is a multiple of 32, in sum.
 static inline int64_t depthOf(Precision precision, int64_t n) {
-  return precision == Precision::bfloat16 ? (n + 1) / 2 : n;
+  return precision == Precision::float32 ? n : partsOf(precision) * ((n + 1) / 2);
 }
 
 static inline int64_t packedUnits(Precision precision, int64_t k, int64_t n) {
   return depthOf(precision, k) * wholeLanes(n);
 }
 
+// From one row of a left operand to the next, where they are laid out for a depth of n.
+static inline int64_t leftStride(Precision precision, int64_t n) {
+  if (partsOf(precision) == 1) return wholeLanes(depthOf(precision, n));
+  const int64_t lines = partsOf(precision) * ceilDiv((n + 1) / 2, kLanes);
+  return (lines | 1) * kLanes;  // an odd number of cache lines: rows then do not drive each other out
+}
+
 // Of rows that are multiplied along their width.
 static inline int64_t leftUnits(Precision precision, int64_t rows, int64_t width) {
-  return rows * wholeLanes(depthOf(precision, width));
+  return rows * leftStride(precision, width);
 }
 
 // The bits of a bfloat16.
@@ -48,23 +68,26 @@ typedef uint16_t Bfloat16;
 // Numbers of a tensor in the format they are stored in, or none (null). What is only read comes as one, too.
 struct Activations {
   void* data;
-  Precision format;
+  Format format;
 };
 
-static constexpr Activations kNone = {nullptr, Precision::float32};
+static constexpr Activations kNone = {nullptr, Format::float32};
 
-static inline Activations activations(const float* values) { return {const_cast<float*>(values), Precision::float32}; }
+static inline Activations activations(const float* values) { return {const_cast<float*>(values), Format::float32}; }
 
 // Calls body(pointer) with a pointer of the right type.
 template <typename Body>
 static inline auto withNumbers(Activations a, const Body& body) {
-  return a.format == Precision::bfloat16 ? body(static_cast<Bfloat16*>(a.data)) : body(static_cast<float*>(a.data));
+  return a.format == Format::bfloat16 ? body(static_cast<Bfloat16*>(a.data)) : body(static_cast<float*>(a.data));
 }
+
+// So many floats take as much memory.
+static inline int64_t floatsOf(Format format, int64_t count) { return format == Format::bfloat16 ? (count + 1) / 2 : count; }
 
 // Those from element `index` on; of none, none.
 static inline Activations from(Activations a, int64_t index) {
   if (!a.data) return a;
-  return {static_cast<char*>(a.data) + index * (a.format == Precision::bfloat16 ? 2 : 4), a.format};
+  return {static_cast<char*>(a.data) + index * (a.format == Format::bfloat16 ? 2 : 4), a.format};
 }
 
 // What a linear layer's result passes. `gelu` is the exact one, z Φ(z); `swish` is z σ(z).
@@ -111,13 +134,14 @@ struct AttentionHead {
 // Queries are taken in tiles of this many rows: it bounds the scores in memory to one tile's.
 static constexpr int64_t kQueryTile = 64;
 
+// Enough for all precisions.
 static inline int64_t attentionScratch(int64_t keys, int64_t headWidth) {
-  const int64_t k = wholeLanes(keys), d = wholeLanes(headWidth);
+  const int64_t k = leftStride(Precision::bfloat16x6, keys), d = leftStride(Precision::bfloat16x6, headWidth);
   return k * d * 2 + kQueryTile * 2 * (k + d);
 }
 
 static inline int64_t attentionGradientScratch(int64_t keys, int64_t headWidth) {
-  const int64_t k = wholeLanes(keys), d = wholeLanes(headWidth);
+  const int64_t k = leftStride(Precision::bfloat16x6, keys), d = leftStride(Precision::bfloat16x6, headWidth);
   return k * d * 5 + kQueryTile * (3 * k + 4 * d);
 }
 
@@ -141,10 +165,10 @@ struct Kernels {
   int64_t panelColumns;
   // Rows [rows, width] to be multiplied along their width: themselves, or in `out` (leftUnits).
   Matrix<float> (*left)(Precision precision, Activations a, int64_t stride, int64_t rows, int64_t width, float* out);
-  // Rows to be multiplied with each other, as the left operand: out[width][wholeLanes(depth of rows)], up to whole lanes of width.
+  // Rows to be multiplied with each other, as the left operand: out[width][leftStride of rows], up to whole lanes of width.
   void (*transposed)(Precision precision, Activations a, int64_t stride, int64_t rows, int64_t width, float* out);
   // Rows [first, first + rows) of b[k,n], one stride of which is 1, as `product` takes it, to their place in `out`
-  // (packedUnits(precision, k, n)). With bfloat16 `first` is even.
+  // (packedUnits(precision, k, n)). With bfloat16 `first` is even, with several parts a multiple of 32.
   void (*pack)(Precision precision, Activations b, int64_t rowStride, int64_t columnStride, int64_t first, int64_t rows,
                int64_t k, int64_t n, float* out);
   // c[m,n] (row stride cStride) = a[m,k] · b[k,n], added to c when `accumulate`. `a` is in units, and one stride of it is 1.

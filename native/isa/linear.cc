@@ -38,8 +38,8 @@ void biasActivation(const float* sums, int64_t sumStride, const float* bias, Act
         forLanes(width, [=](int64_t i, int64_t count) {
           Floats z = loadSome(sums + r * sumStride + i, count);
           if (bias) z += loadSome(bias + i, count);
-          if (kept) storeSome(kept + r * stride + i, z, count);
-          storeSome(out + r * stride + i, activate<decltype(known)::value>(z), count);
+          if (kept) storeNext(kept + r * stride + i, z, count);
+          storeNext(out + r * stride + i, activate<decltype(known)::value>(z), count);
         });
       }
     });
@@ -53,7 +53,7 @@ void activationGradient(Activations dy, Activations saved, Activations dz, int64
       withNumbers(dz, [=](auto* out) {
         forLanes(count, [=](int64_t i, int64_t n) {
           const Floats z = kept ? loadSome(kept + i, n) : Floats{};
-          storeSome(out + i, throughActivation<decltype(known)::value>(loadSome(gradients + i, n), z), n);
+          storeNext(out + i, throughActivation<decltype(known)::value>(loadSome(gradients + i, n), z), n);
         });
       });
     });

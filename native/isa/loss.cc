@@ -31,7 +31,7 @@ LossRow crossEntropy(float* logits, const float* bias, int64_t vocabulary, int64
     const auto others = [=](Floats e) { return e * inverse - evenly; };
     const Floats atLabel = others(all(logits[label])) - static_cast<float>(1.0 - smoothing);
     withNumbers(gradient, [=](auto* out) {
-      forLanes(vocabulary, [=](int64_t j, int64_t count) { storeSome(out + j, others(loadSome(logits + j, count)), count); });
+      forLanes(vocabulary, [=](int64_t j, int64_t count) { storeNext(out + j, others(loadSome(logits + j, count)), count); });
       storeSome(out + label, atLabel, 1);
     });
   }
@@ -40,7 +40,7 @@ LossRow crossEntropy(float* logits, const float* bias, int64_t vocabulary, int64
 }
 
 void scaled(const float* a, float scale, float* out, int64_t count) {
-  forLanes(count, [=](int64_t i, int64_t n) { storeSome(out + i, loadSome(a + i, n) * scale, n); });
+  forLanes(count, [=](int64_t i, int64_t n) { storeNext(out + i, loadSome(a + i, n) * scale, n); });
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ void addDropoutNorm(const float* residual, Activations x, const float* gamma, co
         Floats value = loadSome(numbers + at + i, count);
         if (factors) value *= loadSome(factors + i, count);
         if (residual) value = loadSome(residual + at + i, count) + value;
-        storeSome(sum + at + i, value, count);
+        storeNext(sum + at + i, value, count);
       });
     });
     float mean, inverse;
@@ -40,7 +40,7 @@ void addDropoutNorm(const float* residual, Activations x, const float* gamma, co
     stats[r * 2 + 1] = inverse;
     forLanes(width, [=](int64_t i, int64_t count) {
       const Floats normalised = (loadSome(sum + at + i, count) - mean) * inverse;
-      storeSome(y + at + i, normalised * loadSome(gamma + i, count) + loadSome(beta + i, count), count);
+      storeNext(y + at + i, normalised * loadSome(gamma + i, count) + loadSome(beta + i, count), count);
     });
   }
 }
@@ -74,9 +74,9 @@ void addDropoutNormGradient(const float* dy, const float* dSum, const float* sum
         const Floats normalised = (loadSome(sum + at + i, count) - mean) * inverse;
         Floats gradient = ((g - meanG) - normalised * meanGX) * inverse;
         if (dSum) gradient += loadSome(dSum + at + i, count);
-        if (dResidual) storeSome(dResidual + at + i, gradient, count);
+        if (dResidual) storeNext(dResidual + at + i, gradient, count);
         if (factors) gradient *= loadSome(factors + i, count);
-        storeSome(out + at + i, gradient, count);
+        storeNext(out + at + i, gradient, count);
       });
     });
   }

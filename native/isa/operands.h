@@ -1,11 +1,12 @@
-// How products take their operands: as they are, or as pairs of bfloat16. Each way says how an operand is laid out for the
-// tiles of tile.h, in units of four bytes:
+// How products take their operands: as they are, or as pairs of bfloat16, one to three of which stand for a number. Each way
+// says how an operand is laid out for the tiles of tile.h, in units of four bytes:
 //   left        rows of A, contracted along their width
 //   transposed  B from rows that are contracted along their width: [depth of width][whole lanes of rows]
 //   stacked     B from rows that are contracted with each other: [depth of rows][whole lanes of width]
 //   across      rows of A that are contracted with each other
-//   acrossTransposed  the same, always as [whole lanes of width][whole lanes of depth of rows]
-// `depth` is the number of steps that a contraction over n elements takes. Pairs are made of floats, or of bfloat16 (T).
+//   acrossTransposed  the same, always as [whole lanes of width][span of rows]
+// `depth` is the number of steps that a contraction over n elements takes, `span` the units between rows that are laid out for
+// it. Where zeros follow, `someOf` elements may be contracted for the first n of all. Pairs are made of floats, or of bfloat16 (T).
 #pragma once
 
 #include "isa/amx.h"
@@ -29,6 +30,8 @@ static inline void prefetchRows(const T* rows, int64_t stride, int64_t first, in
 struct Numbers {
   typedef float Unit;
   static int64_t depth(int64_t n) { return depthOf(Precision::float32, n); }
+  static int64_t span(int64_t n) { return leftStride(Precision::float32, n); }
+  static int64_t someOf(int64_t, int64_t n) { return n; }
 
   static Matrix<float> left(const float* a, int64_t stride, int64_t, int64_t, float*) { return {a, stride, 1}; }
 
@@ -62,9 +65,59 @@ struct Numbers {
 };
 
 // Pairs of bfloat16, one in each half of a word. What is missing from the last pair is zero.
+//
+// With one part the bfloat16 is the nearest to a number. With more, each is the nearest to what those before leave: two are
+// within 2^-17 of it, three are it. A product of numbers is then the sum of the products of their parts, of which the smallest
+// are left out: of four the one below 2^-16 of it, of nine the three below 2^-24 (Henry, Tang and Heinecke, "Leveraging the
+// bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations", 2019). 32 numbers in depth are 16 pairs of first
+// parts, then 16 of second ones, and so on; at the end of a depth they may be fewer. Of several parts, a number that is not
+// finite, or above 3.39e38, makes NaN.
+template <int PARTS>
 struct Pairs {
-  typedef uint32_t Unit;
-  static int64_t depth(int64_t n) { return depthOf(Precision::bfloat16, n); }
+  typedef Pair<PARTS> Unit;
+  static constexpr Precision kPrecision =
+      PARTS == 1 ? Precision::bfloat16 : PARTS == 2 ? Precision::bfloat16x3 : Precision::bfloat16x6;
+  static constexpr int64_t kBlock = 2 * kLanes;
+
+  static int64_t depth(int64_t n) { return depthOf(kPrecision, n); }
+  static int64_t span(int64_t n) { return leftStride(kPrecision, n); }
+  static int64_t someOf(int64_t all, int64_t n) {
+    if (PARTS == 1) return n;
+    const int64_t whole = ceilDiv(n, kBlock) * kBlock;
+    return whole < all ? whole : all;
+  }
+
+  // Words of each part of the same numbers.
+  struct Several {
+    Words part[PARTS];
+  };
+
+  // The words of one part are `step` units after those of the one before.
+  LANES_INLINE void storeSeveral(Unit* p, int64_t step, const Several& words) {
+    for (int i = 0; i < PARTS; i++) storeUnits(p + i * step, words.part[i]);
+  }
+
+  // The pairs of a block that begins with number d of n.
+  static int64_t pairsFrom(int64_t d, int64_t n) { return n - d < kBlock ? (n - d + 1) / 2 : kLanes; }
+
+  // Takes the next part off a number: the nearest bfloat16 (ties away from zero: what is left makes up for it).
+  LANES_INLINE Floats nextPart(Floats& rest) {
+    const Floats part = as<Floats>((as<Words>(rest) + 0x8000u) & 0xffff0000u);
+    rest = rest - part;
+    return part;
+  }
+
+  // combine(first, second) for each part of both.
+  template <typename Combine>
+  LANES_INLINE Several ofParts(Floats first, Floats second, const Combine& combine) {
+    Several words;
+    for (int i = 0; i < PARTS - 1; i++) {
+      const Floats part = nextPart(first);
+      words.part[i] = combine(part, nextPart(second));
+    }
+    words.part[PARTS - 1] = combine(first, second);
+    return words;
+  }
 
   // 32 numbers in order.
   static Words together(Floats first, Floats second) {
@@ -100,87 +153,95 @@ struct Pairs {
     return first;
 #else
     alignas(64) uint32_t lanes[2 * kLanes], chosen[kLanes];
-    storeUnits(lanes, first);
-    storeUnits(lanes + kLanes, second);
+    storeWords(lanes, first);
+    storeWords(lanes + kLanes, second);
     for (int i = 0; i < kLanes; i++) chosen[i] = lanes[2 * i + odd];
-    return loadUnits(chosen);
+    return loadWords(chosen);
 #endif
   }
 
   // Up to 32 numbers of a row as 16 words.
-  static Words some(const float* row, int64_t count) {
+  LANES_INLINE Several some(const float* row, int64_t count) {
     const Floats first = loadSome(row, count < kLanes ? count : kLanes);
     const int64_t rest = count - kLanes;
-    return together(first, rest > 0 ? loadSome(row + kLanes, rest < kLanes ? rest : kLanes) : Floats{});
+    return ofParts(first, rest > 0 ? loadSome(row + kLanes, rest < kLanes ? rest : kLanes) : Floats{}, together);
   }
-  static Words some(const Bfloat16* row, int64_t count) {
-    Words words = {};  // rows may begin within a word
-    __builtin_memcpy(&words, row, static_cast<size_t>(count < 2 * kLanes ? count : 2 * kLanes) * sizeof(Bfloat16));
+  LANES_INLINE Several some(const Bfloat16* row, int64_t count) {
+    Several words = {};  // rows may begin within a word
+    __builtin_memcpy(&words, row, static_cast<size_t>(count < kBlock ? count : kBlock) * sizeof(Bfloat16));
     return words;
   }
 
   // `count` numbers of two rows, side by side; zeros where there is no second.
-  static Words beside(const float* first, const float* second, int64_t count) {
-    return side(loadSome(first, count), second ? loadSome(second, count) : Floats{});
+  LANES_INLINE Several beside(const float* first, const float* second, int64_t count) {
+    return ofParts(loadSome(first, count), second ? loadSome(second, count) : Floats{}, side);
   }
-  static Words beside(const Bfloat16* first, const Bfloat16* second, int64_t count) {
+  LANES_INLINE Several beside(const Bfloat16* first, const Bfloat16* second, int64_t count) {
     const Words lower = loadSomeHalves(first, count);
-    return second ? lower | loadSomeHalves(second, count) << 16 : lower;
+    return {second ? lower | loadSomeHalves(second, count) << 16 : lower};
   }
 
-  static Matrix<uint32_t> left(const float* a, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
+  static Matrix<Unit> left(const float* a, int64_t stride, int64_t rows, int64_t width, Unit* buffer) {
     return copied(a, stride, rows, width, buffer);
   }
   // Pairs lie in the rows already, unless these end or begin within one.
-  static Matrix<uint32_t> left(const Bfloat16* a, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
+  static Matrix<Unit> left(const Bfloat16* a, int64_t stride, int64_t rows, int64_t width, Unit* buffer) {
     const bool isWhole = width % 2 == 0 && stride % 2 == 0 && reinterpret_cast<uintptr_t>(a) % 4 == 0;
-    if (isWhole) return {reinterpret_cast<const uint32_t*>(a), stride / 2, 1};
+    if (isWhole) return {reinterpret_cast<const Unit*>(a), stride / 2, 1};
     return copied(a, stride, rows, width, buffer);
   }
 
   template <typename T>
-  static Matrix<uint32_t> copied(const T* a, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
-    const int64_t outStride = wholeLanes(depth(width));
+  static Matrix<Unit> copied(const T* a, int64_t stride, int64_t rows, int64_t width, Unit* buffer) {
     for (int64_t r = 0; r < rows; r++) {
-      for (int64_t d = 0; d < width; d += 2 * kLanes) {
-        storeUnits(buffer + r * outStride + d / 2, some(a + r * stride + d, width - d));
+      for (int64_t d = 0; d < width; d += kBlock) {
+        const Several words = some(a + r * stride + d, width - d);
+        storeSeveral(buffer + r * span(width) + depth(d), pairsFrom(d, width), words);
       }
     }
-    return {buffer, outStride, 1};
+    return {buffer, span(width), 1};
   }
 
   template <typename T>
-  static void transposed(const T* a, int64_t stride, int64_t rows, int64_t width, uint32_t* out) {
+  static void transposed(const T* a, int64_t stride, int64_t rows, int64_t width, Unit* out) {
     const int64_t outStride = wholeLanes(rows);
     for (int64_t r = 0; r < rows; r += kLanes) {
-      for (int64_t d = 0; d < width; d += 2 * kLanes) {
-        Floats square[16];
+      for (int64_t d = 0; d < width; d += kBlock) {
+        Several words[16];
         for (int i = 0; i < 16; i++) {
-          square[i] = r + i < rows ? as<Floats>(some(a + (r + i) * stride + d, width - d)) : Floats{};
+          words[i] = r + i < rows ? some(a + (r + i) * stride + d, width - d) : Several{};
         }
-        transpose(square);
-        const int64_t wide = depth(width - d) < kLanes ? depth(width - d) : kLanes;
-        for (int64_t i = 0; i < wide; i++) storeUnits(out + (d / 2 + i) * outStride + r, as<Words>(square[i]));
+        const int64_t wide = pairsFrom(d, width);
+        for (int part = 0; part < PARTS; part++) {
+          Floats square[16];
+          for (int i = 0; i < 16; i++) square[i] = as<Floats>(words[i].part[part]);
+          transpose(square);
+          Unit* const to = out + (depth(d) + part * wide) * outStride + r;
+          for (int64_t i = 0; i < wide; i++) storeUnits(to + i * outStride, as<Words>(square[i]));
+        }
       }
     }
   }
 
   template <typename T>
-  static void stacked(const T* a, int64_t stride, int64_t rows, int64_t width, uint32_t* out) {
+  static void stacked(const T* a, int64_t stride, int64_t rows, int64_t width, Unit* out) {
     const int64_t outStride = wholeLanes(width);
     for (int64_t r = 0; r < rows; r += 2) {
       const T* const first = a + r * stride;
       const T* const second = r + 1 < rows ? first + stride : nullptr;
+      const int64_t block = r / kBlock * kBlock;
+      Unit* const to = out + (depth(block) + (r - block) / 2) * outStride;
       forLanes(width, [=](int64_t d, int64_t count) {
-        storeUnits(out + r / 2 * outStride + d, beside(first + d, second ? second + d : nullptr, count));
+        const Several words = beside(first + d, second ? second + d : nullptr, count);
+        storeSeveral(to + d, pairsFrom(block, rows) * outStride, words);
       });
     }
   }
 
-  static Matrix<uint32_t> across(float* scores, int64_t stride, int64_t rows, int64_t width, uint32_t* buffer) {
+  static Matrix<Unit> across(float* scores, int64_t stride, int64_t rows, int64_t width, Unit* buffer) {
 #ifdef __AMX_BF16__  // reads by rows alone
     acrossTransposed(scores, stride, rows, width, buffer);
-    return {buffer, wholeLanes(depth(rows)), 1};
+    return {buffer, span(rows), 1};
 #else
     stacked(scores, stride, rows, width, buffer);
     return {buffer, 1, wholeLanes(width)};
@@ -188,21 +249,26 @@ struct Pairs {
   }
 
   template <typename T>
-  static void acrossTransposed(const T* a, int64_t stride, int64_t rows, int64_t width, uint32_t* out) {
-    const int64_t outStride = wholeLanes(depth(rows));
-    for (int64_t r = 0; r < rows; r += 2 * kLanes) {
-      const int64_t next = r + 2 * kLanes, end = rows < next + 2 * kLanes ? rows : next + 2 * kLanes;
+  static void acrossTransposed(const T* a, int64_t stride, int64_t rows, int64_t width, Unit* out) {
+    const int64_t outStride = span(rows);
+    for (int64_t r = 0; r < rows; r += kBlock) {
+      const int64_t next = r + kBlock, end = rows < next + kBlock ? rows : next + kBlock;
       prefetchRows(a, stride, next, end, width);
       for (int64_t d = 0; d < width; d += kLanes) {
         const int64_t wide = width - d < kLanes ? width - d : kLanes;
-        Floats square[16];
+        Several words[16];
         for (int i = 0; i < 16; i++) {
           const int64_t at = r + 2 * i;
           const T* const first = a + at * stride + d;
-          square[i] = at < rows ? as<Floats>(beside(first, at + 1 < rows ? first + stride : nullptr, wide)) : Floats{};
+          words[i] = at < rows ? beside(first, at + 1 < rows ? first + stride : nullptr, wide) : Several{};
         }
-        transpose(square);
-        for (int64_t i = 0; i < kLanes; i++) storeUnits(out + (d + i) * outStride + r / 2, as<Words>(square[i]));
+        for (int part = 0; part < PARTS; part++) {
+          Floats square[16];
+          for (int i = 0; i < 16; i++) square[i] = as<Floats>(words[i].part[part]);
+          transpose(square);
+          Unit* const to = out + d * outStride + depth(r) + part * pairsFrom(r, rows);
+          for (int64_t i = 0; i < kLanes; i++) storeUnits(to + i * outStride, as<Words>(square[i]));
+        }
       }
     }
   }
@@ -212,7 +278,9 @@ struct Pairs {
 template <typename Body>
 LANES_INLINE auto withLayout(Precision precision, Activations a, const Body& body) {
   if (precision == Precision::float32) return body(Numbers{}, static_cast<float*>(a.data));
-  return withNumbers(a, [&](auto* numbers) { return body(Pairs{}, numbers); });
+  if (precision == Precision::bfloat16x3) return body(Pairs<2>{}, static_cast<float*>(a.data));
+  if (precision == Precision::bfloat16x6) return body(Pairs<3>{}, static_cast<float*>(a.data));
+  return withNumbers(a, [&](auto* numbers) { return body(Pairs<1>{}, numbers); });
 }
 
 }  // namespace LOCKSTEP_ISA

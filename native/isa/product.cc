@@ -5,8 +5,10 @@ namespace lockstep {
 namespace LOCKSTEP_ISA {
 namespace {
 
-// Units of depth that a panel's strips pass at a time: a block of A and a strip of B then stay in L2.
-constexpr int64_t kDepthBlock = 256;
+// Units of depth that a panel's strips pass at a time: a block of A then stays in L2, and a strip of B in L1. Of three parts they
+// are multiplied twice each.
+template <typename Unit>
+constexpr int64_t kDepthBlock = Terms<Unit>::kParts == 1 ? 256 : 192;
 
 static_assert(kPanelsColumns % kPanelColumns == 0, "a part of an operand begins with a panel");
 
@@ -39,7 +41,7 @@ void pack(Precision precision, Activations b, int64_t rowStride, int64_t columnS
       return reinterpret_cast<Unit*>(out) + column * layout.depth(k) + layout.depth(row) * wholeLanes(columns);
     };
     // Whole rows as they follow each other in memory: strips of a panel's columns would be two cache lines each.
-    constexpr int64_t kRows = 16;
+    constexpr int64_t kRows = 2 * kLanes;
     for (int64_t r = first; columnStride == 1 && r < first + rows; r += kRows) {
       const int64_t count = smaller(kRows, first + rows - r);
       const auto* const from = numbers + r * rowStride;
@@ -81,8 +83,8 @@ void productOf(Matrix<Unit> a, const Unit* b, float* c, int64_t cStride, int64_t
     for (int64_t i = 0; i < m; i++) zeroFloats(c + i * cStride, n);
   }
   Mode<Unit> mode;
-  for (int64_t p = 0; p < depth; p += kDepthBlock) {
-    const int64_t block = smaller(kDepthBlock, depth - p);
+  for (int64_t p = 0; p < depth; p += kDepthBlock<Unit>) {
+    const int64_t block = smaller(kDepthBlock<Unit>, depth - p);
     const Matrix<Unit> part = {a.data + p * a.columnStride, a.rowStride, a.columnStride};
     for (int64_t j = 0; j < n; j += kPanelColumns) {
       const int64_t columns = smaller(kPanelColumns, n - j), whole = columns / kLanes * kLanes;

@@ -23,13 +23,54 @@ static constexpr int64_t kPanelColumns = 32;
 static constexpr int64_t kPanelColumns = 48;
 #endif
 
-// What a step in depth multiplies: a number, or a pair of bfloat16 in a word (the first one in the lower half), whose two
-// products are added to the sum: that of the upper halves first, as AVX512_BF16's instruction does it. The products are
-// exact in float32, so without the instruction the bits are the same.
-LANES_INLINE Words loadUnits(const uint32_t* p) {
+// Two bfloat16 that follow each other in depth, the first one in the lower half. They are two numbers, or of two numbers one of
+// PARTS parts each: 16 pairs of first parts are followed by 16 of each other one; at the end of a depth they may be fewer.
+template <int PARTS>
+struct Pair {
+  uint32_t word;
+};
+
+// Which parts of a and of b are multiplied with each other, in this order.
+template <typename Unit>
+struct Terms {
+  static constexpr int kParts = 1, kCount = 1;
+  static constexpr int kLeft[] = {0}, kRight[] = {0};
+};
+template <>
+struct Terms<Pair<2>> {
+  static constexpr int kParts = 2, kCount = 3;
+  static constexpr int kLeft[] = {1, 0, 0}, kRight[] = {0, 1, 0};
+};
+template <>
+struct Terms<Pair<3>> {
+  static constexpr int kParts = 3, kCount = 6;
+  // The largest last. Each has a part of the one before, which is not loaded again; those of a, which lie farther away, are
+  // loaded once.
+  static constexpr int kLeft[] = {2, 1, 1, 0, 0, 0}, kRight[] = {0, 0, 1, 1, 2, 0};
+};
+
+// What a step in depth multiplies: a number, or a pair of bfloat16, whose two products are added to the sum: that of the upper
+// halves first, as AVX512_BF16's instruction does it. The products are exact in float32, so without the instruction the bits
+// are the same.
+LANES_INLINE Words loadWords(const uint32_t* p) {
   Words v;
   LANES_EACH(v.part[i] = *reinterpret_cast<const Words::LoosePart*>(p + i * kPartLanes));
   return v;
+}
+LANES_INLINE void storeWords(uint32_t* p, Words v) {
+  LANES_EACH(*reinterpret_cast<Words::LoosePart*>(p + i * kPartLanes) = v.part[i]);
+}
+template <int PARTS>
+LANES_INLINE Words loadUnits(const Pair<PARTS>* p) {
+  return loadWords(&p->word);
+}
+template <int PARTS>
+LANES_INLINE void storeUnits(Pair<PARTS>* p, Words v) {
+  storeWords(&p->word, v);
+}
+template <int PARTS>
+LANES_INLINE Words allUnits(Pair<PARTS> x) {
+  return allOf<uint32_t>(x.word);
 }
 LANES_INLINE Floats multiplyAdd(Words a, Words b, Floats c) {
 #ifdef __AVX512BF16__
@@ -40,10 +81,6 @@ LANES_INLINE Floats multiplyAdd(Words a, Words b, Floats c) {
   return multiplyAdd(as<Floats>(a << 16), as<Floats>(b << 16), c);
 #endif
 }
-LANES_INLINE void storeUnits(uint32_t* p, Words v) {
-  LANES_EACH(*reinterpret_cast<Words::LoosePart*>(p + i * kPartLanes) = v.part[i]);
-}
-LANES_INLINE Words allUnits(uint32_t x) { return allOf<uint32_t>(x); }
 LANES_INLINE Floats loadUnits(const float* p) { return load(p); }
 LANES_INLINE Floats allUnits(float x) { return all(x); }
 
@@ -53,8 +90,8 @@ struct Mode {};
 
 #ifndef __AMX_BF16__  // see amx.h
 // Subnormal numbers are taken and given as zeros, which is what the instruction for pairs does by itself.
-template <>
-struct Mode<uint32_t> {
+template <int PARTS>
+struct Mode<Pair<PARTS>> {
 #if defined(__x86_64__) && !defined(__AVX512BF16__)
   static constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x40;
   const unsigned saved = _mm_getcsr();
@@ -143,6 +180,36 @@ __attribute__((noinline)) static void stripProduct(Mode<Unit>&, Matrix<Unit> a, 
     strips<Unit>({a.data, 1, a.columnStride}, b, bStride, c, cStride, m, depth, n, accumulate);
   }
 }
+
+#ifndef __AMX_BF16__  // see amx.h
+template <typename Unit>
+static void termsProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m, int64_t depth,
+                         int64_t n, bool accumulate) {
+  typedef Terms<Unit> Of;
+  const auto* const left = reinterpret_cast<const Pair<1>*>(a.data);
+  const auto* const right = reinterpret_cast<const Pair<1>*>(b);
+  Mode<Pair<1>> mode;
+  for (int64_t p = 0; p == 0 || p < depth; p += Of::kParts * kLanes) {
+    const int64_t rest = (depth - p) / Of::kParts, steps = rest < kLanes ? rest : kLanes;
+    for (int t = 0; t < Of::kCount; t++) {
+      const Matrix<Pair<1>> part = {left + (p + Of::kLeft[t] * steps) * a.columnStride, a.rowStride, a.columnStride};
+      stripProduct<Pair<1>>(mode, part, right + (p + Of::kRight[t] * steps) * bStride, bStride, c, cStride, m, steps, n,
+                            accumulate || p > 0 || t > 0);
+    }
+  }
+}
+
+template <>
+[[maybe_unused]] void stripProduct<Pair<2>>(Mode<Pair<2>>&, Matrix<Pair<2>> a, const Pair<2>* b, int64_t bStride, float* c,
+                                            int64_t cStride, int64_t m, int64_t depth, int64_t n, bool accumulate) {
+  termsProduct(a, b, bStride, c, cStride, m, depth, n, accumulate);
+}
+template <>
+[[maybe_unused]] void stripProduct<Pair<3>>(Mode<Pair<3>>&, Matrix<Pair<3>> a, const Pair<3>* b, int64_t bStride, float* c,
+                                            int64_t cStride, int64_t m, int64_t depth, int64_t n, bool accumulate) {
+  termsProduct(a, b, bStride, c, cStride, m, depth, n, accumulate);
+}
+#endif
 
 }  // namespace LOCKSTEP_ISA
 }  // namespace lockstep

@@ -12,7 +12,7 @@ void add(float* out, const float* a, const float* b, int64_t count, bool bfloat1
     });
   } else {
     forLanes(count, [=](int64_t i, int64_t n) {
-      storeSome(out + i, loadSome(a + i, n) + loadSome(b + i, n), n);
+      storeNext(out + i, loadSome(a + i, n) + loadSome(b + i, n), n);
     });
   }
 }

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import type { AddonInfo } from '../engine/native/addon.js';
 import { type Precision, precisions } from '../engine/names.js';
-import { multipliesBfloat16 } from '../engine/precision.js';
+import { isMadeFor } from '../engine/precision.js';
 import { type CudaState, inspectCuda } from '../engine/native/cuda/inspect.js';
 import { loadAddon } from '../engine/native/load.js';
 import { inspectTensorFlow, type TensorFlowInfo } from '../engine/tensorflow/inspect.js';
@@ -82,7 +82,7 @@ function nativeEngine(cores: number): NativeState {
     const threads = cores === 1 ? [1] : [1, cores];
     const info = addon.info();
     const productRates = precisions
-      .filter((precision) => precision === 'float32' || multipliesBfloat16(info))
+      .filter((precision) => isMadeFor(precision, info))
       .flatMap((precision) => threads.map((count) => measureProductRate(addon, precision, count)));
     return { name: 'native', info, productRates, cuda: inspectCuda(addon), fault: null };
   } catch (error) {

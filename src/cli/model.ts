@@ -24,7 +24,7 @@ export interface GivenModel extends OpenModel {
 export interface ModelOptions {
   /** Compute threads; 'auto': one per core. */
   readonly threads: number | 'auto';
-  /** With the precision of the run that trained it, so that an evaluation finds what training found; default float32. */
+  /** In bfloat16 if it was trained so, so that an evaluation finds what training found; default float32, which others are close to. */
   readonly asTrained?: boolean;
 }
 
@@ -40,7 +40,8 @@ export async function openGivenModel(given: string, options: ModelOptions): Prom
   const threads = options.threads === 'auto' ? availableParallelism() : options.threads;
   const model = await openModel(folder, {
     threads,
-    precisionOf: (state) => (options.asTrained && runOf(state, folder)?.precision) || 'float32',
+    precisionOf: (state) =>
+      options.asTrained && runOf(state, folder)?.precision === 'bfloat16' ? 'bfloat16' : 'float32',
   }).catch(async (error: unknown) => {
     throw folder.url === place.url ? error : await withWayOut(error, folder, await checkpointsOf(place));
   });

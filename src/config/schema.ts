@@ -281,11 +281,11 @@ const fields = z.strictObject({
   precision: choice(
     precisions,
     'float32',
-    'What matrix products take; in bfloat16, summed in float32, they are about twice as fast on AMD processors with AVX512_BF16, and several times on Intel processors with AMX. Weights, norms, softmax and loss stay float32. AMX has other bits than AVX512_BF16: see emulate.',
+    'What matrix products take. bfloat16: rounded numbers, about twice as fast on AMD processors with AVX512_BF16, and several times on Intel processors with AMX. bfloat16x6 and bfloat16x3, for AMX alone: numbers as the sum of three or two bfloat16, with six or three products for one; the first is as exact as float32, the second to about 5 digits, and a step takes two thirds or half of its time. Sums, weights, norms, softmax and loss are float32 in all of them. AMX has other bits than AVX512_BF16: see emulate.',
   ),
   emulate: flag(
     false,
-    'Give bfloat16 the bits of AVX512_BF16 on every worker, so that all processors can train one run: without AMX, and emulated (slowly) where there is no such instruction. Otherwise workers that have neither are refused.',
+    'Give products of bfloat16 the bits of AVX512_BF16 on every worker, so that all processors can train one run: without AMX, and emulated (slowly) where there is no such instruction. Otherwise workers whose processors a precision is not for are refused.',
   ),
   wire: choice(
     ['float32', 'bfloat16'],

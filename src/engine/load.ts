@@ -17,7 +17,7 @@ const BACKEND_NAME = 'native';
  * Makes the engine tfjs's backend in this thread. It may be called again, also in other worker threads: the native
  * engine's threads belong to the process, and the last call sets their number.
  * Throws UserError ADDON_MISSING when the native addon was not built, TENSORFLOW_MISSING without TensorFlow,
- * PRECISION_UNSUPPORTED for bfloat16 that cannot be computed, CUDA_MISSING and NO_SUCH_DEVICE for a device that is not there.
+ * PRECISION_UNSUPPORTED for one that cannot be computed, CUDA_MISSING and NO_SUCH_DEVICE for a device that is not there.
  */
 export async function loadEngine(name: EngineName, options: EngineOptions): Promise<Engine> {
   const addon = loadAddon();
@@ -25,11 +25,20 @@ export async function loadEngine(name: EngineName, options: EngineOptions): Prom
   if (name === 'native' && device === 'cpu') return { name, addon, ...(await loadNative(addon, options)) };
   if (name === 'native') {
     const { loadCuda } = await import('./native/cuda/engine.js');
+    if (precision !== 'float32' && precision !== 'bfloat16') {
+      throw new UserError(
+        'PRECISION_UNSUPPORTED',
+        `${device} does not compute precision: ${precision}, which is for processors with AMX: use float32 or bfloat16`,
+      );
+    }
     const arithmetic = precision === 'float32' && tf32 ? 'tf32' : precision;
     return { name, addon, ...(await loadCuda(addon, Number(device.slice('cuda:'.length)), arithmetic)) };
   }
-  if (options.precision === 'bfloat16') {
-    throw new UserError('PRECISION_UNSUPPORTED', 'the tensorflow engine computes float32 only, not bfloat16');
+  if (precision !== 'float32') {
+    throw new UserError(
+      'PRECISION_UNSUPPORTED',
+      `the tensorflow engine computes float32 only, not ${precision}`,
+    );
   }
   const { loadTensorFlow } = await import('./tensorflow/engine.js');
   const engine = await loadTensorFlow(options.threads);
@@ -41,7 +50,7 @@ async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineO
   checkPrecision({ precision, emulate }, addon.info());
   (tf.engine().registry['native'] as NativeBackend | undefined)?.queue.run(); // with what it was asked for
   // For the whole process, which may have computed for a run that wants the other.
-  if (precision === 'bfloat16' && addon.info().best === 'amx') addon.setIsa(emulate ? 'avx512bf16' : 'amx');
+  if (precision !== 'float32' && addon.info().best === 'amx') addon.setIsa(emulate ? 'avx512bf16' : 'amx');
   setThreads(addon, threads);
   registerBackend(addon);
   assert(await tf.setBackend(BACKEND_NAME), 'tfjs does not accept the native backend');
@@ -69,7 +78,7 @@ async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineO
 /** How the terms of a product are added. */
 function arithmeticOf(isa: InstructionSet, precision: Precision): string {
   if (isa === 'sse2') return 'sse2';
-  return isa === 'amx' && precision === 'bfloat16' ? 'amx' : 'fma';
+  return isa === 'amx' && precision !== 'float32' ? 'amx' : 'fma';
 }
 
 function setThreads(addon: Addon, threads: number): void {

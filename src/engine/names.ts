@@ -17,6 +17,10 @@ export interface EngineChoice {
   readonly threads: number;
 }
 
-/** What matrix products take, and how operands and results are stored. Sums, parameters and the residual path are float32. */
-export const precisions = ['float32', 'bfloat16'] as const;
+/**
+ * What matrix products take: numbers as they are; rounded to bfloat16, in which operands and results are stored too; or as the
+ * sum of two or three bfloat16, of whose products the largest three or six are taken. Sums, parameters and the residual path are
+ * float32 in all of them.
+ */
+export const precisions = ['float32', 'bfloat16', 'bfloat16x3', 'bfloat16x6'] as const;
 export type Precision = (typeof precisions)[number];

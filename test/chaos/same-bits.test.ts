@@ -26,26 +26,28 @@ for (const format of formats) {
 }
 
 const noAmx = loadAddon().info().isa !== 'amx' && 'this processor has no AMX';
-test(
-  'AMX has bits of its own, and they are the same for other numbers of workers and threads',
-  { skip: noAmx },
-  async () => {
-    const hashes = await Promise.all(
-      [
-        ['1', 'worker.threads=1'],
-        ['3', 'worker.threads=2'],
-      ].map(async ([workers, threads]) => {
-        const settings = ['emulate=false', threads!];
-        const scene = await stage.scene({ model: 'chunked', format: 'bfloat16', settings });
-        const run = await scene.start('train', { args: ['--workers', workers!] });
-        assert.equal(await run.exit(), 0, run.text());
-        return scene.hash();
-      }),
-    );
-    assert.equal(hashes[0], hashes[1]);
-    assert.notEqual(hashes[0], await stage.reference({ model: 'chunked', format: 'bfloat16' }));
-  },
-);
+for (const precision of ['bfloat16', 'bfloat16x6']) {
+  test(
+    `AMX has bits of its own in ${precision}, and they are the same for other numbers of workers and threads`,
+    { skip: noAmx },
+    async () => {
+      const hashes = await Promise.all(
+        [
+          ['1', 'worker.threads=1'],
+          ['3', 'worker.threads=2'],
+        ].map(async ([workers, threads]) => {
+          const settings = [`precision=${precision}`, 'emulate=false', threads!];
+          const scene = await stage.scene({ model: 'chunked', format: 'bfloat16', settings });
+          const run = await scene.start('train', { args: ['--workers', workers!] });
+          assert.equal(await run.exit(), 0, run.text());
+          return scene.hash();
+        }),
+      );
+      assert.equal(hashes[0], hashes[1]);
+      assert.notEqual(hashes[0], await stage.reference({ model: 'chunked', format: 'bfloat16' }));
+    },
+  );
+}
 
 for (const format of formats) {
   test(`an older processor and this one train one run to the same bits in ${format}`, async () => {

@@ -4,7 +4,8 @@ import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { lockstepOutput } from '../../bench/support/run-lockstep.js';
 import type { Diagnosis } from '../../src/cli/diagnosis.js';
 import { parseGpus } from '../../src/cli/machine.js';
-import { multipliesBfloat16 } from '../../src/engine/precision.js';
+import { precisions } from '../../src/engine/names.js';
+import { isMadeFor } from '../../src/engine/precision.js';
 
 const doctor = (...args: string[]): Promise<string> => lockstepOutput(['doctor', ...args]);
 
@@ -12,7 +13,7 @@ test('doctor measures matrix products on one thread and on all, and chooses the 
   const { usable, cores, engines, chosen, advice } = JSON.parse(await doctor('--json')) as Diagnosis;
   const [native] = engines;
   assert.ok(usable && native?.info);
-  for (const precision of multipliesBfloat16(native.info) ? ['float32', 'bfloat16'] : ['float32']) {
+  for (const precision of precisions.filter((name) => isMadeFor(name, native.info!))) {
     const rates = native.productRates.filter((rate) => rate.precision === precision);
     assert.deepEqual(
       rates.map(({ threads }) => threads),

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { loadEngine } from '../../src/engine/load.js';
 import { loadAddon } from '../../src/engine/native/load.js';
+import type { Precision } from '../../src/engine/names.js';
 import { checkPrecision } from '../../src/engine/precision.js';
 import { valueAndGradients } from '../../src/engine/reverse.js';
 import { tinyBatch, tinyConfig, tinyModel } from '../model/tiny.js';
@@ -25,6 +26,18 @@ test('bfloat16 is refused with the reason and the way out where no instruction m
   checkPrecision({ precision: 'float32', emulate: false }, { isa: 'sse2' });
 });
 
+test('several products for one are refused where there is no AMX, which alone is fast enough for them', () => {
+  for (const precision of ['bfloat16x3', 'bfloat16x6'] as const) {
+    const refused = {
+      code: 'PRECISION_UNSUPPORTED',
+      message: new RegExp(`precision: ${precision} .* has no AMX: use precision: float32`),
+    };
+    assert.throws(() => checkPrecision({ precision, emulate: false }, { isa: 'avx512bf16' }), refused);
+    checkPrecision({ precision, emulate: true }, { isa: 'avx2' });
+    checkPrecision({ precision, emulate: false }, { isa: 'amx' });
+  }
+});
+
 test('where LOCKSTEP_ISA is the reason, it is named', (t) => {
   const before = process.env['LOCKSTEP_ISA'];
   t.after(() =>
@@ -36,18 +49,19 @@ test('where LOCKSTEP_ISA is the reason, it is named', (t) => {
 });
 
 test('the fingerprint tells the precision, and how products are added', async () => {
-  const fingerprintOf = async (precision: 'float32' | 'bfloat16', emulate: boolean) =>
+  const fingerprintOf = async (precision: Precision, emulate: boolean) =>
     (await loadEngine('native', { threads: 1, precision, emulate })).fingerprint;
   const isa = info.isa === 'sse2' ? 'sse2' : 'fma';
   assert.deepEqual(await fingerprintOf('float32', true), { engine: 'native', matmul: 'float32', isa });
   if (info.isa === 'amx') assert.equal((await fingerprintOf('bfloat16', false)).isa, 'amx');
-  assert.deepEqual(await fingerprintOf('bfloat16', true), { engine: 'native', matmul: 'bfloat16', isa });
+  for (const matmul of ['bfloat16', 'bfloat16x6'] as const)
+    assert.deepEqual(await fingerprintOf(matmul, true), { engine: 'native', matmul, isa });
   // A process may compute for one run after the other.
   if (info.isa === 'amx') assert.equal((await fingerprintOf('bfloat16', false)).isa, 'amx');
 });
 
-test("a model's gradient in bfloat16 differs from float32's, by less than 2 % of its norm", async () => {
-  const gradientIn = async (precision: 'float32' | 'bfloat16'): Promise<Float64Array> => {
+test("a model's gradient differs from float32's, as much as its precision says", async () => {
+  const gradientIn = async (precision: Precision): Promise<Float64Array> => {
     const engine = await loadEngine('native', { threads: 1, precision, emulate: true });
     const { model, parameters, layout } = tinyModel(engine, tinyConfig({ activation: 'gelu', width: 32 }));
     const gradient = new Float64Array(layout.trainable);
@@ -60,7 +74,10 @@ test("a model's gradient in bfloat16 differs from float32's, by less than 2 % of
     return gradient;
   };
   const exact = await gradientIn('float32');
-  const rounded = await gradientIn('bfloat16');
-  const difference = Math.hypot(...rounded.map((value, i) => value - exact[i]!)) / Math.hypot(...exact);
-  assert.ok(difference > 1e-4 && difference < 0.02, `${difference}`);
+  const expected = { bfloat16: [1e-4, 0.02], bfloat16x3: [1e-7, 3e-5], bfloat16x6: [1e-8, 1e-6] } as const;
+  for (const [precision, [least, most]] of Object.entries(expected)) {
+    const rounded = await gradientIn(precision as Precision);
+    const difference = Math.hypot(...rounded.map((value, i) => value - exact[i]!)) / Math.hypot(...exact);
+    assert.ok(difference > least && difference < most, `${precision}: ${difference}`);
+  }
 });

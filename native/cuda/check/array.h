@@ -13,7 +13,6 @@
 namespace lockstep::check {
 
 using cuda::Device;
-using cuda::Format;
 
 inline uint16_t toBfloat16(float value) {
   uint32_t bits;
@@ -52,7 +51,7 @@ class Array {
   // As operations take it, whatever the format.
   operator float*() const { return static_cast<float*>(memory_); }
   operator Activations() const {
-    return {memory_, format_ == Format::bfloat16 ? Precision::bfloat16 : Precision::float32};
+    return {memory_, format_};
   }
   void* bits() const { return memory_; }
   Vector read() const {

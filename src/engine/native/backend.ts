@@ -93,7 +93,7 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     return this.floatOutput(shape);
   }
 
-  private get multipliesBfloat16(): boolean {
+  private get storesBfloat16(): boolean {
     return this.precision === PrecisionCode.bfloat16;
   }
 
@@ -102,7 +102,7 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   operandOutput(shape: readonly number[]): Output<Activations> {
-    return this.multipliesBfloat16 ? this.bfloat16Output(shape) : this.floatOutput(shape);
+    return this.storesBfloat16 ? this.bfloat16Output(shape) : this.floatOutput(shape);
   }
 
   outputLike(info: tf.TensorInfo): Output<Activations> {
@@ -177,12 +177,12 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   activations(info: tf.TensorInfo): Activations {
-    return (this.multipliesBfloat16 ? this.halves(info.dataId) : undefined) ?? this.floats(info);
+    return (this.storesBfloat16 ? this.halves(info.dataId) : undefined) ?? this.floats(info);
   }
 
   operand(info: tf.TensorInfo): Activations {
     const values = this.activations(info);
-    if (!this.multipliesBfloat16 || values instanceof Uint16Array) return values;
+    if (!this.storesBfloat16 || values instanceof Uint16Array) return values;
     const halves = new Uint16Array(values.length);
     this.kernels.packBfloat16(values, halves, halves.length);
     return halves;

@@ -107,7 +107,7 @@ function linearCases([m, k, n]: readonly [number, number, number]): Case[] {
   const computed = new Set<ActivationCode>([ActivationCode.gelu, ActivationCode.swish]);
   /** Of dx, and of dw and db, whose operands are the naive kernel's unless they were computed. */
   const gradientTolerance = ({ precision, stored, inputs }: Formats, code: ActivationCode) => {
-    if (precision === 'float32') return {};
+    if (precision !== 'bfloat16') return {};
     const isGiven = code === ActivationCode.none || (!computed.has(code) && stored === precision);
     const sums = isGiven ? EXACT : ROUNDED_TWICE;
     return { tolerance: [inputs === 'bfloat16' ? STORED_ROUNDED : sums, sums, sums] };
@@ -223,12 +223,12 @@ function attentionCases({ b, tq, tk, h, d, causal, lengths }: AttentionSize): Ca
       return [dQuery, dMemory].map(numbersOf);
     };
     const tolerance = stored === 'bfloat16' ? STORED_ROUNDED : ROUNDED_TWICE;
-    const common = { matmul: true, precision, ...(precision === 'float32' ? {} : { tolerance }) };
+    const common = { matmul: true, precision, ...(precision !== 'bfloat16' ? {} : { tolerance }) };
     return [
       {
         ...common,
         name: `attention ${size} ${nameOf(formats)}`,
-        ...(precision === 'float32' ? {} : { tolerance: [tolerance, ROUNDED_TWICE] }),
+        ...(precision !== 'bfloat16' ? {} : { tolerance: [tolerance, ROUNDED_TWICE] }),
         run: (kernels) => forward(kernels).map(numbersOf),
       },
       { ...common, name: `attentionGradient ${size} ${nameOf(formats)}`, run: gradient },
@@ -345,7 +345,7 @@ function lossCases(rows: number, width: number, vocabulary: number, smoothing: n
       name: `crossEntropy and its gradient ${size} ${nameOf(formats)}`,
       matmul: true,
       precision,
-      ...(precision === 'float32'
+      ...(precision !== 'bfloat16'
         ? {}
         : {
             tolerance: [

@@ -1,5 +1,5 @@
 // How the activations of a kernel's case are stored: as float32, or as bfloat16.
-import { PrecisionCode } from '../../../src/engine/native/addon.js';
+import type { Precision } from '../../../src/engine/names.js';
 
 /** Filled with NaN, so that an element which a kernel forgets to write is seen. */
 export function fresh(count: number): Float32Array {
@@ -8,11 +8,11 @@ export function fresh(count: number): Float32Array {
 
 export type Stored = Float32Array | Uint16Array;
 
-export type Format = keyof typeof PrecisionCode;
+export type Format = 'float32' | 'bfloat16';
 
 /** How activations are stored, and what the products of a call take. */
 export interface Formats {
-  readonly precision: Format;
+  readonly precision: Precision;
   /** Of all but a linear layer's inputs. */
   readonly stored: Format;
   /** Of a linear layer's inputs. */
@@ -20,6 +20,8 @@ export interface Formats {
 }
 export const FORMATS: readonly Formats[] = [
   { precision: 'float32', stored: 'float32', inputs: 'float32' },
+  { precision: 'bfloat16x3', stored: 'float32', inputs: 'float32' },
+  { precision: 'bfloat16x6', stored: 'float32', inputs: 'float32' },
   { precision: 'bfloat16', stored: 'float32', inputs: 'float32' },
   { precision: 'bfloat16', stored: 'bfloat16', inputs: 'bfloat16' },
 ];

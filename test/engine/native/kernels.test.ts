@@ -16,19 +16,57 @@ function bitsOf(arrays: readonly Float32Array[]): Buffer {
 
 const onlyWithAmx = { skip: best !== 'amx' && 'this processor has no AMX' };
 
+/** Which parts of a and b are multiplied, in this order. */
+const TERMS = {
+  bfloat16: [[0, 0]],
+  bfloat16x3: [
+    [1, 0],
+    [0, 1],
+    [0, 0],
+  ],
+  bfloat16x6: [
+    [2, 0],
+    [1, 0],
+    [1, 1],
+    [0, 1],
+    [0, 2],
+    [0, 0],
+  ],
+} as const;
+
+/** The nearest bfloat16 (ties away from zero), then the nearest to what it leaves; the last of them with ties to even. */
+function partsOf(values: Float32Array, count: number): Float32Array[] {
+  const rest = values.slice();
+  const parts = Array.from({ length: count - 1 }, () => {
+    const bits = new Uint32Array(rest.buffer).map((word) => (word + 0x8000) & 0xffff0000);
+    const part = new Float32Array(bits.buffer);
+    part.forEach((value, i) => (rest[i]! -= value));
+    return part;
+  });
+  addon.roundToBfloat16(rest, rest.length);
+  return [...parts, rest];
+}
+
 /**
  * Σ a[p] b[p] in the order of TDPBF16PS (Intel 64 and IA-32 Architectures Software Developer's Manual): of 32 terms those with
  * even p are one chain of multiply-adds that starts at zero, those with odd p another, and both together are added to the sum.
  */
-function tiledDot(a: Float32Array, b: Float32Array): number {
+function tiledDot(
+  a: readonly Float32Array[],
+  b: readonly Float32Array[],
+  terms: readonly (readonly [number, number])[],
+): number {
   let sum = 0;
-  for (let block = 0; block < a.length; block += 32) {
-    const chains = [0, 0];
-    // A product of two bfloat16 and what it is added to fit into a float64: it is rounded once.
-    for (let p = block; p < Math.min(block + 32, a.length); p++) {
-      chains[p % 2] = Math.fround(chains[p % 2]! + a[p]! * b[p]!);
+  const { length } = a[0]!;
+  for (let block = 0; block < length; block += 32) {
+    for (const [left, right] of terms) {
+      const chains = [0, 0];
+      // A product of two bfloat16 and what it is added to fit into a float64: it is rounded once.
+      for (let p = block; p < Math.min(block + 32, length); p++) {
+        chains[p % 2] = Math.fround(chains[p % 2]! + a[left]![p]! * b[right]![p]!);
+      }
+      sum = Math.fround(sum + Math.fround(chains[0]! + chains[1]!));
     }
-    sum = Math.fround(sum + Math.fround(chains[0]! + chains[1]!));
   }
   return sum;
 }
@@ -56,8 +94,8 @@ describe('fast kernels', () => {
   });
 
   test('every instruction set has the same bits, but for the products of one that does not fuse multiply-add', () => {
-    for (const { name, matmul, precision, run } of cases()) {
-      addon.setIsa(precision === 'bfloat16' ? 'avx512bf16' : best); // AMX: see below
+    for (const { name, matmul, precision = 'float32', run } of cases()) {
+      addon.setIsa(precision === 'float32' ? best : 'avx512bf16'); // AMX: see below
       const expected = bitsOf(run(addon));
       for (const isa of ['avx512', 'avx2', ...(matmul ? [] : (['sse2'] as const))] as const) {
         addon.setIsa(isa);
@@ -85,8 +123,8 @@ describe('fast kernels', () => {
   });
 
   test('what is no product of bfloat16 has the same bits with AMX and without', onlyWithAmx, () => {
-    for (const { name, precision, run } of cases()) {
-      if (precision === 'bfloat16') continue;
+    for (const { name, precision = 'float32', run } of cases()) {
+      if (precision !== 'float32') continue;
       const [with_, without] = (['amx', 'avx512bf16'] as const).map((isa) => {
         addon.setIsa(isa);
         return bitsOf(run(addon));
@@ -95,34 +133,69 @@ describe('fast kernels', () => {
     }
   });
 
-  for (const [m, k, n] of [
-    [1, 1, 1],
-    [33, 70, 50],
-    [20, 600, 48],
-    [129, 64, 33],
-  ] as const) {
-    test(
-      `products of bfloat16 with AMX are added as its specification says: ${m}×${k}×${n}`,
-      onlyWithAmx,
-      () => {
-        const [x, w] = [randoms(m * k, 1), randoms(n * k, 2)];
-        addon.roundToBfloat16(x, x.length);
-        addon.roundToBfloat16(w, w.length);
-        const y = new Float32Array(m * n);
-        addon.setIsa('amx');
-        addon.linear(x, w, null, y, null, m, k, n, ActivationCode.none, PrecisionCode.bfloat16);
-        for (let i = 0; i < m; i++) {
-          for (let j = 0; j < n; j++) {
-            const expected = tiledDot(x.subarray(i * k, (i + 1) * k), w.subarray(j * k, (j + 1) * k));
-            assert.ok(
-              Object.is(y[i * n + j], expected),
-              `at ${i}, ${j}: ${y[i * n + j]}, expected ${expected}`,
-            );
+  for (const [precision, terms] of Object.entries(TERMS)) {
+    for (const [m, k, n] of [
+      [1, 1, 1],
+      [33, 70, 50],
+      [20, 600, 48],
+      [129, 64, 33],
+    ] as const) {
+      test(
+        `products of ${precision} with AMX are added as its specification says: ${m}×${k}×${n}`,
+        onlyWithAmx,
+        () => {
+          const [x, w] = [randoms(m * k, 1), randoms(n * k, 2)];
+          const y = new Float32Array(m * n);
+          addon.setIsa('amx');
+          const code = PrecisionCode[precision as keyof typeof TERMS];
+          addon.linear(x, w, null, y, null, m, k, n, ActivationCode.none, code);
+          const count = 1 + Math.max(...terms.flat());
+          const [xParts, wParts] = [partsOf(x, count), partsOf(w, count)];
+          const row = (parts: Float32Array[], i: number) =>
+            parts.map((part) => part.subarray(i * k, (i + 1) * k));
+          for (let i = 0; i < m; i++) {
+            for (let j = 0; j < n; j++) {
+              const expected = tiledDot(row(xParts, i), row(wParts, j), terms);
+              const at = `at ${i}, ${j}: ${y[i * n + j]}, expected ${expected}`;
+              assert.ok(Object.is(y[i * n + j], expected), at);
+            }
           }
-        }
-      },
-    );
+        },
+      );
+    }
   }
+
+  test('six products of parts are as exact as float32, three to 2^-16', () => {
+    const [m, k, n] = [16, 500, 16];
+    const [x, w] = [randoms(m * k, 1), randoms(n * k, 2)];
+    const worst = (precision: keyof typeof PrecisionCode): number => {
+      const y = new Float32Array(m * n);
+      addon.linear(x, w, null, y, null, m, k, n, ActivationCode.none, PrecisionCode[precision]);
+      return Math.max(
+        ...Array.from(y, (value, at) => {
+          const terms = Array.from(
+            { length: k },
+            (_, p) => x[((at / n) | 0) * k + p]! * w[(at % n) * k + p]!,
+          );
+          const sum = (values: number[]) => values.reduce((total, term) => total + term, 0);
+          return Math.abs(value - sum(terms)) / sum(terms.map(Math.abs));
+        }),
+      );
+    };
+    // Without AMX's chains each of the products is rounded by itself.
+    for (const [isa, atMost] of [
+      ['avx2', 3],
+      ['amx', best === 'amx' ? 1 : 3],
+    ] as const) {
+      addon.setIsa(isa);
+      const exact = worst('float32');
+      assert.ok(worst('bfloat16x6') <= atMost * exact, `${isa}: ${worst('bfloat16x6')}, float32 ${exact}`);
+      assert.ok(
+        worst('bfloat16x3') > exact && worst('bfloat16x3') < 2 ** -16,
+        `${isa}: ${worst('bfloat16x3')}`,
+      );
+    }
+  });
 
   test('without fused multiply-add products are as exact', () => {
     addon.setIsa('sse2');
