@@ -1,5 +1,5 @@
 // The Compose files and the images' recipes: valid by their specifications, and in accord with the checkout and the
-// command line. No container is started: there is no Docker where tests run.
+// command line. containers.test.ts starts them.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -121,4 +121,12 @@ test('Dockerfiles pass a linter and copy what there is and what .dockerignore le
       if (build) assert.ok(existsSync(path.join(folder, build.context, build.dockerfile)));
     }
   }
+});
+
+test('the CPU image holds all that the npm package does, but for what only builds it', () => {
+  const { files } = JSON.parse(readFileSync(`${packageRoot}package.json`, 'utf8')) as { files: string[] };
+  const text = readFileSync(path.join(folder, 'Dockerfile'), 'utf8');
+  const copied = new Set([...text.matchAll(/\/lockstep\/(\S+)/g)].map(([, file]) => file));
+  const left = files.filter((file) => !copied.has(file.split('/')[0]));
+  assert.deepEqual(left, ['native', 'scripts']);
 });
