@@ -7,12 +7,8 @@ import { chmodSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from '
 import { createServer, type AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-
-const POLL_MS = 200;
-/** For anything of Slurm that is waited for, on a machine with much else to do. */
-const DEADLINE_MS = 120_000;
+import { until } from '../support/until.js';
 
 /** Why no cluster can be started here; false when one can. */
 export function missingForSlurm(): string | false {
@@ -20,21 +16,6 @@ export function missingForSlurm(): string | false {
   const tools = ['munged', 'slurmctld', 'slurmd', 'sbatch', 'srun', 'scontrol', 'setpriv'];
   const missing = tools.filter((tool) => spawnSync('which', [tool]).status !== 0);
   return missing.length > 0 && `needs ${missing.join(', ')}: apt-get install slurm-wlm munge`;
-}
-
-/** Polls until `probe` finds something; throws with what the cluster wrote when it does not in time. */
-export async function until<T>(
-  what: string,
-  probe: () => T | false | Promise<T | false>,
-  context: () => string,
-): Promise<T> {
-  const deadline = performance.now() + DEADLINE_MS;
-  for (;;) {
-    const found = await probe();
-    if (found !== false) return found;
-    if (performance.now() > deadline) throw new Error(`waited in vain for ${what}\n${context()}`);
-    await delay(POLL_MS);
-  }
 }
 
 export class SlurmCluster {

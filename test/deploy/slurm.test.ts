@@ -8,7 +8,8 @@ import { after, before, describe, test } from 'node:test';
 import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { packageRoot } from '../../src/util/package.js';
 import { hashOfTrained, prepareWords } from '../support/small-data.js';
-import { kill, missingForSlurm, SlurmCluster, until } from './slurm-cluster.js';
+import { until } from '../support/until.js';
+import { kill, missingForSlurm, SlurmCluster } from './slurm-cluster.js';
 
 const STEPS = 8;
 const HOUR_SECONDS = 3600;
