@@ -60,7 +60,9 @@ void attentionGradientOf(const AttentionHead& head, const T* out, const float* l
   float* dValues = dKeys + keyStride * width;               // [keys][width]
   float* scores = parts.floats(kQueryTile * keyStride);     // [64][keyStride], then probabilities
   float* dScores = parts.floats(kQueryTile * keyStride);    // [64][keyStride]
-  Unit* operand = parts.units<Unit>(kQueryTile * keySpan);  // either of them, or its transpose, where that is another layout
+  // Either of them or its transpose, where that is another layout.
+  const int64_t byRows = kQueryTile * keySpan, byColumns = tileSpan * keyStride;
+  Unit* operand = parts.units<Unit>(byRows > byColumns ? byRows : byColumns);
   Unit* rows = parts.units<Unit>(kQueryTile * headSpan);    // a tile of queries or of dOut
   Unit* queries = parts.units<Unit>(tileSpan * width);      // [depth of 64][width]
   Unit* dOuts = parts.units<Unit>(tileSpan * width);        // [depth of 64][width]

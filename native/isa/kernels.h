@@ -172,8 +172,8 @@ struct Kernels {
   void (*pack)(Precision precision, Activations b, int64_t rowStride, int64_t columnStride, int64_t first, int64_t rows,
                int64_t k, int64_t n, float* out);
   // c[m,n] (row stride cStride) = a[m,k] · b[k,n], added to c when `accumulate`. `a` is in units, and one stride of it is 1.
-  // Every element is one chain of multiply-adds over k in ascending order (of bfloat16: k + 1 before k, for even k; with AMX as
-  // amx.h says).
+  // Every element is one chain of multiply-adds over k in ascending order (of bfloat16: k + 1 before k, for even k; of several
+  // parts: 32 of k at a time, once for each of Terms in tile.h; with AMX as amx.h says).
   void (*product)(Precision precision, Matrix<float> a, const float* packed, float* c, int64_t cStride, int64_t m,
                   int64_t k, int64_t n, bool accumulate);
 
@@ -209,7 +209,7 @@ struct Kernels {
   void (*embeddingGradient)(const float* dOut, const int32_t* rows, int64_t count, float* row, int64_t width,
                             float scale, const DropoutField& dropout, bool accumulate, float* scratch);
 
-  // ---- cross-entropy of one row; `logits` is written over, with their gradient where that is `gradient`
+  // ---- cross-entropy of one row; `logits` is written over
   LossRow (*crossEntropy)(float* logits, const float* bias, int64_t vocabulary, int64_t label,
                           double smoothing, Activations gradient);
   // out = a * scale

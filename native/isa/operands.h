@@ -71,7 +71,7 @@ struct Numbers {
 // are left out: of four the one below 2^-16 of it, of nine the three below 2^-24 (Henry, Tang and Heinecke, "Leveraging the
 // bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations", 2019). 32 numbers in depth are 16 pairs of first
 // parts, then 16 of second ones, and so on; at the end of a depth they may be fewer. Of several parts, a number that is not
-// finite, or above 3.39e38, makes NaN.
+// finite, or above 3.39e38, makes NaN, and one below 1e-31 loses the parts that are subnormal.
 template <int PARTS>
 struct Pairs {
   typedef Pair<PARTS> Unit;

@@ -57,7 +57,11 @@ export async function fillTexts(
   const tokenizer = await model.tokenizer();
   const { defaultMaxSpan } = await import('../model/predict.js');
   const maxSpan = options.maxSpan ?? defaultMaxSpan(model.run?.objective);
-  const settings = { ...options, maxSpan, unsuited: unsuitedTokens(await tokenizer.texts(), maxSpan) };
+  const settings = {
+    ...options,
+    maxSpan,
+    unsuited: unsuitedTokens(await tokenizer.texts(), tokenizer.specialIds, maxSpan),
+  };
   for await (const line of inputLines(texts, output)) await fillOne(model, tokenizer, line, settings, output);
 }
 
@@ -74,17 +78,26 @@ interface UnsuitedTokens {
   readonly behindText: readonly number[];
 }
 
-/** @param texts what each token adds behind other text */
-export function unsuitedTokens(texts: readonly string[], maxSpan: number): UnsuitedTokens {
-  const idsOf = (isUnsuited: (text: string) => boolean): number[] =>
-    [...texts.keys()].filter((id) => isUnsuited(texts[id]!));
-  const behindSpace = idsOf((text) => !/^\s\S/.test(text));
-  return {
-    // A part of a character is no text as long as the rest of it cannot follow.
-    anywhere: idsOf((text) => (maxSpan === 1 ? /[\n\r\uFFFD]/ : /[\n\r]/).test(text)),
-    behindSpace: behindSpace.length < texts.length ? behindSpace : [], // spaces may be tokens of their own
-    behindText: idsOf((text) => !/^\S/.test(text)),
+/**
+ * @param texts what each token adds behind other text
+ * @param special ids that no mask takes
+ */
+export function unsuitedTokens(
+  texts: readonly string[],
+  special: readonly number[],
+  maxSpan: number,
+): UnsuitedTokens {
+  const specialIds = new Set(special);
+  const ids = [...texts.keys()].filter((id) => !specialIds.has(id));
+  // A part of a character is no text as long as the rest of it cannot follow.
+  const isUnsuited = (id: number): boolean => (maxSpan === 1 ? /[\n\r\uFFFD]/ : /[\n\r]/).test(texts[id]!);
+  const suited = ids.filter((id) => !isUnsuited(id));
+  // Where none begins so, it does not matter: spaces may be tokens of their own, or stand before every token.
+  const notLike = (beginning: RegExp): number[] => {
+    const others = suited.filter((id) => !beginning.test(texts[id]!));
+    return others.length < suited.length ? others : [];
   };
+  return { anywhere: ids.filter(isUnsuited), behindSpace: notLike(/^\s\S/), behindText: notLike(/^\S/) };
 }
 
 async function fillOne(

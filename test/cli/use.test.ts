@@ -76,12 +76,14 @@ test('a filled text has the spaces and lines of the given one', async () => {
   assert.equal(jsonLines(out)[0]!['filled'], 'abc  de f g');
 
   const texts = ['', ' sea', 'sea', ',', ' ', '\n', ' \n', '\uFFFD'];
-  const { anywhere, behindSpace, behindText } = unsuitedTokens(texts, 1);
+  const { anywhere, behindSpace, behindText } = unsuitedTokens(texts, [], 1);
   const left = (ids: readonly number[]): string[] =>
     texts.filter((_, id) => ![...anywhere, ...ids].includes(id));
   assert.deepEqual([left(behindSpace), left(behindText)], [[' sea'], ['sea', ',']]);
-  assert.deepEqual(unsuitedTokens(['a', ' '], 2).behindSpace, [], 'where spaces are tokens of their own');
-  assert.ok(!unsuitedTokens(texts, 2).anywhere.includes(7), 'a character may be several tokens');
+  assert.deepEqual(unsuitedTokens(['a', ' '], [], 2).behindSpace, [], 'where spaces are tokens of their own');
+  const words = unsuitedTokens(['<pad>', ' a', ' b'], [0], 2);
+  assert.deepEqual(words.behindText, [], 'where a space stands before every token');
+  assert.ok(!unsuitedTokens(texts, [], 2).anywhere.includes(7), 'a character may be several tokens');
 });
 
 test('fill says which line has no mask, and a model of another objective is refused', async () => {

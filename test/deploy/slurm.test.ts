@@ -43,7 +43,7 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
     cluster = await SlurmCluster.start(path.join(folder, 'cluster'));
     // Slurm looks at time limits twice a minute: this job waits for that while the others run.
     held = submit('timed', ['--nodes=1', `--signal=B:USR1@${HOUR_SECONDS}`]).then(async (job) => {
-      const held = await holdInStep2(job);
+      const held = await holdAfterStep2(job, 'n1-0');
       await limitTime(job.id, HOUR_SECONDS / 60 - 1);
       return held;
     });
@@ -77,9 +77,13 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
     return printed.trim();
   }
 
-  async function submit(name: string, options: readonly string[]): Promise<Job> {
+  async function submit(
+    name: string,
+    options: readonly string[],
+    args: readonly string[] = [],
+  ): Promise<Job> {
     await writeFile(path.join(folder, `${name}.yaml`), CONFIG);
-    const id = await sbatch(`${name}.yaml`, options, []);
+    const id = await sbatch(`${name}.yaml`, options, args);
     return { id, run: path.join(cluster.folder, 'runs', name), output: () => outputOf(id) };
   }
 
@@ -88,12 +92,15 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
-  /** Stops the workers' processes once two steps are made, so that what happens next meets an unfinished step. */
-  async function holdInStep2(job: Job): Promise<HeldJob> {
+  /** Stops the workers' processes once two steps are made and `worker` takes part, so that what happens next meets an unfinished step. */
+  async function holdAfterStep2(job: Job, worker: string): Promise<HeldJob> {
     const metrics = path.join(job.run, 'metrics.jsonl');
     await until(
-      'two steps',
-      () => existsSync(metrics) && /"version":2\b/.test(readFileSync(metrics, 'utf8')),
+      `two steps, and ${worker}`,
+      () =>
+        existsSync(metrics) &&
+        /"version":2\b/.test(readFileSync(metrics, 'utf8')) &&
+        job.output().includes(`${worker} (key worker) on`),
       () => job.output() + cluster.logs(),
     );
     const workers = cluster.processes(
@@ -140,7 +147,9 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
   });
 
   test('a node that is set down takes its worker along, and no bit changes', async () => {
-    const job = await holdInStep2(await submit('down', ['--nodes=3']));
+    // Steps long enough for the third worker to come before they are done.
+    const submitted = await submit('down', ['--nodes=3'], ['--', '--fault', 'sleep:300']);
+    const job = await holdAfterStep2(submitted, 'n3-0');
     await cluster.call('scontrol', ['update', 'NodeName=n3', 'State=DOWN', 'Reason=test']);
     await until(
       'the coordinator to miss n3',

@@ -409,6 +409,8 @@ export function cases(): Case[] {
       { b: 2, tq: 5, tk: 37, h: 3, d: 32, causal: false, lengths: [37, 16] },
       { b: 1, tq: 130, tk: 150, h: 2, d: 7, causal: true, lengths: [141] },
       { b: 2, tq: 1, tk: 65, h: 2, d: 64, causal: false, lengths: [65, 64] },
+      { b: 1, tq: 300, tk: 300, h: 1, d: 16, causal: false, lengths: [300] },
+      { b: 1, tq: 64, tk: 600, h: 1, d: 64, causal: false, lengths: [600] },
     ] as const
   ).flatMap(attentionCases);
   const norm = ([[0, 8], [1, 1], [1, 100], [65, 64], [130, 37]] as const) // prettier-ignore
