@@ -1,4 +1,5 @@
 // `npm run bench -- NAME`: runs one benchmark. Each of them is one file beside this one; what they share is in support/.
+import { setMaxListeners } from 'node:events';
 import { Command, CommanderError } from 'commander';
 import * as engine from './engine.js';
 import * as gpu from './gpu.js';
@@ -13,6 +14,7 @@ import { messageOf } from '../src/util/errors.js';
 const benchmarks = [engine, gpu, scale, scaling, precision, recovery, stragglers, incast];
 
 const interrupted = new AbortController();
+setMaxListeners(0, interrupted.signal); // each process that is compared listens
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
 
 const program = new Command('npm run bench --')

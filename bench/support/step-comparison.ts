@@ -1,5 +1,6 @@
 // Training steps of several engines on one workload, in turn: every process is started and warm before the first is
 // measured, and each round asks all of them, so that a machine that slows down slows all.
+import { messageOf } from '../../src/util/errors.js';
 import type { Arm, TorchPrecision } from './arms.js';
 import type { Deadline } from './deadline.js';
 import type { KernelTime } from './kernel-times.js';
@@ -84,16 +85,34 @@ interface Runner {
 export async function compareSteps(plan: ComparisonPlan): Promise<Comparison> {
   const { workload, precision, products, rounds, steps, deadline, note } = plan;
   const title = `${workload.name} ${precision}`;
-  const runners: Runner[] = [];
+  let runners: Runner[] = [];
+  /** A process that ends, for want of memory for instance, takes its own figures with it and nobody else's. */
+  const orWithout = async (arm: Arm, threads: number, run: () => Promise<void>): Promise<void> => {
+    try {
+      await run();
+    } catch (error) {
+      if (plan.signal.aborted || plan.arms.length === 1) throw error;
+      note(`without ${arm.name} (threads: ${threads}): ${messageOf(error)}`);
+      runners = runners.filter((runner) => runner.arm !== arm || runner.threads !== threads);
+    }
+  };
   try {
     for (const threads of plan.threads) {
-      for (const arm of plan.arms) runners.push(await start(arm, threads, plan));
+      for (const arm of plan.arms) {
+        await orWithout(arm, threads, async () => {
+          runners.push(await start(arm, threads, plan));
+        });
+      }
     }
     checkParameters(runners);
     for (let round = 1; round <= rounds && (round === 1 || deadline.allows()); round++) {
       await deadline.time(async () => {
         await products?.measure();
-        for (const { peer, answers } of runners) answers.push(await peer.run(steps));
+        for (const { arm, threads, peer, answers } of runners) {
+          await orWithout(arm, threads, async () => {
+            answers.push(await peer.run(steps));
+          });
+        }
         await products?.measure();
       });
       note(`${title}: round ${round} of ${rounds}`);
@@ -116,7 +135,8 @@ async function start(
 
 /** Models of different sizes are not to be compared. */
 function checkParameters(runners: readonly Runner[]): void {
-  const first = runners[0]!;
+  const [first] = runners;
+  if (!first) throw new Error('none of the processes that were to be compared could be started');
   for (const { arm, parameters } of runners) {
     if (parameters === first.parameters) continue;
     throw new Error(

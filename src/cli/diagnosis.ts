@@ -118,10 +118,10 @@ function reasonFor(info: AddonInfo, { gpus }: Machine): string {
 }
 
 /** Its rate by float32's, on all cores; 0 where it was not measured. */
-function gainOfBfloat16(rates: readonly ProductRate[]): number {
+function gainOf(precision: Precision, rates: readonly ProductRate[]): number {
   const last = (wanted: Precision): number =>
-    rates.findLast(({ precision }) => precision === wanted)?.flopsPerSecond ?? 0;
-  return rates.length === 0 ? 0 : last('bfloat16') / last('float32');
+    rates.findLast((rate) => rate.precision === wanted)?.flopsPerSecond ?? 0;
+  return rates.length === 0 ? 0 : last(precision) / last('float32');
 }
 
 function adviceFor(
@@ -141,10 +141,16 @@ function adviceFor(
     );
   }
   if (native === null) advice.push('Run `npm run setup` to build the native engine.');
-  const gain = gainOfBfloat16(productRates);
-  if (gain >= WORTHWHILE_GAIN) {
+  for (const [precision, how] of [
+    ['bfloat16', ''],
+    ['bfloat16x6', ' and are as exact as in float32'],
+  ] as const) {
+    const gain = gainOf(precision, productRates);
+    if (gain < WORTHWHILE_GAIN) continue;
     const times = gain.toFixed(1);
-    advice.push(`To train faster: \`precision: bfloat16\`, whose products run ${times} times as fast here.`);
+    advice.push(
+      `To train faster: \`precision: ${precision}\`, whose products run ${times} times as fast here${how}.`,
+    );
   }
   for (const { name, fault } of packages) {
     if (fault !== null) advice.push(`Run \`npm rebuild ${name}\`: it does not load.`);
