@@ -281,7 +281,7 @@ const fields = z.strictObject({
   precision: choice(
     precisions,
     'float32',
-    'What matrix products take. bfloat16: rounded numbers, about twice as fast on AMD processors with AVX512_BF16, and several times on Intel processors with AMX. bfloat16x6 and bfloat16x3, for AMX alone: numbers as the sum of three or two bfloat16, with six or three products for one; the first is as exact as float32, the second to about 5 digits, and a step takes two thirds or half of its time. Sums, weights, norms, softmax and loss are float32 in all of them. AMX has other bits than AVX512_BF16: see emulate.',
+    'What matrix products take. bfloat16: rounded numbers, about twice as fast on AMD processors with AVX512_BF16, and several times on Intel processors with AMX. bfloat16x6 and bfloat16x3, for AMX alone: numbers as the sum of three or two bfloat16, with six or three products for one; the first is as exact as float32, the second to about 5 digits, and a step takes seven tenths or half of its time. Sums, weights, norms, softmax and loss are float32 in all of them. AMX has other bits than AVX512_BF16: see emulate.',
   ),
   emulate: flag(
     false,
