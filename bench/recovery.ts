@@ -74,12 +74,12 @@ async function faults(run: TinyRun): Promise<Record<Case, number>> {
 
   const killedAt = Date.now();
   processes[holder].kill('SIGKILL');
-  const second = await run.leased(killedAt);
+  const second = await run.leased(killedAt, holder);
 
   const stoppedAt = Date.now();
   const next = second['worker'] as keyof typeof processes;
   processes[next].kill('SIGSTOP');
-  const third = await run.leased(stoppedAt);
+  const third = await run.leased(stoppedAt, next);
 
   run.coordinator.kill('SIGKILL');
   await run.coordinator.exit();

@@ -68,8 +68,9 @@ export class TinyRun {
     return this.happened(`${name} joins`, since, ({ msg }) => new RegExp(`^${name} on .* joined`).test(msg));
   }
 
-  leased(since: number): Promise<LogLine> {
-    return this.happened('a lease', since, isLease());
+  /** The first lease from then on; `lost`: not that of this worker, which may have been given in the same millisecond. */
+  leased(since: number, lost?: string): Promise<LogLine> {
+    return this.happened('a lease', since, (line) => isLease()(line) && line['worker'] !== lost);
   }
 
   async close(): Promise<void> {
