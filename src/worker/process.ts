@@ -55,12 +55,11 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     return thread;
   };
   try {
-    spare = await startComputeThread(options, signal); // what cannot compute here need not look for anybody
     let retryMs = FIRST_RETRY_MS;
     let lostAt = performance.now();
     let looking = false;
     while (!signal.aborted) {
-      spare ??= await startComputeThread(options, signal);
+      spare ??= await startComputeThread(options, signal); // what cannot compute here need not look for anybody
       const unknownHost = await Promise.race([hostFault(url), stopped]);
       if (signal.aborted) return;
       const end: SessionEnd =
