@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { packageRoot } from '../../src/util/package.js';
 import { IS_FULL } from '../chaos/cases.js';
-import { hashOfTrained, prepareWords } from '../support/small-data.js';
+import { hashOfTrained, prepareWords, WORDS_CONFIG } from '../support/small-data.js';
 import { until } from '../support/until.js';
 
 const execute = promisify(execFile);
@@ -19,13 +19,7 @@ const PROJECT = `lockstep-test-${process.pid}`;
 /** Where the Compose file lets the coordinator's pages be seen. */
 const PAGES = 'http://127.0.0.1:9464';
 const STEPS = 600;
-const CONFIG = `
-data: ./data
-tracking: { samples: 0 }
-model: { width: 64, heads: 4, feedForward: 128, encoderLayers: 1, decoderLayers: 1, maxLength: 32, norm: pre }
-objective: { kind: masked, rate: 0.3 }
-window: 24
-batch: { microBatches: 6, samples: 4 }
+const CONFIG = `${WORDS_CONFIG}
 steps: ${STEPS}
 checkpoint: { every: 100 }
 worker: { threads: 1 }
@@ -91,7 +85,7 @@ describe('in containers', { skip: missing() }, () => {
     await until('a healthy coordinator', isHealthy, logs);
     for (const file of ['/', '/page/page.js', '/src/util/format.js', '/node_modules/uplot/dist/uPlot.esm.js'])
       assert.equal((await fetch(PAGES + file)).status, 200, file);
-    const look = 'id -un; grep -E "CapBnd|NoNewPrivs" /proc/1/status; touch /lockstep/x /work/x';
+    const look = 'id -un; grep -E "CapBnd|NoNewPrivs" /proc/1/status; touch /lockstep/x x';
     const seen = await compose('exec', '-T', 'coordinator', 'sh', '-c', `${look} 2>&1; true`);
     assert.match(seen, /^node\nCapBnd:\s+0+\nNoNewPrivs:\s+1\n/);
     assert.equal(seen.match(/Read-only file system/g)?.length, 2, seen);

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { packageRoot } from '../../src/util/package.js';
-import { hashOfTrained, prepareWords } from '../support/small-data.js';
+import { hashOfTrained, prepareWords, WORDS_CONFIG } from '../support/small-data.js';
 import { until } from '../support/until.js';
 import { kill, missingForSlurm, SlurmCluster } from './slurm-cluster.js';
 
@@ -15,13 +15,7 @@ const STEPS = 8;
 const HOUR_SECONDS = 3600;
 
 // Workers are held by SIGSTOP for longer than a worker may be silent by default.
-const CONFIG = `
-data: ./data
-tracking: { samples: 0 }
-model: { width: 64, heads: 4, feedForward: 128, encoderLayers: 1, decoderLayers: 1, maxLength: 32, norm: pre }
-objective: { kind: masked, rate: 0.3 }
-window: 24
-batch: { microBatches: 6, samples: 4 }
+const CONFIG = `${WORDS_CONFIG}
 steps: ${STEPS}
 checkpoint: { every: 100 }
 heartbeat: { intervalMs: 1000, timeoutMs: 600000 }

@@ -13,6 +13,15 @@ export interface SmallData {
   readonly validationShare?: number;
 }
 
+/** The beginning of a config that trains a small model on that data set. */
+export const WORDS_CONFIG = `
+data: ./data
+tracking: { samples: 0 }
+model: { width: 64, heads: 4, feedForward: 128, encoderLayers: 1, decoderLayers: 1, maxLength: 32, norm: pre }
+objective: { kind: masked, rate: 0.3 }
+window: 24
+batch: { microBatches: 6, samples: 4 }`;
+
 /** Makes the data set `data` in `folder`. */
 export async function prepareWords(
   folder: string,
