@@ -9,18 +9,14 @@ namespace {
 
 constexpr int64_t kRows = 128;  // chosen by measurement; the bias's gradient is summed in parts of so many
 
-// y[rows, n] = activation(a · weights + bias), of which a panel has all columns. A product writes a few cache lines of each row at
-// a time: to scratch, from where rows go to y as a whole.
-void layer(Precision precision, Matrix<float> a, int64_t k, const float* weights, const float* bias,
-           Activations preActivation, Activations y, int64_t rows, int64_t n, Activation activation) {
-  const int64_t step = n < kPanelsColumns ? n : kPanelsColumns, stride = wholeLanes(step);
-  float* const sums = scratch(Slot::sums, rows * stride);
-  for (int64_t j = 0; j < n; j += step) {
-    const int64_t columns = n - j < step ? n - j : step;
-    kernels().product(precision, a, weights + j * depthOf(precision, k), sums, stride, rows, k, columns, false);
-    kernels().biasActivation(sums, stride, bias ? bias + j : nullptr, from(preActivation, j), from(y, j), n, rows, columns,
-                             activation);
-  }
+// Whether so many numbers are more than L2 holds until they are read, chosen by measurement.
+bool passesCaches(Activations a, int64_t count) { return floatsOf(a.format, count) * sizeof(float) > 1 << 20; }
+
+// What this thread probably reads next: the whole panel that it takes then.
+Ahead nextPanel(Activations a, int64_t first, int64_t rows, int64_t width, int64_t m) {
+  const int64_t next = first + poolThreads() * rows;
+  const int64_t bytes = a.format == Format::bfloat16 ? 2 : 4;
+  return {static_cast<const char*>(from(a, next * width).data), next + rows <= m ? rows * width * bytes : 0};
 }
 
 void linear(Activations x, const float* w, const float* b, Activations y, Activations preActivation, int64_t m, int64_t k,
@@ -29,7 +25,9 @@ void linear(Activations x, const float* w, const float* b, Activations y, Activa
   forPanelsOf(kRows, m, [=](int64_t first, int64_t rows) {
     float* const buffer = scratch(Slot::operand, leftUnits(precision, rows, k));
     const Matrix<float> inputs = kernels().left(precision, from(x, first * k), k, rows, k, buffer);
-    layer(precision, inputs, k, weights, b, from(preActivation, first * n), from(y, first * n), rows, n, activation);
+    kernels().linear({precision, inputs, weights, b, from(preActivation, first * n), from(y, first * n), rows, k, n, activation,
+                      passesCaches(y, m * n), nextPanel(x, first, rows, k, m)},
+                     scratch(Slot::sums, linearScratch(rows)));
   });
 }
 
@@ -48,7 +46,9 @@ void linearGradient(Activations dy, Activations x, const float* w, Activations s
     if (db) kernels().columnSums(panel, n, rows, n, parts.data() + first / kRows * n);
     float* const buffer = scratch(Slot::operand, leftUnits(precision, rows, n));
     const Matrix<float> operand = kernels().left(precision, panel, n, rows, n, buffer);
-    layer(precision, operand, n, weights, nullptr, kNone, from(dx, first * k), rows, k, Activation::none);
+    kernels().linear({precision, operand, weights, nullptr, kNone, from(dx, first * k), rows, n, k, Activation::none,
+                      passesCaches(dx, m * k), nextPanel(dy, first, rows, n, m)},
+                     scratch(Slot::sums, linearScratch(rows)));
   });
   if (db) kernels().columnSums(activations(parts.data()), n, ceilDiv(m, kRows), n, db);
   weightGradient(precision, dz, x, dw, m, k, n, false);

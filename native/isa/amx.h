@@ -31,6 +31,7 @@ LANES_INLINE void compilerBarrier() { __asm__ volatile("" ::: "memory"); }
 template <int PARTS>
 struct Mode<Pair<PARTS>> {
   int64_t upper = 0, lower = 0, steps = 0;
+  Ahead ahead = {};
 
   ~Mode() { _tile_release(); }
 
@@ -53,7 +54,7 @@ struct Mode<Pair<PARTS>> {
 
 // c (+)= a · b for one or two tiles of rows by one or two of columns, `steps` of each part in depth at a time.
 template <int ROWS, int COLUMNS, typename Unit>
-LANES_INLINE void tileProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t depth,
+LANES_INLINE void tileProduct(Ahead& ahead, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t depth,
                               int64_t steps, bool accumulate) {
   typedef Terms<Unit> Of;
   const int64_t aBytes = a.rowStride * 4, bBytes = bStride * 4, cBytes = cStride * 4;
@@ -69,6 +70,9 @@ LANES_INLINE void tileProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, fl
     if constexpr (ROWS == 2) _tile_zero(2);
     if constexpr (ROWS == 2 && COLUMNS == 2) _tile_zero(3);
   }
+  const bool asks = ahead.bytes > 0;
+  const char* line = asks ? ahead.at : reinterpret_cast<const char*>(a.data);
+  const int64_t step = asks ? 64 : 0;
   for (int64_t p = 0; p < depth; p += Of::kParts * steps) {
 #pragma GCC unroll 6
     for (int t = 0; t < Of::kCount; t++) {
@@ -79,6 +83,9 @@ LANES_INLINE void tileProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, fl
       if (hasOtherRows) _tile_loadd(4, rows, aBytes);
       if (hasOtherColumns) _tile_loadd(6, columns, bBytes);
       _tile_dpbf16ps(0, 4, 6);
+      __builtin_prefetch(line, 0, 2);
+      __builtin_prefetch(line + step, 0, 2);
+      line += 2 * step;
       if constexpr (COLUMNS == 2) {
         if (hasOtherColumns) _tile_loadd(7, columns + kTileSize, bBytes);
         _tile_dpbf16ps(1, 4, 7);
@@ -90,6 +97,10 @@ LANES_INLINE void tileProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, fl
       }
     }
   }
+  if (asks) {
+    ahead.bytes -= line - ahead.at;
+    ahead.at = line;
+  }
   _tile_stored(0, c, cBytes);
   if constexpr (COLUMNS == 2) _tile_stored(1, c + kTileSize, cBytes);
   if constexpr (ROWS == 2) _tile_stored(2, lower, cBytes);
@@ -98,15 +109,15 @@ LANES_INLINE void tileProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, fl
 
 // All columns of rows [from, to), as many rows at a time as the tiles hold: ROWS tiles of them.
 template <int ROWS, typename Unit>
-LANES_INLINE void bands(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t from,
+LANES_INLINE void bands(Ahead& ahead, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t from,
                         int64_t to, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
   for (int64_t j = 0; j < n; j += 2 * kTileSize) {
     for (int64_t i = from; i < to; i += 2 * kTileSize) {
       const Matrix<Unit> rows = {a.data + i * a.rowStride, a.rowStride, 1};
       if (n - j > kTileSize) {
-        tileProduct<ROWS, 2>(rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
+        tileProduct<ROWS, 2>(ahead, rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
       } else {
-        tileProduct<ROWS, 1>(rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
+        tileProduct<ROWS, 1>(ahead, rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
       }
     }
   }
@@ -119,14 +130,14 @@ LANES_INLINE void steppedProduct(Mode<Unit>& tiles, Matrix<Unit> a, const Unit* 
   const int64_t whole = m / (2 * kTileSize) * (2 * kTileSize), rest = m - whole;
   if (whole > 0) {
     tiles.configure(kTileSize, kTileSize, steps);
-    bands<2>(a, b, bStride, c, cStride, 0, whole, depth, steps, n, accumulate);
+    bands<2>(tiles.ahead, a, b, bStride, c, cStride, 0, whole, depth, steps, n, accumulate);
   }
   if (rest > kTileSize) {
     tiles.configure(kTileSize, rest - kTileSize, steps);
-    bands<2>(a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
+    bands<2>(tiles.ahead, a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
   } else if (rest > 0) {
     tiles.configure(rest, 0, steps);
-    bands<1>(a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
+    bands<1>(tiles.ahead, a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
   }
 }
 

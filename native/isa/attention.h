@@ -29,7 +29,7 @@ struct QueryTile {
   }
 };
 
-// A product by itself: the elementary functions around it take subnormal numbers for what they are.
+// A product by itself.
 template <typename Unit>
 LANES_INLINE void stripProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
                                int64_t depth, int64_t n, bool accumulate) {

@@ -7,10 +7,24 @@
 namespace lockstep {
 namespace LOCKSTEP_ISA {
 
+// x 2^n for whole n from -150 to 128 and x near 1.
+LANES_INLINE Floats timesPowerOfTwo(Floats x, Floats n) {
+#if defined(__AVX512F__)
+  LANES_EACH(x.part[i] = (Floats::Part)_mm512_maskz_scalef_ps(0xffff, (__m512)x.part[i], (__m512)n.part[i]));
+  return x;
+#else
+  // In two factors, of which the first rounds nothing: one alone could not express n = 128 nor subnormal results.
+  const Ints whole = toInts(n);
+  const Ints half = whole >> 1;
+  const Floats scale1 = as<Floats>((half + 127) << 23);
+  const Floats scale2 = as<Floats>((whole - half + 127) << 23);
+  return (x * scale1) * scale2;
+#endif
+}
+
 // e^x within 1.5e-7 relative; 0 below -104, Infinity above 88.73, NaN for NaN; subnormal results are right.
 LANES_INLINE Floats exponential(Floats x) {
-  x = select(x < -104.0f, all(-104.0f), x);
-  x = select(x > 89.0f, all(89.0f), x);
+  x = atMost(atLeast(x, -104.0f), 89.0f);
   // x = n ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 * 2^23 rounds to the nearest integer; ln 2 is taken in two
   // parts of which the first has few bits, so that n times it is exact.
   const float rounder = 12582912.0f;
@@ -23,12 +37,7 @@ LANES_INLINE Floats exponential(Floats x) {
   p = p * r + (1.0f / 6.0f);
   p = p * r + 0.5f;
   p = (p * r) * r + r + 1.0f;
-  // 2^n in two factors: one alone could not express n = 128 nor subnormal results.
-  const Ints whole = toInts(n);
-  const Ints half = whole >> 1;
-  const Floats scale1 = as<Floats>((half + 127) << 23);
-  const Floats scale2 = as<Floats>((whole - half + 127) << 23);
-  return (p * scale1) * scale2;
+  return timesPowerOfTwo(p, n);
 }
 
 // What gelu and its gradient are made of: Φ(x), and φ(x) = Φ'(x).
@@ -57,12 +66,11 @@ LANES_INLINE Normal normal(Floats x) {
 }
 
 // x Φ(x). Below -20 Φ is 0, and the clamp keeps -Infinity from becoming NaN.
-LANES_INLINE Floats gelu(Floats x) { return select(x < -20.0f, all(-20.0f), x) * normal(x).cdf; }
+LANES_INLINE Floats gelu(Floats x) { return atLeast(x, -20.0f) * normal(x).cdf; }
 
 // Φ(x) + x φ(x), clamped for the same reason.
 LANES_INLINE Floats geluSlope(Floats x) {
-  x = select(x < -20.0f, all(-20.0f), x);
-  x = select(x > 20.0f, all(20.0f), x);
+  x = atMost(atLeast(x, -20.0f), 20.0f);
   const Normal n = normal(x);
   return n.cdf + x * n.density;
 }
@@ -75,19 +83,18 @@ struct Logistic {
 
 LANES_INLINE Logistic logistic(Floats x) {
   const Floats magnitude = as<Floats>(as<Ints>(x) & 0x7fffffff);
-  const Floats e = exponential(magnitude * -1.0f);
+  const Floats e = exponential(Floats{} - magnitude);  // which keeps NaN's sign; a compiler may turn that of a product with -1
   const Floats larger = all(1.0f) / (e + 1.0f), smaller = e * larger;
   const Ints negative = x < 0.0f;
   return {select(negative, smaller, larger), select(negative, larger, smaller)};
 }
 
 // x σ(x). Below -104 e^x is 0, and the clamp keeps -Infinity from becoming NaN.
-LANES_INLINE Floats swish(Floats x) { return select(x < -104.0f, all(-104.0f), x) * logistic(x).value; }
+LANES_INLINE Floats swish(Floats x) { return atLeast(x, -104.0f) * logistic(x).value; }
 
 // σ(x) (1 + x σ(-x)), clamped for the same reason.
 LANES_INLINE Floats swishSlope(Floats x) {
-  x = select(x < -104.0f, all(-104.0f), x);
-  x = select(x > 104.0f, all(104.0f), x);
+  x = atMost(atLeast(x, -104.0f), 104.0f);
   const Logistic l = logistic(x);
   return l.value * (x * l.complement + 1.0f);
 }

@@ -148,6 +148,33 @@ static inline int64_t attentionGradientScratch(int64_t keys, int64_t headWidth) 
 // Columns of whole panels, whatever the instruction set.
 static constexpr int64_t kPanelsColumns = 480;
 
+// Memory that will be read soon, which the core may ask for while it multiplies.
+struct Ahead {
+  const char* at;
+  int64_t bytes;
+};
+
+// Rows of a linear layer: y[rows, n] = activation(a[rows, k] · weights[k, n] + bias). `a` is in units, weights are packed; y and, if
+// it is wanted, preActivation are in one format.
+struct LinearRows {
+  Precision precision;
+  Matrix<float> a;
+  const float *weights, *bias;
+  Activations preActivation, y;
+  int64_t rows, k, n;
+  Activation activation;
+  bool passesCaches;  // what is written: nobody reads it soon
+  Ahead ahead;
+};
+
+// Columns of results that are kept until they go out together, in whole panels whatever the instruction set.
+static constexpr int64_t kLinearColumns = 960;
+
+static inline int64_t linearScratch(int64_t rows) {
+  const int64_t most = kLinearColumns / 32 * kLanes;  // of what is between strips
+  return rows * (48 + 2 * kLinearColumns) + 2 * most;
+}
+
 struct LossRow {
   double loss;
   bool correct;
@@ -178,9 +205,7 @@ struct Kernels {
                   int64_t k, int64_t n, bool accumulate);
 
   // ---- linear layers
-  // y = activation(sums + bias); rows of `sums` are sumStride apart, those of y and preActivation, in one format, `stride`.
-  void (*biasActivation)(const float* sums, int64_t sumStride, const float* bias, Activations preActivation, Activations y,
-                         int64_t stride, int64_t rows, int64_t width, Activation activation);
+  void (*linear)(const LinearRows& of, float* scratch);
   // dy and `saved` are in one format; dz may be in another.
   void (*activationGradient)(Activations dy, Activations saved, Activations dz, int64_t count, Activation activation);
   // out[c] = Σ a[r, c] over rows, in blocks of 64 rows whose sums are added in order.

@@ -140,6 +140,25 @@ LANES_INLINE Lanes<T> select(Ints mask, Lanes<T> a, Lanes<T> b) {
   return a;
 }
 
+// The larger or the smaller of x and a bound; NaN stays NaN. The instructions give their second operand where one is NaN. (The forms
+// with a mask: GCC 12 warns of its own header in the others.)
+LANES_INLINE Floats atLeast(Floats x, float bound) {
+#if defined(__AVX512F__)
+  LANES_EACH(x.part[i] = (Floats::Part)_mm512_maskz_max_ps(0xffff, _mm512_set1_ps(bound), (__m512)x.part[i]));
+  return x;
+#else
+  return select(x < bound, all(bound), x);
+#endif
+}
+LANES_INLINE Floats atMost(Floats x, float bound) {
+#if defined(__AVX512F__)
+  LANES_EACH(x.part[i] = (Floats::Part)_mm512_maskz_min_ps(0xffff, _mm512_set1_ps(bound), (__m512)x.part[i]));
+  return x;
+#else
+  return select(x > bound, all(bound), x);
+#endif
+}
+
 // The same bits as another type.
 template <typename To, typename From>
 LANES_INLINE To as(From v) {

@@ -1,6 +1,6 @@
-// What surrounds the matrix products of a linear layer: bias, activation and its gradient, column sums.
+// Linear layers: products with bias and activation while a strip is in cache, the activation's gradient, column sums.
 #include "isa/elementary.h"
-#include "isa/bfloat16.h"
+#include "isa/product.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {
@@ -29,21 +29,89 @@ LANES_INLINE Floats throughActivation(Floats dy, Floats z) {
   return dy;
 }
 
-void biasActivation(const float* sums, int64_t sumStride, const float* bias, Activations preActivation, Activations y,
-                    int64_t stride, int64_t rows, int64_t width, Activation activation) {
-  withActivation(activation, [=](auto known) {
-    withNumbers(y, [=](auto* out) {
-      const auto kept = static_cast<decltype(out)>(preActivation.data);
-      for (int64_t r = 0; r < rows; r++) {
-        forLanes(width, [=](int64_t i, int64_t count) {
-          Floats z = loadSome(sums + r * sumStride + i, count);
-          if (bias) z += loadSome(bias + i, count);
-          if (kept) storeNext(kept + r * stride + i, z, count);
-          storeNext(out + r * stride + i, activate<decltype(known)::value>(z), count);
-        });
+// Columns of a result on their way out: strips of as many as a panel has, each [rows][its columns in whole lanes].
+template <typename T>
+struct Strips {
+  T* data;
+  int64_t rows;
+
+  static constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+
+  // A cache line more than rows take: they are read across strips, which a power of two would put into one set of the cache.
+  T* at(int64_t column) const { return data + column / kPanelColumns * (rows * kPanelColumns + kLine); }
+
+  // Rows of `width` columns to `to`, where they are `stride` apart.
+  void gather(T* to, int64_t stride, int64_t width, bool passesCaches) const {
+    // Whole lines alone do: a strip of AMX has one or two of them in each row, 48 columns of bfloat16 are one and a half.
+    const bool isAligned = reinterpret_cast<uintptr_t>(to) % 64 == 0 && stride % kLine == 0 && kPanelColumns % kLine == 0;
+    for (int64_t r = 0; r < rows; r++) {
+      for (int64_t j = 0; j < width; j += kPanelColumns) {
+        const int64_t columns = smaller(kPanelColumns, width - j);
+        const T* const from = at(j) + r * wholeLanes(columns);
+        T* const row = to + r * stride + j;
+        if (passesCaches && isAligned && columns == kPanelColumns) {
+          for (int64_t d = 0; d < columns; d += kLine) copyLinePast(row + d, from + d);
+        } else {
+          forLanes(columns, [=](int64_t d, int64_t count) { storeNext(row + d, load(from + d), count); });
+        }
       }
+    }
+  }
+
+ private:
+  LANES_INLINE void copyLinePast(T* to, const T* from) {
+    storePast(reinterpret_cast<float*>(to), load(reinterpret_cast<const float*>(from)));
+  }
+};
+
+// A strip of y, and of what goes into the activation, from one of sums.
+template <Activation ACTIVATION, typename T>
+LANES_INLINE void finish(const float* sums, const float* bias, T* preActivation, T* y, int64_t rows, int64_t lanes) {
+  for (int64_t r = 0; r < rows; r++) {
+    for (int64_t d = 0; d < lanes; d += kLanes) {
+      const int64_t i = r * lanes + d;
+      Floats z = load(sums + i);
+      if (bias) z += load(bias + d);
+      if (preActivation) storeSome(preActivation + i, z, kLanes);
+      storeSome(y + i, activate<ACTIVATION>(z), kLanes);
+    }
+  }
+}
+
+// Columns [first, first + width), of which scratch holds all.
+template <Activation ACTIVATION, typename T, typename Unit>
+void linearColumns(Mode<Unit>& mode, const LinearRows& of, Matrix<Unit> a, int64_t depth, int64_t first, int64_t width, T* y,
+                   T* preActivation, float* scratch) {
+  const Strips<T> out = {reinterpret_cast<T*>(scratch + of.rows * kPanelColumns), of.rows};
+  const Strips<T> kept = {out.at(kLinearColumns), of.rows};
+  for (int64_t j = 0; j < width; j += kPanelColumns) {
+    const int64_t columns = smaller(kPanelColumns, width - j), lanes = wholeLanes(columns);
+    alignas(64) float bias[kPanelColumns] = {};
+    if (of.bias) copyFloats(bias, of.bias + first + j, columns);
+    stripOfAllDepth(mode, a, reinterpret_cast<const Unit*>(of.weights) + (first + j) * depth, scratch, of.rows, depth, lanes);
+    finish<ACTIVATION>(scratch, of.bias ? bias : nullptr, preActivation ? kept.at(j) : nullptr, out.at(j), of.rows, lanes);
+  }
+  if (preActivation) kept.gather(preActivation + first, of.n, width, of.passesCaches);
+  out.gather(y + first, of.n, width, of.passesCaches);
+}
+
+void linear(const LinearRows& of, float* scratch) {
+  withLayout(of.precision, kNone, [&](auto layout, auto*) {
+    withActivation(of.activation, [&](auto known) {
+      withNumbers(of.y, [&](auto* y) {
+        typedef typename decltype(layout)::Unit Unit;
+        const Matrix<Unit> a = {reinterpret_cast<const Unit*>(of.a.data), of.a.rowStride, of.a.columnStride};
+        const auto preActivation = static_cast<decltype(y)>(of.preActivation.data);
+        Mode<Unit> mode;
+        mode.ahead = of.ahead;
+        for (int64_t first = 0; first < of.n; first += kLinearColumns) {
+          const int64_t width = smaller(kLinearColumns, of.n - first);
+          linearColumns<decltype(known)::value>(mode, of, a, layout.depth(of.k), first, width, y, preActivation, scratch);
+        }
+      });
     });
   });
+  storesPastDone();
 }
 
 void activationGradient(Activations dy, Activations saved, Activations dz, int64_t count, Activation activation) {
@@ -82,7 +150,7 @@ void exponentials(const float* x, float* out, int64_t count) {
 }  // namespace
 
 void fillLinear(Kernels& table) {
-  table.biasActivation = biasActivation;
+  table.linear = linear;
   table.activationGradient = activationGradient;
   table.columnSums = columnSums;
   table.exponential = exponentials;

@@ -1,18 +1,11 @@
 // Matrix products, and the layouts in which they take their operands.
-#include "isa/operands.h"
+#include "isa/product.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {
 namespace {
 
-// Units of depth that a panel's strips pass at a time: a block of A then stays in L2, and a strip of B in L1. Of three parts they
-// are multiplied twice each.
-template <typename Unit>
-constexpr int64_t kDepthBlock = Terms<Unit>::kParts == 1 ? 256 : 192;
-
 static_assert(kPanelsColumns % kPanelColumns == 0, "a part of an operand begins with a panel");
-
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // The type that units have outside.
 template <typename Unit>

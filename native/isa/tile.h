@@ -84,20 +84,23 @@ LANES_INLINE Floats multiplyAdd(Words a, Words b, Floats c) {
 LANES_INLINE Floats loadUnits(const float* p) { return load(p); }
 LANES_INLINE Floats allUnits(float x) { return all(x); }
 
-// What the processor is set to while products run. For numbers, nothing.
+// What lasts from one product to the next.
 template <typename Unit>
-struct Mode {};
+struct Mode {
+  Ahead ahead = {};
+};
 
-#ifndef __AMX_BF16__  // see amx.h
-// Subnormal numbers are taken and given as zeros, which is what the instruction for pairs does by itself.
-template <int PARTS>
-struct Mode<Pair<PARTS>> {
+// While it lives, products of pairs take and give subnormal numbers as zeros, which is what the instruction does by itself.
+template <typename Unit>
+struct Subnormals {};
+
 #if defined(__x86_64__) && !defined(__AVX512BF16__)
+template <int PARTS>
+struct Subnormals<Pair<PARTS>> {
   static constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x40;
   const unsigned saved = _mm_getcsr();
-  Mode() { _mm_setcsr(saved | kFlushToZero | kDenormalsAreZero); }
-  ~Mode() { _mm_setcsr(saved); }
-#endif
+  Subnormals() { _mm_setcsr(saved | kFlushToZero | kDenormalsAreZero); }
+  ~Subnormals() { _mm_setcsr(saved); }
 };
 #endif
 
@@ -174,6 +177,7 @@ template <typename Unit>
 __attribute__((noinline)) static void stripProduct(Mode<Unit>&, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c,
                                                    int64_t cStride, int64_t m, int64_t depth, int64_t n,
                                                    bool accumulate) {
+  [[maybe_unused]] const Subnormals<Unit> asZeros;
   if (a.columnStride == 1) {
     strips<Unit>({a.data, a.rowStride, 1}, b, bStride, c, cStride, m, depth, n, accumulate);
   } else {

@@ -399,7 +399,7 @@ function vectorCases(count: number): Case[] {
 
 export function cases(): Case[] {
   const linear =
-    ([[0, 5, 7], [1, 1, 1], [3, 0, 4], [2, 17, 33], [300, 48, 20], [257, 33, 130], [1030, 16, 260], [9, 600, 550]] as const) // prettier-ignore
+    ([[0, 5, 7], [1, 1, 1], [3, 0, 4], [2, 17, 33], [300, 48, 20], [257, 33, 130], [1030, 16, 260], [9, 600, 550], [600, 5, 1056]] as const) // prettier-ignore
       .flatMap(linearCases);
   const attention = (
     [
