@@ -8,7 +8,7 @@ import { DiskFolder } from './disk-folder.js';
 import { nameOf, readText, type Folder } from './folder.js';
 import { damagedCheckpoints, listCheckpoints } from './list.js';
 import { INDEX_FILE, MODEL_FILE } from './names.js';
-import { storageOf } from './storage-place.js';
+import { storageOf, storagePlace } from './storage-place.js';
 
 /** The folder of a run's checkpoints in its storage. */
 export const CHECKPOINTS = 'checkpoints';
@@ -101,6 +101,22 @@ export async function runIdentity(storage: Folder): Promise<{ readonly runId: st
   const made = await readIdentity(storage);
   assert(made !== null, `${storage.url} holds what was created in it`);
   return made;
+}
+
+/**
+ * Throws UserError RUN_ELSEWHERE when the run in the folder `own` has been stored elsewhere than in `storage`, which does not hold
+ * it: it would begin again from nothing.
+ */
+export async function expectStoredThere(own: Folder, storage: Folder): Promise<void> {
+  const place = await storagePlace(own);
+  const before = place ?? { url: own.url, runId: (await readIdentity(own))?.runId };
+  if (before.url === storage.url || before.runId === undefined) return;
+  if ((await readIdentity(storage))?.runId === before.runId) return;
+  throw new UserError(
+    'RUN_ELSEWHERE',
+    `the run ${own.url} is stored in ${before.url}, and ${storage.url} does not hold it: set checkpoints back ` +
+      `${place === null ? '(leave it out)' : `(--set checkpoints=${before.url})`}, copy run.json, terms and checkpoints there, or train another run (--run DIR)`,
+  );
 }
 
 /** Where the checkpoints of the run in the folder `own` lie. Throws UserError RUN_INVALID. */

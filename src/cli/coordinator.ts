@@ -22,9 +22,16 @@ export function register(program: Command): void {
       '--address-file <file>',
       'write where workers connect into this file, for scripts that start them',
     )
+    .option(
+      '--stay',
+      'once the run is completed, serve its page and tell workers that it is over, until Ctrl-C or SIGTERM',
+    )
     .action(async (config: string, options: CoordinatorCommandOptions, command: Command) => {
       const output = outputOf(command);
       const display = createTrainingDisplay(process.stderr);
+      const asked = new Promise((resolve) => {
+        if (options.stay) for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, resolve);
+      });
       const started = await startRun(config, options, display);
       const { run, coordinator } = started;
       try {
@@ -35,6 +42,12 @@ export function register(program: Command): void {
         }
         const outcome = await awaitOutcome(started, display, sameCommand());
         output.result(display.summary(outcome), display.summaryText(outcome));
+        if (options.stay) {
+          display.close();
+          output.note('The run is completed. Workers who come are told so, until Ctrl-C.');
+          await Promise.race([asked, run.term.superseded]);
+          await coordinator.leave();
+        }
       } finally {
         display.close();
       }

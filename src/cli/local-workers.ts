@@ -86,7 +86,7 @@ export class LocalWorkers {
     this.children.set(index, child);
     child.once('exit', (code, signal) => {
       this.children.delete(index);
-      if (this.stopping || code === 0) return;
+      if (this.stopping || code === ExitCode.ok || code === ExitCode.interrupted) return;
       if (code === ExitCode.user) {
         // What it found wrong is in what it was given, or it was expelled: it would be so again.
         onCrash(`${name} cannot work here; it says why above`);

@@ -46,12 +46,17 @@ export function keepStdoutForResults(): void {
   globalThis.console = new Console(process.stderr, process.stderr);
 }
 
-/** A reader that closes the pipe (`lockstep … | head`) ends the process quietly: nobody is left to be told. */
+/**
+ * A reader that closes the pipe (`lockstep … | head`) ends the process quietly: nobody is left to be told. What ends in order when
+ * it is asked to does so: its sockets, closed by process.exit, would abort it.
+ */
 export function endQuietlyOnClosedPipe(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(process.exitCode ?? ExitCode.ok);
-      throw error;
+      if (error.code !== 'EPIPE') throw error;
+      if (process.listenerCount('SIGTERM') === 0) process.exit(process.exitCode ?? ExitCode.ok);
+      process.exitCode = ExitCode.interrupted;
+      process.kill(process.pid, 'SIGTERM');
     });
   }
 }

@@ -26,6 +26,7 @@ export interface RunOptions extends CoordinatorKeyOptions {
   readonly bind: string;
   readonly http: string;
   readonly logLevel: LogLevel;
+  readonly stay?: boolean;
 }
 
 export function addRunOptions(command: Command, defaults: { readonly bind: string }): Command {
@@ -101,6 +102,7 @@ export async function startConfiguredRun(
       http,
       log,
       onEvent: display.on,
+      stays: options.stay ?? false,
     });
     return { run, coordinator, log, stopSignals };
   } catch (error) {

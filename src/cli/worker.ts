@@ -6,6 +6,7 @@ import { engineNames } from '../engine/names.js';
 import { checkFileLimit } from './file-limit.js';
 import { parseHttpAddress, parseTcpAddress } from './address.js';
 import { integerArgument, logLevelOption, type LogLevel } from './options.js';
+import { ExitCode, Interrupted } from './output.js';
 import { addWorkerKeyOptions, workerSecurity, type WorkerKeyOptions } from './security-options.js';
 
 interface WorkerCommandOptions extends WorkerKeyOptions {
@@ -48,7 +49,7 @@ export function register(program: Command): void {
       import('../metrics/log.js'),
     ]);
     const stop = stopSignal();
-    await runWorker({
+    const end = await runWorker({
       url: parseTcpAddress(url, { anyPort: false }),
       security: await workerSecurity(options),
       name: options.name,
@@ -63,6 +64,8 @@ export function register(program: Command): void {
       log: createLogger({ name: options.name, level: options.logLevel }),
       signal: stop,
     });
+    if (end === 'stopped')
+      throw new Interrupted('Stopped. Whoever goes on with the run wants workers again.');
   });
 }
 
@@ -81,7 +84,9 @@ function stopSignal(): AbortSignal {
   process.on('SIGTERM', stop);
   if (process.send) {
     process.on('SIGINT', () => undefined);
-    process.on('disconnect', () => process.exit(1));
+    const orphaned = (): never => process.exit(ExitCode.fault);
+    process.on('disconnect', orphaned);
+    if (!process.connected) orphaned(); // before this listened
   } else process.on('SIGINT', stop);
   return controller.signal;
 }

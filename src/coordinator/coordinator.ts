@@ -328,7 +328,7 @@ export class Coordinator {
     if (!this.finishing || this.saving.isBusy) return;
     if (typeof this.finishing === 'object') {
       this.finished = true;
-      this.membership.dismissAll('the run cannot go on');
+      this.membership.dismissAll('the run cannot go on', 'stopped');
       this.decisions.add({ type: 'fail', ...this.finishing });
       return;
     }
@@ -338,7 +338,10 @@ export class Coordinator {
       return;
     }
     this.finished = true;
-    this.membership.dismissAll(`the run is ${this.finishing}`);
+    this.membership.dismissAll(
+      `the run is ${this.finishing}`,
+      this.finishing === 'completed' ? 'finished' : 'stopped',
+    );
     this.decisions.add({ type: 'finish', reason: this.finishing, saved: !this.unsaved });
   }
 }

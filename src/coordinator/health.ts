@@ -16,15 +16,18 @@ export function progressHealth(now: () => number = () => performance.now() / 100
   let workers = 0;
   let lastStepSeconds = 0;
   let lastProgressAt = now();
+  let isCompleted = false;
   return {
     alive: () => null,
     ready: () => {
+      if (isCompleted) return null;
       if (workers === 0) return 'no worker is here';
       const seconds = now() - lastProgressAt;
       const limit = Math.max(MIN_SECONDS, STEPS_WITHOUT_PROGRESS * lastStepSeconds);
       return seconds > limit ? `no progress for ${Math.round(seconds)} seconds` : null;
     },
     on: (event) => {
+      if (event.kind === 'runEnded') isCompleted = event.reason === 'completed';
       if (event.kind === 'workerStates') workers = event.counts.ready ?? 0;
       if (event.kind === 'stepCommitted' || event.kind === 'stepSkipped') lastStepSeconds = event.seconds;
       if (['stepCommitted', 'stepSkipped', 'evaluated', 'leaseEnded', 'workerJoined'].includes(event.kind)) {

@@ -117,10 +117,10 @@ export class Membership {
     }
   }
 
-  /** The run is over. */
-  dismissAll(reason: string): void {
+  /** The run is over, or stopped. */
+  dismissAll(reason: string, outcome: 'finished' | 'stopped'): void {
     for (const { id } of this.sessions.all()) {
-      this.decisions.add({ type: 'dismiss', session: id, reason, outcome: 'finished' });
+      this.decisions.add({ type: 'dismiss', session: id, reason, outcome });
     }
   }
 }

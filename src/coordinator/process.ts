@@ -38,6 +38,8 @@ export interface CoordinatorProcessOptions extends TelemetryOptions {
   readonly bind: string;
   /** The coordinator's keys, and whose keys may connect; null: nothing is encrypted and everybody may. */
   readonly security: { readonly keys: KeyPair; nameOf(key: PublicKey): string | undefined } | null;
+  /** Whether it goes on to serve its page, and to tell workers that the run is over, once the run is completed. */
+  readonly stays?: boolean;
 }
 
 export interface Outcome {
@@ -77,7 +79,7 @@ export class CoordinatorProcess {
   private timer: NodeJS.Timeout | undefined;
   private ended = false;
   private settle!: { resolve: (outcome: Outcome) => void; reject: (error: unknown) => void };
-  /** Settles when the run has ended and everything is closed; rejects when it cannot go on. */
+  /** Settles when the run has ended and, unless it stays, everything is closed; rejects when it cannot go on. */
   readonly done = new Promise<Outcome>((resolve, reject) => (this.settle = { resolve, reject }));
 
   private constructor(private readonly options: CoordinatorProcessOptions) {
@@ -125,6 +127,11 @@ export class CoordinatorProcess {
   /** Where metrics are served, if anywhere. */
   get httpUrl(): string | undefined {
     return this.telemetry.httpUrl;
+  }
+
+  /** Ends one that stays. */
+  async leave(): Promise<void> {
+    await this.close();
   }
 
   /** Ends the run after the current step, with a checkpoint. */
@@ -176,6 +183,10 @@ export class CoordinatorProcess {
   }
 
   private greet(session: string, { name, host, key }: Admitted): void {
+    if (this.ended) {
+      this.say(session, goodbye('the run is completed', 'finished'));
+      return this.connections.end(session);
+    }
     this.reducers.tellAll({ type: 'open', session });
     this.options.log.debug({ worker: name }, 'hello');
     this.decide({ type: 'hello', session, name, host, key });
@@ -341,6 +352,7 @@ export class CoordinatorProcess {
     this.telemetry.end(reason);
     const { version } = this.machine.state.progress;
     const outcome = { reason, version, saved, checkpoint: this.checkpoints.newest };
+    if (this.options.stays && reason === 'completed') return this.settle.resolve(outcome);
     this.close().then(
       () => this.settle.resolve(outcome),
       (error: unknown) => this.settle.reject(error),

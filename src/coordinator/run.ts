@@ -6,7 +6,13 @@ import { DiskFolder } from '../checkpoint/disk-folder.js';
 import type { CheckpointState } from '../checkpoint/state.js';
 import { openStorage } from '../checkpoint/open-folder.js';
 import { CheckpointStore } from '../checkpoint/store.js';
-import { expectRunOrRoom, readIdentity, RunDirectory, runIdentity } from '../checkpoint/run-directory.js';
+import {
+  expectRunOrRoom,
+  expectStoredThere,
+  readIdentity,
+  RunDirectory,
+  runIdentity,
+} from '../checkpoint/run-directory.js';
 import { recordStorage } from '../checkpoint/storage-place.js';
 import { acquireTerm, type Term } from '../checkpoint/term.js';
 import { configDifferences } from '../config/differences.js';
@@ -59,7 +65,8 @@ export interface OpenRunOptions {
 
 /**
  * Takes the run (one coordinator at a time) and loads its newest whole checkpoint, or initialises the model.
- * @throws UserError RUN_IN_USE; NOT_A_RUN when the folder is in use for something else; RUN_DIFFERS when config or data cannot continue the run; what data and checkpoints throw
+ * @throws UserError RUN_IN_USE; NOT_A_RUN when the folder is in use for something else; RUN_ELSEWHERE when `checkpoints` is not
+ * where the run is stored; RUN_DIFFERS when config or data cannot continue the run; what data and checkpoints throw
  */
 export async function openRun({ config, directory, log, beforeMaking }: OpenRunOptions): Promise<OpenRun> {
   const dataset = await openDataset(config.data);
@@ -81,12 +88,17 @@ export async function openRun({ config, directory, log, beforeMaking }: OpenRunO
   const onWarning = (message: string): void => log.warn(message);
   const term = await acquireTerm(run.storage, { renewal: config.ownership, onWarning });
   try {
-    await recordStorage(new DiskFolder(run.path), run.storage);
+    await recordStorage(new DiskFolder(run.path), run.storage, runId);
     const store = createStore(run, config, dataset, job.model, layout, term, log);
     const loaded = await store.loadLatest(
       vectors,
       (_bad, error) => log.warn(`${error.message}; using an older one`),
-      (state) => checkContinues(state, config, dataset, run),
+      (state) => {
+        checkContinues(state, config, dataset, run);
+        const { name } = parseRunConfig(state.config, run.path);
+        if (name !== config.name)
+          log.warn(`going on with the run ${name}, which is called ${config.name} now`);
+      },
     );
     for (const torn of await store.removeTorn()) log.warn(`removed ${torn}: it was never finished`);
     if (!loaded && !begins) await initialise();
@@ -113,10 +125,12 @@ export async function openRun({ config, directory, log, beforeMaking }: OpenRunO
 }
 
 async function openRunDirectory(directory: string, { checkpoints }: RunConfig): Promise<RunDirectory> {
-  await expectRunOrRoom(new DiskFolder(directory));
-  if (checkpoints === null) return new RunDirectory(directory);
+  const own = new DiskFolder(directory);
+  await expectRunOrRoom(own);
   const { spool } = new RunDirectory(directory);
-  return new RunDirectory(directory, await openStorage(checkpoints, spool));
+  const storage = checkpoints === null ? own : await openStorage(checkpoints, spool);
+  await expectStoredThere(own, storage);
+  return new RunDirectory(directory, storage);
 }
 
 const START: Progress = { version: 0, updates: 0, tokens: 0, best: null, fingerprint: null, expelled: [] };

@@ -93,8 +93,11 @@ export const workerToCoordinator = z.discriminatedUnion('type', [
 ]);
 export type WorkerToCoordinator = z.infer<typeof workerToCoordinator>;
 
-/** How a session ends: `lost`, the worker may come back; `finished`, the run is over; `refused`, it is not wanted. */
-export const sessionOutcomes = ['lost', 'finished', 'refused'] as const;
+/**
+ * How a session ends: `lost`, the worker may come back; `finished`, the run is over; `stopped`, it was stopped and whoever goes on
+ * with it wants workers again; `refused`, the worker is not wanted.
+ */
+export const sessionOutcomes = ['lost', 'finished', 'stopped', 'refused'] as const;
 export type SessionOutcome = (typeof sessionOutcomes)[number];
 
 // ---- coordinator -> worker

@@ -21,12 +21,12 @@ const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 1000;
 
 /**
- * Works for the coordinator at `url`: whenever the session is lost it comes back, with backoff and jitter. Returns
- * when the run is over or the signal says so.
+ * Works for the coordinator at `url`: whenever the session is lost it comes back, with backoff and jitter. Returns when the run is
+ * completed, or when it or this worker was stopped.
  * @throws UserError NO_COORDINATOR when none answered for `patienceMs`; REFUSED when the coordinator does not want it; what
  * loading the engine throws, before a coordinator is looked for
  */
-export async function runWorker(options: WorkerOptions): Promise<void> {
+export async function runWorker(options: WorkerOptions): Promise<'completed' | 'stopped'> {
   const { log, signal, patienceMs, url, fault } = options;
   const metrics = createWorkerMetrics();
   let isWorking = false;
@@ -61,7 +61,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     while (!signal.aborted) {
       spare ??= await startComputeThread(options, signal); // what cannot compute here need not look for anybody
       const unknownHost = await Promise.race([hostFault(url), stopped]);
-      if (signal.aborted) return;
+      if (signal.aborted) break;
       const end: SessionEnd =
         unknownHost === null
           ? await runSession({ ...options, publish, takeThread })
@@ -69,9 +69,9 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       isWorking = false;
       if (end.outcome === 'refused')
         throw new UserError('REFUSED', `${url} refused this worker: ${end.reason}`);
-      if (end.outcome === 'finished') {
+      if (end.outcome === 'finished' || end.outcome === 'stopped') {
         log.info(`session ended: ${end.reason}`);
-        return;
+        return end.outcome === 'finished' ? 'completed' : 'stopped';
       }
       if (end.wasWelcome) log.warn(`session ended: ${end.reason}; looking for the coordinator again`);
       else if (!looking) log.warn(`no coordinator yet: ${end.reason}; looking for ${patienceMs / 1000} s`);
@@ -90,6 +90,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       await delay(retryMs * (0.5 + Math.random()), undefined, { signal }).catch(() => undefined);
       retryMs = Math.min(LAST_RETRY_MS, retryMs * 2);
     }
+    return 'stopped';
   } finally {
     await spare?.terminate();
     await http?.close();

@@ -342,7 +342,7 @@ class Session {
   private leave(): void {
     if (this.welcome)
       this.tell({ type: 'leave', ...this.envelope(), reason: 'the worker was asked to stop' });
-    void this.control.flushed().then(() => this.end('the worker was asked to stop', 'finished'));
+    void this.control.flushed().then(() => this.end('the worker was asked to stop', 'stopped'));
   }
 
   private end(reason: string, outcome: SessionOutcome = 'lost'): void {

@@ -1,5 +1,6 @@
 // `lockstep runs` as a user calls it, on runs that are written here: in a folder, in an object store, and broken in many ways.
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -182,7 +183,8 @@ test('runs in an object store are listed by their URL, and by the folder of the 
   await new TermsFolder(stored).renew(1, 42);
   const own = new DiskFolder(diskRun('local', 'first'));
   await own.make();
-  await recordStorage(own, stored);
+  const runId = randomUUID();
+  await recordStorage(own, stored, runId);
   const [byUrl] = await summaries(s3.urlOf('all'));
   const [byFolder] = await summaries(diskRun('local'));
   assert.deepEqual({ ...byFolder, directory: stored.url }, byUrl);
@@ -192,7 +194,7 @@ test('runs in an object store are listed by their URL, and by the folder of the 
   const { out } = await runs(s3.urlOf('all/first'));
   assert.match(out, /step-7, 5 days ago .* process \d+ on host-2, if it lives: renewal 42$/m);
   // The run is stored in its own folder from now on.
-  await recordStorage(own, own);
+  await recordStorage(own, own, runId);
   assert.deepEqual(await own.list(), []);
 });
 

@@ -19,7 +19,7 @@ test('a worker that looks for a host which is not known here can be stopped', as
   const worker = new LockstepProcess(['worker', 'tcp://coordinator.invalid:7117']);
   await worker.line('that it looks', ({ msg }) => msg.startsWith('no coordinator yet'));
   worker.kill('SIGTERM');
-  assert.equal(await worker.exit(), 0, worker.text());
+  assert.equal(await worker.exit(), 130, worker.text());
 });
 
 /** What a worker says that looks for a coordinator where none is, for ten minutes. */

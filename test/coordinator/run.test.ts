@@ -1,6 +1,7 @@
 // Taking up a run again where something around it has changed: its data were moved, or are others; its own folder is gone.
 import assert from 'node:assert/strict';
-import { mkdir, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { cp, mkdir, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { pino } from 'pino';
@@ -115,6 +116,25 @@ test('a run that is stored elsewhere goes on when its own folder is gone, as on 
   const trained = await scene.save(changes);
   await rm(scene.at('run'), { recursive: true });
   await scene.goesOn(changes, trained, scene.at('shared/checkpoints/step-2'));
+});
+
+test('a run that another place is named for does not begin again there; copied there it goes on', async (t) => {
+  const scene = await Scene.open(t);
+  const trained = await scene.save();
+  const checkpoints = scene.at('elsewhere');
+  const refusal = userError('RUN_ELSEWHERE', /run is stored in \S*run, and \S*elsewhere does not hold it/);
+  await assert.rejects(scene.use({ checkpoints }, nothing), refusal);
+  await assert.rejects(readdir(checkpoints), { code: 'ENOENT' });
+  await cp(scene.at('run'), checkpoints, { recursive: true });
+  await scene.goesOn({ checkpoints }, trained, path.join(checkpoints, 'checkpoints', `step-${STEP}`));
+  // Back again: its own folder has the copy of before.
+  await scene.goesOn({}, trained, path.join(scene.at('run'), 'checkpoints', `step-${STEP}`));
+  await scene.use({ checkpoints }, nothing);
+  await writeFile(path.join(checkpoints, 'run.json'), JSON.stringify({ runId: randomUUID() }));
+  await assert.rejects(
+    scene.use({}, nothing).then(() => scene.use({ checkpoints }, nothing)),
+    refusal,
+  );
 });
 
 test('a run that cannot begin leaves no folder behind, here or where it would be stored', async (t) => {
