@@ -20,6 +20,7 @@ export function missingForSlurm(): string | false {
 
 export class SlurmCluster {
   private readonly daemons: ChildProcess[] = [];
+  private readonly nodes = new Map<string, ChildProcess>();
 
   private constructor(
     readonly folder: string,
@@ -57,12 +58,29 @@ export class SlurmCluster {
       );
     await until('munged', credential, () => this.logs());
     this.daemon('slurmctld', ['-D']);
-    for (const node of ['n1', 'n2', 'n3']) this.daemon('slurmd', ['-D', '-N', node]);
+    for (const node of ['n1', 'n2', 'n3']) this.startDaemonOf(node);
     const idle = async (): Promise<boolean> => {
       const states = await this.call('sinfo', ['-h', '-N', '-o', '%t']).catch(() => '');
       return states.trim() === 'idle\nidle\nidle';
     };
     await until('three idle nodes', idle, () => this.logs());
+  }
+
+  /** A node dies with all that runs on it, and the controller is told. */
+  async loseNode(node: string): Promise<void> {
+    const daemon = this.nodes.get(node)!;
+    const ended = once(daemon, 'exit');
+    daemon.kill('SIGKILL');
+    await ended;
+    const tasks = this.processes((environment) => environment.includes(`SLURMD_NODENAME=${node}\0`));
+    const steps = tasks.map(parentOf).filter((pid) => readProcess(pid, 'cmdline').startsWith('slurmstepd'));
+    for (const pid of [...steps, ...tasks]) kill(pid, 'SIGKILL');
+    await this.call('scontrol', ['update', `NodeName=${node}`, 'State=DOWN', 'Reason=test']);
+  }
+
+  async startNode(node: string): Promise<void> {
+    this.startDaemonOf(node);
+    await this.call('scontrol', ['update', `NodeName=${node}`, 'State=RESUME']);
   }
 
   private configuration(controller: number, nodes: readonly number[]): string {
@@ -103,13 +121,18 @@ PartitionName=all Nodes=ALL Default=YES State=UP MaxTime=INFINITE
 `;
   }
 
-  private daemon(name: string, args: readonly string[]): void {
+  private startDaemonOf(node: string): void {
+    this.nodes.set(node, this.daemon('slurmd', ['-D', '-N', node]));
+  }
+
+  private daemon(name: string, args: readonly string[]): ChildProcess {
     // Should this process be killed, they do not stay.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', name, ...args], {
       stdio: 'ignore',
       env: this.environment(),
     });
     this.daemons.push(child);
+    return child;
   }
 
   private environment(): NodeJS.ProcessEnv {
@@ -168,6 +191,10 @@ function readProcess(pid: number, name: string): string {
   } catch {
     return '';
   }
+}
+
+function parentOf(pid: number): number {
+  return Number(/^PPid:\s*(\d+)/m.exec(readProcess(pid, 'status'))?.[1] ?? 0);
 }
 
 /** Ports that nobody uses now, all different. */

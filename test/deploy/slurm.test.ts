@@ -1,7 +1,7 @@
 // The batch script on a real Slurm: whatever Slurm does to the job, the weights are those of a run on one machine.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -114,15 +114,15 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
     return new RegExp(`\\b${field}=(\\S+)`).exec(text)![1]!;
   }
 
+  async function isOver(id: string): Promise<string | false> {
+    const state = await fieldOf(id, 'JobState');
+    return !['PENDING', 'CONFIGURING', 'RUNNING', 'COMPLETING', 'REQUEUED'].includes(state) && state;
+  }
+
   async function completion(id: string): Promise<void> {
     const state = await until(
       `the end of job ${id}`,
-      async () => {
-        const state = await fieldOf(id, 'JobState');
-        return ['PENDING', 'CONFIGURING', 'RUNNING', 'COMPLETING', 'REQUEUED'].includes(state)
-          ? false
-          : state;
-      },
+      () => isOver(id),
       () => outputOf(id) + cluster.logs(),
     );
     assert.equal(state, 'COMPLETED', outputOf(id) + cluster.logs());
@@ -140,9 +140,9 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
     assert.deepEqual(await Promise.all(runs.map((run) => hashOfTrained(run, STEPS))), await references);
   });
 
-  test('a node that is set down takes its worker along, and no bit changes', async () => {
+  test('with --no-kill a node that is set down takes its worker along, and no bit changes', async () => {
     // Steps long enough for the third worker to come before they are done.
-    const submitted = await submit('down', ['--nodes=3'], ['--', '--fault', 'sleep:300']);
+    const submitted = await submit('down', ['--nodes=3', '--no-kill'], ['--', '--fault', 'sleep:300']);
     const job = await holdAfterStep2(submitted, 'n3-0');
     await cluster.call('scontrol', ['update', 'NodeName=n3', 'State=DOWN', 'Reason=test']);
     await until(
@@ -170,6 +170,29 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
     assert.equal(await fieldOf(job.id, 'Restarts'), '1');
     assert.match(job.output(), /Stopped after step (\d), saved[^]*going on from step \1/);
     assert.equal(await hashOfTrained(job.run, STEPS), (await references)[0]);
+  });
+
+  test('a job whose first node dies is queued again and ends with the same bits', async () => {
+    const job = await holdAfterStep2(await submit('first', ['--nodes=2', '--exclude=n3']), 'n2-0');
+    await cluster.loseNode('n1');
+    await cluster.startNode('n1');
+    await completion(job.id);
+    assert.equal(await fieldOf(job.id, 'Restarts'), '1');
+    assert.equal(await hashOfTrained(job.run, STEPS), (await references)[0]);
+    const keys = (await readdir(job.run)).filter((name) => name.startsWith('keys-'));
+    assert.deepEqual(keys, []);
+  });
+
+  test('a job whose workers all fail ends, says so, and is not queued again', async () => {
+    const job = await submit('broken', ['--nodes=1'], ['--', '--no-such-option']);
+    const state = await until(
+      'its end',
+      () => isOver(job.id),
+      () => job.output() + cluster.logs(),
+    );
+    assert.equal(state, 'FAILED', job.output());
+    assert.match(job.output(), /unknown option '--no-such-option'[^]*error: every worker has ended/);
+    assert.equal(await fieldOf(job.id, 'Restarts'), '0');
   });
 });
 
