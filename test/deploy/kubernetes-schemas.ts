@@ -107,7 +107,33 @@ async function validateCustom(object: CustomResource): Promise<void> {
   const known = customResources[kind];
   assert.equal(apiVersion, known.apiVersion);
   z.strictObject({ spec: known.spec }).parse(rest);
-  for (const part of builtInPartsOf(object)) await validateBuiltIn({ metadata, ...part });
+  for (const part of builtInPartsOf(object)) {
+    await validateBuiltIn({ metadata, ...part });
+    if (part.kind === 'Job') checkFailurePolicy(part.spec as JobSpec);
+  }
+}
+
+interface JobSpec {
+  readonly podFailurePolicy?: {
+    readonly rules: readonly { readonly onExitCodes?: { readonly containerName?: string } }[];
+  };
+  readonly template: {
+    readonly spec: {
+      readonly restartPolicy?: string;
+      readonly containers: readonly { readonly name: string }[];
+    };
+  };
+}
+
+/** What Kubernetes asks of a Job beyond its schema. */
+function checkFailurePolicy({ podFailurePolicy, template: { spec } }: JobSpec): void {
+  if (!podFailurePolicy) return;
+  assert.equal(spec.restartPolicy, 'Never', 'podFailurePolicy wants restartPolicy: Never');
+  for (const { onExitCodes } of podFailurePolicy.rules) {
+    const name = onExitCodes?.containerName;
+    const isThere = name === undefined || spec.containers.some((container) => container.name === name);
+    assert.ok(isThere, `podFailurePolicy names a container that is not there: ${name}`);
+  }
 }
 
 /** What of it Kubernetes' own schemas describe, as objects of those kinds. */

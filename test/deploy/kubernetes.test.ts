@@ -1,41 +1,80 @@
-// What is given to Kubernetes: the Helm chart, rendered by helm itself, and the files for JobSet and Kubeflow Trainer. Every
-// object is valid by the schema of its kind, and has no key that the schema does not know. No test has a cluster.
+// The Helm chart, rendered by helm itself. Every object is valid by the schema of its kind, and has no key that the schema does
+// not know. No test has a cluster.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
-import { parse, parseAllDocuments } from 'yaml';
+import { parseAllDocuments } from 'yaml';
 import { packageRoot } from '../../src/util/package.js';
 import { writeKeyPair } from '../../src/transport/key-files.js';
 import { faultOfCall } from '../docs/command-line.js';
+import { commandsOf } from '../docs/markdown.js';
 import { withoutRoot } from '../support/root.js';
-import { validate, type KubernetesObject } from './kubernetes-schemas.js';
+import type { PodSpec, PodTemplate, Workload } from './kubernetes-objects.js';
+import { validate } from './kubernetes-schemas.js';
 
 const require = createRequire(import.meta.url);
 const chart = path.join(packageRoot, 'deploy/kubernetes/lockstep');
 
-interface Workload extends KubernetesObject {
-  readonly spec: { readonly template: { readonly spec: PodSpec } };
+interface NetworkPolicySpec {
+  readonly policyTypes: readonly string[];
+  readonly egress?: unknown;
+  readonly ingress: readonly { readonly from: unknown; readonly ports?: unknown }[];
 }
 
-interface PodSpec {
-  readonly securityContext: {
-    readonly runAsNonRoot: boolean;
-    readonly runAsUser: number;
-    readonly fsGroup: number;
+/** What the values of a component say of its pod, with one of each. */
+const valuesOfComponent = {
+  env: [{ name: 'AWS_REGION', value: 'eu-central-1' }],
+  envFrom: [{ secretRef: { name: 'lockstep-s3' } }],
+  serviceAccountName: 'training',
+  podAnnotations: { 'example.com/owner': 'readers' },
+  podLabels: { 'example.com/team': 'readers' },
+  nodeSelector: { 'example.com/disk': 'fast' },
+  tolerations: [{ key: 'example.com/only', operator: 'Exists' }],
+  affinity: {
+    nodeAffinity: {
+      requiredDuringSchedulingIgnoredDuringExecution: {
+        nodeSelectorTerms: [
+          { matchExpressions: [{ key: 'example.com/zone', operator: 'In', values: ['a'] }] },
+        ],
+      },
+    },
+  },
+};
+
+/** The same, as a pod has it; without what the chart itself puts there. */
+function valuesIn({ metadata, spec }: PodTemplate): object {
+  const [container] = spec.containers;
+  const foreign = (entries: Readonly<Record<string, string>> | undefined): object =>
+    Object.fromEntries(
+      Object.entries(entries ?? {}).filter(([key]) => !/^(app\.kubernetes\.io|checksum)\//.test(key)),
+    );
+  return {
+    env: (container!.env ?? []).filter(({ name }) => name !== 'POD_NAME'),
+    envFrom: container!.envFrom ?? [],
+    serviceAccountName: spec.serviceAccountName ?? '',
+    podAnnotations: foreign(metadata.annotations),
+    podLabels: foreign(metadata.labels),
+    nodeSelector: spec.nodeSelector ?? {},
+    tolerations: spec.tolerations ?? [],
+    affinity: spec.affinity ?? {},
   };
-  readonly containers: readonly Container[];
-  readonly volumes: readonly { readonly name: string; readonly secret?: { readonly defaultMode: number } }[];
 }
 
-interface Container {
-  readonly args: readonly string[];
-  readonly securityContext: { readonly readOnlyRootFilesystem: boolean };
-  readonly resources: { readonly limits: Readonly<Record<string, unknown>> };
-}
+/** What `valuesIn` finds where nothing was said. */
+const noValues = {
+  env: [],
+  envFrom: [],
+  serviceAccountName: '',
+  podAnnotations: {},
+  podLabels: {},
+  nodeSelector: {},
+  tolerations: [],
+  affinity: {},
+};
 
 const missing = spawnSync('unzip', ['-v']).error && 'needs unzip: apt-get install unzip';
 
@@ -47,16 +86,35 @@ describe('the Helm chart', { skip: missing ?? false }, () => {
   spawnSync('unzip', ['-q', layer, 'helm/helm', '-d', folder]);
 
   function helm(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-    const flat = ['template', 'demo', chart, '--kube-version', '1.30.0', ...args];
-    return spawnSync(path.join(folder, 'helm/helm'), flat, { encoding: 'utf8' });
+    return template('demo', chart, ...args);
+  }
+
+  /** In `folder`, where values and configs lie. */
+  function template(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+    const flat = ['template', '--kube-version', '1.30.0', ...args];
+    return spawnSync(path.join(folder, 'helm/helm'), flat, { encoding: 'utf8', cwd: folder });
   }
 
   function render(...args: string[]): Workload[] {
-    const { status, stdout, stderr } = helm(...args);
+    return objectsOf(helm(...args));
+  }
+
+  /** With keys and these values; null takes one of the chart's away. */
+  function renderWith(values: object): Workload[] {
+    writeFileSync(path.join(folder, 'values.json'), JSON.stringify(values));
+    return render(...withSecret, '--values', 'values.json');
+  }
+
+  function objectsOf({ status, stdout, stderr }: ReturnType<typeof template>): Workload[] {
     assert.equal(status, 0, stderr);
     return parseAllDocuments(stdout, { version: '1.1' }) // as kubectl reads it
       .map((document) => document.toJS() as Workload | null)
       .filter((object) => object !== null);
+  }
+
+  function podsOf(objects: readonly Workload[]): { coordinator: PodTemplate; workers: PodTemplate } {
+    const of = (wanted: string): PodTemplate => objects.find(({ kind }) => kind === wanted)!.spec.template;
+    return { coordinator: of('StatefulSet'), workers: of('Deployment') };
   }
 
   const withSecret = ['--set', 'keys.existingSecret=lockstep-keys'];
@@ -90,10 +148,15 @@ describe('the Helm chart', { skip: missing ?? false }, () => {
     )) {
       const pod = spec.template.spec;
       assert.ok(pod.securityContext.runAsNonRoot, kind);
+      assert.equal(
+        pod.securityContext.fsGroupChangePolicy,
+        'OnRootMismatch',
+        'a large volume is not gone through',
+      );
       for (const { args, securityContext, resources } of pod.containers) {
         assert.equal(await faultOfCall(args), null, args.join(' '));
         assert.ok(securityContext.readOnlyRootFilesystem);
-        if (kind === 'Deployment') assert.equal(resources.limits['nvidia.com/gpu'], 1);
+        if (kind === 'Deployment') assert.equal(resources!.limits!['nvidia.com/gpu'], 1);
       }
     }
   });
@@ -127,9 +190,130 @@ describe('the Helm chart', { skip: missing ?? false }, () => {
     },
   );
 
-  test('is refused without keys, and with a value that is misspelt', () => {
+  test('is refused without keys, and with a value that is misspelt or that would break it', () => {
     assert.match(helm().stderr, /keys\.existingSecret, or keys\.files/);
-    assert.match(helm(...withSecret, '--set', 'workers.replica=3').stderr, /replica/);
+    for (const [value, told] of [
+      ['workers.replica=3', /replica/],
+      ['workers.device=gpu', /workers\.device/],
+      ['imagePullSecrets[0]=registry', /imagePullSecrets/],
+      ['coordinator.env[0].value=a', /coordinator\.env/],
+      ['workers.podLabels.app\\.kubernetes\\.io/instance=other', /workers\.podLabels/],
+    ] as const) {
+      assert.match(helm(...withSecret, '--set', value).stderr, told);
+    }
+  });
+
+  for (const [component, other] of [
+    ['coordinator', 'workers'],
+    ['workers', 'coordinator'],
+  ] as const) {
+    test(`gives the pods of ${component} what their values say, and those of ${other} nothing of it`, async () => {
+      const objects = renderWith({ [component]: valuesOfComponent });
+      for (const object of objects) await validate(object);
+      const pods = podsOf(objects);
+      assert.deepEqual(valuesIn(pods[component]), valuesOfComponent);
+      assert.deepEqual(valuesIn(pods[other]), noValues);
+      assert.equal(pods[component].spec.automountServiceAccountToken, true, 'for roles of a pod');
+      assert.equal(pods[other].spec.automountServiceAccountToken, false);
+    });
+  }
+
+  test('keeps the labels by which its own objects find its pods', () => {
+    const { coordinator } = podsOf(renderWith({ coordinator: valuesOfComponent }));
+    assert.equal(coordinator.metadata.labels['app.kubernetes.io/component'], 'coordinator');
+    assert.match(coordinator.metadata.annotations!['checksum/config']!, /^[0-9a-f]{64}$/);
+  });
+
+  test('pulls both images with the secrets of a private registry', () => {
+    const secrets = [{ name: 'registry' }];
+    const { coordinator, workers } = podsOf(renderWith({ imagePullSecrets: secrets }));
+    assert.deepEqual([coordinator.spec.imagePullSecrets, workers.spec.imagePullSecrets], [secrets, secrets]);
+    assert.equal(podsOf(renderWith({})).workers.spec.imagePullSecrets, undefined);
+  });
+
+  test('has workers compute on the device that is named, a processor by default', async () => {
+    const argsWith = (values: object): readonly string[] =>
+      podsOf(renderWith({ workers: values })).workers.spec.containers[0]!.args;
+    assert.ok(argsWith({}).includes('--device=cpu'));
+    const args = argsWith({ device: 'cuda:0', gpus: 1 });
+    assert.ok(args.includes('--device=cuda:0'));
+    assert.equal(await faultOfCall(args), null);
+  });
+
+  test('renders resources that were taken away as none, and adds GPUs to what limits there are', async () => {
+    const resourcesWith = async (values: object): Promise<unknown[]> => {
+      const objects = renderWith(values);
+      for (const object of objects) await validate(object);
+      const { coordinator, workers } = podsOf(objects);
+      return [coordinator, workers].map(({ spec }) => spec.containers[0]!.resources);
+    };
+    const none = { resources: null };
+    assert.deepEqual(await resourcesWith({ coordinator: none, workers: none }), [undefined, undefined]);
+    const [, gpu] = await resourcesWith({ workers: { ...none, gpus: 2 } });
+    assert.deepEqual(gpu, { limits: { 'nvidia.com/gpu': 2 } });
+    const [, noRequests] = await resourcesWith({ workers: { resources: { requests: null }, gpus: 1 } });
+    assert.deepEqual(noRequests, { limits: { memory: '8Gi', 'nvidia.com/gpu': 1 } });
+  });
+
+  test('has a coordinator that stays when its run is over, and that an upgrade replaces though it is not ready', () => {
+    const set = render(...withSecret).find(({ kind }) => kind === 'StatefulSet')!;
+    assert.ok(set.spec.template.spec.containers[0]!.args.includes('--stay'));
+    assert.equal((set.spec as { podManagementPolicy?: string }).podManagementPolicy, 'Parallel');
+  });
+
+  test('limits nothing that goes out, and lets those read metrics that are named', () => {
+    const policyWith = (values: object): NetworkPolicySpec =>
+      renderWith(values).find(({ kind }) => kind === 'NetworkPolicy')!.spec as unknown as NetworkPolicySpec;
+    const peers = [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } }];
+    const { policyTypes, egress, ingress } = policyWith({ metricsFrom: peers });
+    assert.deepEqual([policyTypes, egress], [['Ingress'], undefined], 'S3 and DNS');
+    const readers = (rules: NetworkPolicySpec['ingress']): unknown => rules.find(({ ports }) => ports)!.from;
+    assert.deepEqual(readers(ingress), peers);
+    assert.deepEqual(readers(policyWith({}).ingress), [{ podSelector: {} }]);
+  });
+
+  test('is installed and upgraded by the commands that the page shows', async () => {
+    const page = readFileSync(path.join(packageRoot, 'docs/kubernetes.md'), 'utf8');
+    for (const [, name, text] of page.matchAll(/^```yaml\n# (\S+\.yaml)\n(.*?)^```/gms))
+      writeFileSync(path.join(folder, name!), text!);
+    const installs = new Map<string, string[]>();
+    for (const { words } of commandsOf(page, ['helm'])) {
+      const [, command, release, from, ...options] = words;
+      if (command === 'uninstall') continue;
+      assert.equal(path.join(packageRoot, from!), chart);
+      for (const option of options)
+        if (option.startsWith('config='))
+          writeFileSync(path.join(folder, option.slice(7)), 'data: /runs/data/text\n');
+      const reused = command === 'upgrade' ? installs.get(release!)! : [];
+      const own = options.filter((option) => option !== '--reuse-values');
+      if (command === 'install') installs.set(release!, own);
+      for (const object of objectsOf(template(release!, chart, ...reused, ...own))) await validate(object);
+    }
+    assert.deepEqual([...installs.keys()], ['moby', 'moby-s3', 'moby-gpu']);
+  });
+
+  test('tells of objects that it makes', () => {
+    // helm renders NOTES.txt for an install alone, which wants a cluster: here it is a template of a copy.
+    const copy = path.join(folder, 'with-notes');
+    cpSync(chart, copy, { recursive: true });
+    const notes = readFileSync(path.join(chart, 'templates/NOTES.txt'), 'utf8');
+    writeFileSync(path.join(copy, 'templates/_notes.tpl'), `{{- define "notes" }}${notes}{{ end }}`);
+    writeFileSync(
+      path.join(copy, 'templates/text.yaml'),
+      'kind: Notes\ntext: {{ include "notes" . | quote }}\n',
+    );
+    const objects = objectsOf(template('demo', copy, ...withSecret));
+    const { text } = objects.find(({ kind }) => kind === 'Notes') as unknown as { text: string };
+    const named = [...text.matchAll(/(\w+)\/(\S+)/g)].filter(([, kind]) => kind === 'statefulset');
+    assert.equal(named.length, 2);
+    for (const [, , name] of named)
+      assert.ok(
+        objects.some(({ kind, metadata }) => kind === 'StatefulSet' && metadata.name === name),
+        name,
+      );
+    for (const [, value] of text.matchAll(/--set (\S+)/g))
+      assert.equal(helm(...withSecret, '--set', value!).status, 0, value);
+    assert.match(text, /--set workers\.replicas=0/);
   });
 
   test('a key that Kubernetes does not know would be found', async () => {
@@ -140,85 +324,5 @@ describe('the Helm chart', { skip: missing ?? false }, () => {
       spec: { clusterIp: 'None' },
     };
     await assert.rejects(validate(object), /spec\.clusterIp/);
-  });
-});
-
-/** A file of deploy/kubernetes, as kubectl reads it. */
-function fileOf(name: string): string {
-  return readFileSync(path.join(packageRoot, 'deploy/kubernetes', name), 'utf8');
-}
-
-function objectFrom<T = KubernetesObject>(text: string): T {
-  return parse(text, { version: '1.1' }) as T;
-}
-
-function objectIn<T = KubernetesObject>(name: string): T {
-  return objectFrom(fileOf(name));
-}
-
-interface JobSetSpec {
-  readonly replicatedJobs: readonly {
-    readonly name: string;
-    readonly template: { readonly spec: { readonly template: { readonly spec: PodSpec } } };
-  }[];
-}
-
-describe('the files for JobSet and Kubeflow Trainer', () => {
-  test('hold objects that are valid and have no unknown keys', async () => {
-    for (const name of ['jobset.yaml', 'kubeflow/runtime.yaml', 'kubeflow/trainjob.yaml'])
-      await validate(objectIn(name));
-  });
-
-  test('a key that JobSet or Kubeflow Trainer does not know would be found', async () => {
-    for (const [file, from, to, told] of [
-      ['jobset.yaml', 'successPolicy', 'sucessPolicy', /sucessPolicy/],
-      ['jobset.yaml', 'backoffLimit', 'backofLimit', /backofLimit/],
-      ['kubeflow/runtime.yaml', 'succeededIndexes', 'succededIndexes', /succededIndexes/],
-      ['kubeflow/trainjob.yaml', 'numNodes', 'nodes', /nodes/],
-      ['kubeflow/trainjob.yaml', 'configMap', 'configmap', /configmap/],
-    ] as const) {
-      await assert.rejects(validate(objectFrom(fileOf(file).replace(from, to))), told);
-    }
-  });
-
-  test("JobSet's coordinator and workers run commands that the command line takes, and meet", async () => {
-    const { metadata, spec } = objectIn<KubernetesObject & { readonly spec: JobSetSpec }>('jobset.yaml');
-    for (const { template } of spec.replicatedJobs) {
-      const pod = template.spec.template.spec;
-      assert.ok(
-        pod.securityContext.runAsNonRoot && pod.containers[0]!.securityContext.readOnlyRootFilesystem,
-      );
-      assert.equal(await faultOfCall(pod.containers[0]!.args), null);
-    }
-    const worker = spec.replicatedJobs[1]!.template.spec.template.spec.containers[0]!;
-    assert.equal(worker.args[1], `tcp://${metadata.name}-coordinator-0-0.${metadata.name}:7117`);
-  });
-
-  test("Kubeflow's first node trains with a worker of its own, and the others work for it", async (t) => {
-    const bin = mkdtempSync(path.join(tmpdir(), 'lockstep-bin-'));
-    t.after(() => rmSync(bin, { recursive: true, force: true }));
-    writeFileSync(path.join(bin, 'lockstep'), '#!/bin/sh\nprintf "%s\\n" "$@"\n', { mode: 0o755 });
-    const runtime = objectIn<{ readonly spec: { readonly template: { readonly spec: JobSetSpec } } }>(
-      'kubeflow/runtime.yaml',
-    );
-    const [job] = runtime.spec.template.spec.replicatedJobs;
-    const [script] = job!.template.spec.template.spec.containers[0]!.args;
-    const callOf = async (index: number): Promise<string[]> => {
-      const env = {
-        PATH: `${bin}:${process.env['PATH']}`,
-        ...{
-          JOB_COMPLETION_INDEX: String(index),
-          JOBSET_NAME: 'moby',
-          POD_NAME: 'moby-node-0',
-          THREADS: '4',
-        },
-      };
-      const { stdout, stderr } = spawnSync('sh', ['-c', script!], { encoding: 'utf8', env });
-      const args = stdout.trim().split('\n');
-      assert.equal(await faultOfCall(args), null, stdout + stderr);
-      return args;
-    };
-    assert.deepEqual((await callOf(0)).slice(0, 3), ['train', '/config/run.yaml', '--run=/runs/moby']);
-    assert.deepEqual((await callOf(5)).slice(0, 2), ['worker', `tcp://moby-${job!.name}-0-0.moby:7117`]);
   });
 });

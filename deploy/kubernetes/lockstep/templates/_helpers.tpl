@@ -23,6 +23,7 @@ runAsNonRoot: true
 runAsUser: 1000
 runAsGroup: 1000
 fsGroup: 1000
+fsGroupChangePolicy: OnRootMismatch
 seccompProfile: { type: RuntimeDefault }
 {{- end }}
 
@@ -30,4 +31,24 @@ seccompProfile: { type: RuntimeDefault }
 readOnlyRootFilesystem: true
 allowPrivilegeEscalation: false
 capabilities: { drop: [ALL] }
+{{- end }}
+
+{{- /* Of a pod, what the values of its component say: .root is the chart's, .of the component's. */}}
+{{- define "lockstep.placement" -}}
+automountServiceAccountToken: {{ not (empty .of.serviceAccountName) }}
+{{- with .of.serviceAccountName }}
+serviceAccountName: {{ . }}
+{{- end }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .of.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .of.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .of.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
