@@ -53,10 +53,9 @@ export async function listCheckpoints(checkpoints: Folder): Promise<CheckpointIn
   return found.filter((info) => info !== null).sort(newestFirst);
 }
 
-/** The newest checkpoint in `checkpoints` beside `damaged` of which every file has its sum; null when there is none. */
-export async function newestWhole(checkpoints: Folder, damaged: Folder): Promise<CheckpointInfo | null> {
+/** The newest checkpoint in `checkpoints` of which every file has its sum; null when there is none. */
+export async function newestWhole(checkpoints: Folder): Promise<CheckpointInfo | null> {
   for (const info of await listCheckpoints(checkpoints)) {
-    if (info.directory === damaged.url) continue;
     if ((await verifyCheckpoint(info.folder)).status === 'valid') return info;
   }
   return null;
@@ -66,11 +65,11 @@ export interface DamagedCheckpoint extends CheckpointFolder {
   readonly problem: string;
 }
 
-/** Those in `checkpoints` that were finished and are damaged since, as far as manifest and sizes tell. */
+/** Those in `checkpoints` that were finished and are damaged since, as far as manifest and sizes tell; newest first. */
 export async function damagedCheckpoints(checkpoints: Folder): Promise<DamagedCheckpoint[]> {
   const found = (await checkpointFolders(checkpoints)).map(async ({ folder, step }) => {
     const { status, problems } = await inspectCheckpoint(folder);
     return status === 'bad' ? { folder, step, problem: problems.join('; ') } : null;
   });
-  return (await Promise.all(found)).filter((damaged) => damaged !== null);
+  return (await Promise.all(found)).filter((damaged) => damaged !== null).sort((a, b) => b.step - a.step);
 }

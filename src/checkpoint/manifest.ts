@@ -2,6 +2,7 @@
 // whose manifest is missing or does not hold together is no checkpoint for any reader.
 
 import { z } from 'zod';
+import { UserError } from '../util/errors.js';
 import { jsonText } from '../util/json.js';
 import { readText, type Folder } from './folder.js';
 import { hashBytes } from './hash.js';
@@ -108,4 +109,9 @@ export async function inspectManifest(folder: Folder): Promise<ManifestResult> {
   if (result.status !== 'valid') return result;
   const problem = await sizeProblem(folder, result.manifest.files);
   return problem === null ? result : { status: 'bad', problem };
+}
+
+/** The refusal of a checkpoint that is damaged, or was never finished. */
+export function badCheckpoint(folder: Folder, problem: string): UserError {
+  return new UserError('CHECKPOINT_BAD', `${folder.url} is not a valid checkpoint: ${problem}`);
 }

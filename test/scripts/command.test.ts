@@ -9,9 +9,9 @@ import { temporaryDirectory } from '../support/temporary-directory.js';
 interface Clone {
   readonly folder: string;
   /** As a build does: files of its own, which nobody may execute, and then the script. */
-  build(): void;
+  readonly build: () => void;
   /** What real npx makes of `npx lockstep`: stdout, or null where it fails. */
-  npx(): string | null;
+  readonly npx: () => string | null;
 }
 
 /** A clone after `npm ci`, with a program in the place of the built one, and an npm that has seen nothing yet. */
