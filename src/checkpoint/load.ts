@@ -48,7 +48,7 @@ export class CheckpointReader {
   /** Throws UserError CHECKPOINT_BAD. */
   static async open(folder: Folder): Promise<CheckpointReader> {
     const found = await inspectManifest(folder);
-    if (found.status === 'valid') return new CheckpointReader(folder, found.manifest);
+    if (found.status === 'whole') return new CheckpointReader(folder, found.manifest);
     throw badCheckpoint(folder, found.problem);
   }
 

@@ -79,7 +79,7 @@ async function readWeights(
     throw new UserError(
       'INITIALISE_MISMATCH',
       `the run cannot begin with the weights of ${folder.url}: ${differences.join('; ')}. ` +
-        'Set the config as it is there, and prepare the data with the tokenizer there (lockstep prepare --tokenizer)',
+        'Set the config as it is there, and prepare the data with the tokenizer there (npx lockstep prepare --tokenizer)',
     );
   }
   await stored.readWeights(layout.tensors, flat);

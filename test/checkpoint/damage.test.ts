@@ -34,7 +34,7 @@ for (const [what, damage, named] of damages) {
     const { folder, directory } = await writeCheckpoint(store, 2);
     await damage(directory);
     const verdict = await verifyCheckpoint(folder);
-    assert.equal(verdict.status, 'bad');
+    assert.equal(verdict.status, 'damaged');
     assert.match(verdict.problems.join(), named);
     const bad: string[] = [];
     const into = vectors();
@@ -66,7 +66,7 @@ test('a checkpoint that lacks a file, or has one of another size, or a changed m
   const verdicts = await Promise.all([missing, short, changed].map(({ folder }) => verifyCheckpoint(folder)));
   assert.deepEqual(
     verdicts.map(({ status }) => status),
-    ['bad', 'bad', 'bad'],
+    ['damaged', 'damaged', 'damaged'],
   );
 });
 

@@ -93,7 +93,7 @@ test('fill says which line has no mask, and a model of another objective is refu
   assert.match(bare.out, /^abc\n/);
   const causal = await lockstep(['fill', at('causal'), 'a<mask>c']);
   assert.equal(causal.code, 2);
-  assert.match(causal.err, /objective causal, expected masked: use `lockstep generate`/);
+  assert.match(causal.err, /objective causal, expected masked: use `npx lockstep generate`/);
 });
 
 test('eval is far below the unigram baseline, and on part of the data says so', async () => {
