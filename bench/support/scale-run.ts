@@ -37,7 +37,7 @@ export async function measureStep(run: ScaleRun): Promise<MeasuredStep> {
   const coordinator = new LockstepProcess(args, { signal });
   const clients: SocketWorker[] = [];
   try {
-    const url = await coordinator.told('where workers connect', /^Workers: lockstep worker (\S+)/);
+    const url = await coordinator.told('where workers connect', /^Workers: npx lockstep worker (\S+)/);
     const begun = new StepClock();
     for (let i = 0; i < workers; i++) {
       const name = `worker-${i}`;

@@ -121,7 +121,7 @@ export async function profileTraining(plan: TrainingPlan): Promise<StepProfile |
     const args = [...trainArguments(plan, run, 0), ...heartbeat, '--http', '0'];
     const train = new LockstepProcess(args, { signal });
     const coordinatorUrl = await train.told('where its metrics are', /\(metrics: (\S+)\)$/);
-    const address = await train.told('where workers connect', /^Workers: lockstep worker (\S+)/);
+    const address = await train.told('where workers connect', /^Workers: npx lockstep worker (\S+)/);
     const workers = Array.from({ length: plan.workers }, (_, i) => {
       const options = ['--name', `worker-${i + 1}`, '--threads', '1', '--http', '0', '--patience', '5'];
       return new LockstepProcess(['worker', address, ...options, '--log-level', 'info'], { signal });

@@ -39,7 +39,7 @@ export async function checkpointFolders(checkpoints: Folder): Promise<Checkpoint
 /** Describes a checkpoint; null when its manifest is not valid or is of another step. */
 async function describeCheckpoint({ folder, step }: CheckpointFolder): Promise<CheckpointInfo | null> {
   const result = await inspectManifest(folder);
-  if (result.status !== 'valid' || result.manifest.step !== step) return null;
+  if (result.status !== 'whole' || result.manifest.step !== step) return null;
   const { term, files } = result.manifest;
   // A damaged state.json is for the sums to find: here it only means that the loss is not known.
   const state = await readState(folder).catch(() => null);
@@ -53,11 +53,10 @@ export async function listCheckpoints(checkpoints: Folder): Promise<CheckpointIn
   return found.filter((info) => info !== null).sort(newestFirst);
 }
 
-/** The newest checkpoint in `checkpoints` beside `damaged` of which every file has its sum; null when there is none. */
-export async function newestWhole(checkpoints: Folder, damaged: Folder): Promise<CheckpointInfo | null> {
+/** The newest checkpoint in `checkpoints` of which every file has its sum; null when there is none. */
+export async function newestWhole(checkpoints: Folder): Promise<CheckpointInfo | null> {
   for (const info of await listCheckpoints(checkpoints)) {
-    if (info.directory === damaged.url) continue;
-    if ((await verifyCheckpoint(info.folder)).status === 'valid') return info;
+    if ((await verifyCheckpoint(info.folder)).status === 'whole') return info;
   }
   return null;
 }
@@ -66,11 +65,11 @@ export interface DamagedCheckpoint extends CheckpointFolder {
   readonly problem: string;
 }
 
-/** Those in `checkpoints` that were finished and are damaged since, as far as manifest and sizes tell. */
+/** Those in `checkpoints` that were finished and are damaged since, as far as manifest and sizes tell; newest first. */
 export async function damagedCheckpoints(checkpoints: Folder): Promise<DamagedCheckpoint[]> {
   const found = (await checkpointFolders(checkpoints)).map(async ({ folder, step }) => {
     const { status, problems } = await inspectCheckpoint(folder);
-    return status === 'bad' ? { folder, step, problem: problems.join('; ') } : null;
+    return status === 'damaged' ? { folder, step, problem: problems.join('; ') } : null;
   });
-  return (await Promise.all(found)).filter((damaged) => damaged !== null);
+  return (await Promise.all(found)).filter((damaged) => damaged !== null).sort((a, b) => b.step - a.step);
 }

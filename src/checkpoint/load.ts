@@ -4,7 +4,7 @@ import { UserError, assert } from '../util/errors.js';
 import { nameOf, type Folder } from './folder.js';
 import { SummedFile, hashBytes } from './hash.js';
 import type { TensorLayout } from './layout.js';
-import { inspectManifest, type Manifest } from './manifest.js';
+import { badCheckpoint, inspectManifest, type Manifest } from './manifest.js';
 import { MODEL_FILE, OPTIMIZER_FILE, STATE_FILE } from './names.js';
 import { optimizerTensors } from './optimizer-layout.js';
 import { SafetensorsFile } from './safetensors.js';
@@ -48,14 +48,19 @@ export class CheckpointReader {
   /** Throws UserError CHECKPOINT_BAD. */
   static async open(folder: Folder): Promise<CheckpointReader> {
     const found = await inspectManifest(folder);
-    if (found.status === 'valid') return new CheckpointReader(folder, found.manifest);
-    throw bad(folder, found.problem);
+    if (found.status === 'whole') return new CheckpointReader(folder, found.manifest);
+    throw badCheckpoint(folder, found.problem);
+  }
+
+  /** Whether a file is the checkpoint's own. */
+  lists(name: string): boolean {
+    return this.manifest.files.some((file) => file.name === name);
   }
 
   /** All bytes of a small file. Throws UserError CHECKPOINT_BAD. */
   async read(name: string): Promise<Uint8Array> {
     const bytes = await this.folder.read(name);
-    if (bytes === null) throw bad(this.folder, `${name} is missing`);
+    if (bytes === null) throw badCheckpoint(this.folder, `${name} is missing`);
     this.checkSum(name, hashBytes(bytes));
     return bytes;
   }
@@ -65,7 +70,7 @@ export class CheckpointReader {
     const text = new TextDecoder().decode(await this.read(STATE_FILE));
     const state = parseState(text, nameOf(this.folder, STATE_FILE));
     if (state.step === this.manifest.step) return state;
-    throw bad(
+    throw badCheckpoint(
       this.folder,
       `${STATE_FILE} is of step ${state.step}, the manifest of step ${this.manifest.step}`,
     );
@@ -95,12 +100,11 @@ export class CheckpointReader {
   private checkSum(name: string, sum: string): void {
     const expected = this.manifest.files.find((file) => file.name === name)?.sha256;
     if (sum === expected) return;
-    throw bad(this.folder, `${name} has SHA-256 ${sum}, expected ${expected ?? 'it to be in the manifest'}`);
+    throw badCheckpoint(
+      this.folder,
+      `${name} has SHA-256 ${sum}, expected ${expected ?? 'it to be in the manifest'}`,
+    );
   }
-}
-
-function bad(folder: Folder, problem: string): UserError {
-  return new UserError('CHECKPOINT_BAD', `${folder.url} is not a valid checkpoint: ${problem}`);
 }
 
 async function readParts(

@@ -2,6 +2,7 @@
 // whose manifest is missing or does not hold together is no checkpoint for any reader.
 
 import { z } from 'zod';
+import { UserError } from '../util/errors.js';
 import { jsonText } from '../util/json.js';
 import { readText, type Folder } from './folder.js';
 import { hashBytes } from './hash.js';
@@ -41,12 +42,12 @@ export interface Manifest {
 }
 
 /**
- * What is found in place of a manifest. `torn`: it was never finished (missing, empty or cut off), as a crash leaves it.
- * `bad`: it was finished and is damaged since.
+ * What is found in place of a manifest. `unfinished`: it was never finished (missing, empty or cut off), as a crash leaves it.
+ * `damaged`: it was finished and is damaged since.
  */
 export type ManifestResult =
-  | { readonly status: 'valid'; readonly manifest: Manifest }
-  | { readonly status: 'torn' | 'bad'; readonly problem: string };
+  | { readonly status: 'whole'; readonly manifest: Manifest }
+  | { readonly status: 'unfinished' | 'damaged'; readonly problem: string };
 
 export function totalBytes(files: readonly ManifestFile[]): number {
   return files.reduce((sum, file) => sum + file.bytes, 0);
@@ -67,26 +68,26 @@ export function encodeManifest(step: number, term: number, files: readonly Manif
 /** Parses manifest.json's text. */
 export function decodeManifest(text: string): ManifestResult {
   // Only the outermost brace stands at the start of a line.
-  if (!text.endsWith('\n}\n')) return { status: 'torn', problem: `${MANIFEST} is cut off` };
+  if (!text.endsWith('\n}\n')) return { status: 'unfinished', problem: `${MANIFEST} is cut off` };
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    return { status: 'bad', problem: `${MANIFEST} is not JSON` };
+    return { status: 'damaged', problem: `${MANIFEST} is not JSON` };
   }
   const parsed = fileSchema.safeParse(value);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
-    return { status: 'bad', problem: `${MANIFEST}: ${issue.path.join('.')}: ${issue.message}` };
+    return { status: 'damaged', problem: `${MANIFEST}: ${issue.path.join('.')}: ${issue.message}` };
   }
   const { digest, ...manifest } = parsed.data;
   if (digest !== digestOf(manifest)) {
     return {
-      status: 'bad',
+      status: 'damaged',
       problem: `${MANIFEST} does not have its own digest: it was changed after it was written`,
     };
   }
-  return { status: 'valid', manifest };
+  return { status: 'whole', manifest };
 }
 
 /** The first file of the manifest that is missing or has another size, as a sentence; null when all fit. */
@@ -103,9 +104,14 @@ async function sizeProblem(folder: Folder, files: readonly ManifestFile[]): Prom
 /** Reads a folder's manifest and compares the files' sizes with it, not their sums. */
 export async function inspectManifest(folder: Folder): Promise<ManifestResult> {
   const text = await readText(folder, MANIFEST);
-  if (text === null) return { status: 'torn', problem: `it has no ${MANIFEST}` };
+  if (text === null) return { status: 'unfinished', problem: `it has no ${MANIFEST}` };
   const result = decodeManifest(text);
-  if (result.status !== 'valid') return result;
+  if (result.status !== 'whole') return result;
   const problem = await sizeProblem(folder, result.manifest.files);
-  return problem === null ? result : { status: 'bad', problem };
+  return problem === null ? result : { status: 'damaged', problem };
+}
+
+/** The refusal of a checkpoint that is damaged, or was never finished. */
+export function badCheckpoint(folder: Folder, problem: string): UserError {
+  return new UserError('CHECKPOINT_BAD', `${folder.url} is not a valid checkpoint: ${problem}`);
 }

@@ -18,7 +18,7 @@ export async function removeTornCheckpoints(checkpoints: Folder, belowStep = Inf
   const removed: string[] = [];
   for (const { folder, step } of await checkpointFolders(checkpoints)) {
     if (step >= belowStep) continue;
-    if ((await inspectManifest(folder)).status !== 'torn') continue;
+    if ((await inspectManifest(folder)).status !== 'unfinished') continue;
     await removeCheckpoint(folder);
     removed.push(folder.url);
   }

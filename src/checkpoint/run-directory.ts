@@ -7,6 +7,7 @@ import { assert, UserError } from '../util/errors.js';
 import { DiskFolder } from './disk-folder.js';
 import { nameOf, readText, type Folder } from './folder.js';
 import { damagedCheckpoints, listCheckpoints } from './list.js';
+import { badCheckpoint } from './manifest.js';
 import { INDEX_FILE, MODEL_FILE } from './names.js';
 import { storageOf, storagePlace } from './storage-place.js';
 
@@ -126,19 +127,21 @@ export async function checkpointsOf(own: Folder): Promise<Folder> {
 
 /**
  * The model that `given` means: itself when it holds model.safetensors (a checkpoint, or any Hugging Face
- * model), otherwise the newest checkpoint of the run it is. `onDamaged` is told of newer ones that cannot be used. Throws
- * UserError MODEL_NOT_FOUND.
+ * model), otherwise the newest checkpoint of the run it is. Where a newer one is damaged, as far as manifest and sizes tell,
+ * that one is refused or the next taken. Throws UserError MODEL_NOT_FOUND, CHECKPOINT_BAD.
  */
 export async function resolveModel(
   given: Folder,
-  onDamaged: (problem: string) => void = () => undefined,
+  { damaged }: { readonly damaged: 'refuse' | 'skip' },
 ): Promise<Folder> {
   const names = (await given.list()).map(({ name }) => name);
   if (names.includes(MODEL_FILE) || names.includes(INDEX_FILE)) return given;
   const checkpoints = await checkpointsOf(given);
   const [newest] = await listCheckpoints(checkpoints);
-  for (const { folder, step, problem } of await damagedCheckpoints(checkpoints)) {
-    if (step > (newest?.step ?? -1)) onDamaged(`${folder.url} is damaged: ${problem}`);
+  if (damaged === 'refuse') {
+    for (const { folder, step, problem } of await damagedCheckpoints(checkpoints)) {
+      if (step > (newest?.step ?? -1)) throw badCheckpoint(folder, problem);
+    }
   }
   if (newest !== undefined) return newest.folder;
   if (names.some((name) => /^pytorch_model.*\.bin/.test(name))) {

@@ -211,7 +211,7 @@ export class CheckpointStore {
     if (damaged.length === 0 && this.bad.size === 0) return null;
     throw new UserError(
       'CHECKPOINTS_ALL_BAD',
-      `every checkpoint in ${checkpoints.url} is damaged (\`lockstep verify\` says how): restore one, or delete them to begin again`,
+      `every checkpoint in ${checkpoints.url} is damaged (\`npx lockstep verify\` says how): restore one, or delete them to begin again`,
     );
   }
 }

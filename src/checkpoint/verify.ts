@@ -12,8 +12,8 @@ import { parseState } from './state.js';
 export interface Verdict {
   /** Where it lies, as a user writes it. */
   readonly directory: string;
-  /** `torn`: never finished, no reader accepts it, harmless. `bad`: finished, and damaged since. */
-  readonly status: 'valid' | 'torn' | 'bad';
+  /** `unfinished`: never finished, no reader accepts it, harmless. `damaged`: finished, and damaged since. */
+  readonly status: 'whole' | 'unfinished' | 'damaged';
   readonly step: number | null;
   readonly term: number | null;
   /** Of the files that the manifest lists. */
@@ -74,13 +74,13 @@ async function judge(
 ): Promise<Verdict> {
   const directory = folder.url;
   const result = await inspectManifest(folder);
-  if (result.status !== 'valid') {
+  if (result.status !== 'whole') {
     const { status, problem } = result;
     return { directory, status, step: null, term: null, bytes: 0, problems: [problem] };
   }
   const { step, term, files } = result.manifest;
   const named = stepOfName(path.basename(directory)) ?? step;
   const problems = named === step ? await problemsIn(result.manifest) : [`its manifest is of step ${step}`];
-  const status = problems.length === 0 ? 'valid' : 'bad';
+  const status = problems.length === 0 ? 'whole' : 'damaged';
   return { directory, status, step, term, bytes: totalBytes(files), problems };
 }

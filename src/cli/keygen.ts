@@ -35,7 +35,7 @@ function checkName(name: string): void {
 function howToUse(out: string): string {
   const file = (name: string): string => path.join(out, name);
   return `
-The coordinator:  lockstep coordinator CONFIG --bind tcp://HOST:7117 --key ${file('coordinator.key')} --workers-allowed ${file('worker.pub')}
-A worker:         lockstep worker tcp://HOST:7117 --key ${file('worker.key')} --coordinator-key ${file('coordinator.pub')}
+The coordinator:  npx lockstep coordinator CONFIG --bind tcp://HOST:7117 --key ${file('coordinator.key')} --workers-allowed ${file('worker.pub')}
+A worker:         npx lockstep worker tcp://HOST:7117 --key ${file('worker.key')} --coordinator-key ${file('coordinator.pub')}
 Each .key file belongs on the machines of its owner and nowhere else. --workers-allowed may be a directory of .pub files.`;
 }

@@ -27,6 +27,7 @@ import * as setup from './setup.js';
 import * as status from './status.js';
 import * as train from './train.js';
 import * as translate from './translate.js';
+import { keyAdvice } from './unknown-option.js';
 import * as verify from './verify.js';
 import * as watch from './watch.js';
 import * as worker from './worker.js';
@@ -77,7 +78,11 @@ async function run(argv: readonly string[]): Promise<number> {
     return process.exitCode === undefined ? ExitCode.ok : Number(process.exitCode);
   } catch (error) {
     // Commander has already said what is wrong with the arguments, or printed the help it was asked for.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.user;
+    if (error instanceof CommanderError) {
+      const advice = await keyAdvice(error.message, argv);
+      if (advice !== null) process.stderr.write(`${advice}\n`);
+      return error.exitCode === 0 ? ExitCode.ok : ExitCode.user;
+    }
     return reportFailure(error);
   }
 }

@@ -43,7 +43,7 @@ export function expectObjective(model: GivenModel, kinds: readonly ObjectiveConf
   if (trained === undefined || kinds.includes(trained)) return;
   throw new UserError(
     'OBJECTIVE_UNSUITED',
-    `${model.folder.url} was trained with objective ${trained}, expected ${kinds.join(' or ')}: use \`lockstep ${USED_BY[trained]}\``,
+    `${model.folder.url} was trained with objective ${trained}, expected ${kinds.join(' or ')}: use \`npx lockstep ${USED_BY[trained]}\``,
   );
 }
 

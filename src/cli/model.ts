@@ -3,15 +3,13 @@
 
 import { availableParallelism } from 'node:os';
 import { nameOf, type Folder } from '../checkpoint/folder.js';
-import { newestWhole } from '../checkpoint/list.js';
 import { openFolder } from '../checkpoint/open-folder.js';
-import { checkpointsOf, resolveModel } from '../checkpoint/run-directory.js';
+import { resolveModel } from '../checkpoint/run-directory.js';
 import type { CheckpointState } from '../checkpoint/state.js';
-import { verifyCheckpoint } from '../checkpoint/verify.js';
+import { withWayOut } from '../checkpoint/way-out.js';
 import { parseRunConfig } from '../config/load.js';
 import type { RunConfig } from '../config/schema.js';
 import { openModel, type OpenModel } from '../model/open-model.js';
-import { UserError } from '../util/errors.js';
 import { locate } from './locate.js';
 
 export interface GivenModel extends OpenModel {
@@ -34,30 +32,29 @@ export interface ModelOptions {
  */
 export async function openGivenModel(given: string, options: ModelOptions): Promise<GivenModel> {
   const place = await openFolder(await locate(given));
-  const folder = await resolveModel(place, (problem) => {
-    process.stderr.write(`warning: ${problem}\n`);
-  });
-  const threads = options.threads === 'auto' ? availableParallelism() : options.threads;
-  const model = await openModel(folder, {
-    threads,
+  const refused = async (error: unknown): Promise<never> => {
+    throw await withWayOut(error, place);
+  };
+  const model = await openAt(place, options).catch(refused);
+  return {
+    ...model,
+    run: runOf(model.state, model.folder),
+    tokenizer: () => model.tokenizer().catch(refused),
+  };
+}
+
+async function openAt(
+  place: Folder,
+  { threads, asTrained }: ModelOptions,
+): Promise<Awaited<ReturnType<typeof openModel>>> {
+  const folder = await resolveModel(place, { damaged: 'refuse' });
+  return openModel(folder, {
+    threads: threads === 'auto' ? availableParallelism() : threads,
     precisionOf: (state) =>
-      options.asTrained && runOf(state, folder)?.precision === 'bfloat16' ? 'bfloat16' : 'float32',
-  }).catch(async (error: unknown) => {
-    throw folder.url === place.url ? error : await withWayOut(error, folder, await checkpointsOf(place));
+      asTrained && runOf(state, folder)?.precision === 'bfloat16' ? 'bfloat16' : 'float32',
   });
-  return { ...model, run: runOf(model.state, folder) };
 }
 
 function runOf(state: CheckpointState | null, folder: Folder): RunConfig | null {
   return state && parseRunConfig(state.config, nameOf(folder, 'state.json'));
-}
-
-/** The error, and which other checkpoint of the run would do where the newest, in `folder`, is damaged. */
-async function withWayOut(error: unknown, folder: Folder, checkpoints: Folder): Promise<unknown> {
-  if (!(error instanceof UserError) || (await verifyCheckpoint(folder)).status !== 'bad') return error;
-  const whole = await newestWhole(checkpoints, folder);
-  const wayOut = whole
-    ? `the newest checkpoint of the run that is whole is ${whole.directory}: name that one instead of the run`
-    : 'no other checkpoint of the run is whole';
-  return new UserError(error.code, `${error.message}; ${wayOut}`, { cause: error });
 }

@@ -89,7 +89,7 @@ What to try next:
   npx lockstep fill ${model} "The <mask> of the sea"   your own sentences
   npx lockstep eval ${model}                           loss, perplexity and accuracy on held-out text
   npx lockstep verify ${model}                         the checkpoints, hashed again
-  npx lockstep train ${CONFIG} --workers 1 --run runs/again
+  npx lockstep train ${CONFIG} --workers 1 --set name=again
                                                             the same bits from one worker (compare with sha256sum)
   examples/                                                 other objectives, your own data, a cluster
 `;

@@ -60,7 +60,7 @@ export async function chooseTarget(given: string | undefined, output: Output): P
 export async function parseTarget(given: string): Promise<Target> {
   if (/^https?:\/\//.test(given)) return { url: given.replace(/\/+$/, '') };
   if (isUrl(given)) {
-    const advice = `\`lockstep runs ${given}\` shows its checkpoints; its metrics are on its coordinator's machine`;
+    const advice = `\`npx lockstep runs ${given}\` shows its checkpoints; its metrics are on its coordinator's machine`;
     throw new UserError(
       'RUN_NOT_FOUND',
       `a run can be followed by its folder or its coordinator's URL: ${advice}`,

@@ -79,11 +79,11 @@ function rowOf(summary: RunSummary, verified: boolean): Row {
 }
 
 function soundness({ checkpoints, problems }: RunSummary, verified: boolean): string {
-  const { valid, torn, bad } = checkpoints;
+  const { whole, damaged, unfinished } = checkpoints;
   const counts = [
-    ...(valid > 0 ? [`${valid} ${verified ? 'verified' : 'whole'}`] : []),
-    ...(bad > 0 ? [`${bad} damaged`] : []),
-    ...(torn > 0 ? [`${torn} unfinished`] : []),
+    ...(whole > 0 ? [`${whole} ${verified ? 'verified' : 'whole'}`] : []),
+    ...(damaged > 0 ? [`${damaged} damaged`] : []),
+    ...(unfinished > 0 ? [`${unfinished} unfinished`] : []),
   ];
   if (counts.length > 0) return counts.join(', ');
   return problems.length > 0 ? 'broken' : 'none yet';

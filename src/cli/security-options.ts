@@ -15,7 +15,10 @@ export interface CoordinatorKeyOptions {
 
 export function addCoordinatorKeyOptions(command: Command): Command {
   return command
-    .option('--key <file>', "the coordinator's secret key (lockstep keygen); connections are then encrypted")
+    .option(
+      '--key <file>',
+      "the coordinator's secret key (npx lockstep keygen); connections are then encrypted",
+    )
     .option(
       '--workers-allowed <path>',
       'with --key: public keys of the workers that may connect, a file or a directory of .pub files',
@@ -26,7 +29,7 @@ export function addCoordinatorKeyOptions(command: Command): Command {
 /** What starts a worker for this coordinator, to be told to the user. */
 export function workerCommand(url: string, { key }: CoordinatorKeyOptions): string {
   const keys = key === undefined ? '' : ' --key WORKER.key --coordinator-key COORDINATOR.pub';
-  return `Workers: lockstep worker ${url}${keys}`;
+  return `Workers: npx lockstep worker ${url}${keys}`;
 }
 
 /**
@@ -70,7 +73,7 @@ function openBind(bind: string): UserError {
   return new UserError(
     'BIND_OPEN',
     `--bind ${bind} can be reached from other machines, and without keys whoever reaches it can join. ` +
-      'Make keys (lockstep keygen) and give --key and --workers-allowed, or --insecure on a network that you trust',
+      'Make keys (npx lockstep keygen) and give --key and --workers-allowed, or --insecure on a network that you trust',
   );
 }
 
@@ -81,7 +84,10 @@ export interface WorkerKeyOptions {
 
 export function addWorkerKeyOptions(command: Command): Command {
   return command
-    .option('--key <file>', "this worker's secret key (lockstep keygen); the connection is then encrypted")
+    .option(
+      '--key <file>',
+      "this worker's secret key (npx lockstep keygen); the connection is then encrypted",
+    )
     .option('--coordinator-key <file>', 'with --key: the public key of the only coordinator to work for');
 }
 

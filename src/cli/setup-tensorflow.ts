@@ -40,7 +40,7 @@ export async function setUpTensorFlow({ gpu, python }: SetupOptions, say: Say): 
   await compileAddon(folder, library);
   const { info, fault } = await inspectTensorFlow();
   if (info === null)
-    throw failed(`What was built does not work (${fault}): report this with \`lockstep doctor\`'s words`);
+    throw failed(`What was built does not work (${fault}): report this with \`npx lockstep doctor\`'s words`);
   return info;
 }
 

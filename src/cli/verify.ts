@@ -12,7 +12,7 @@ interface Report {
   readonly checkpoints: readonly Verdict[];
 }
 
-/** A checkpoint itself must be valid. A run must have a valid one and none that is bad: torn ones are a crash's harmless rest. */
+/** A checkpoint itself must be whole. A run must have a whole one and none that is damaged: unfinished ones are a crash's harmless rest. */
 async function verify(given: string): Promise<Report> {
   const { openFolder } = await import('../checkpoint/open-folder.js');
   const { storageOf } = await import('../checkpoint/storage-place.js');
@@ -27,18 +27,18 @@ async function verify(given: string): Promise<Report> {
   const found = await checkpointFolders(folder.at(CHECKPOINTS));
   if (found.length === 0 && !entries.some(({ name }) => name === CHECKPOINTS)) {
     const verdict = await verifyCheckpoint(folder);
-    return { sound: verdict.status === 'valid', checkpoints: [verdict] };
+    return { sound: verdict.status === 'whole', checkpoints: [verdict] };
   }
   const verdicts: Verdict[] = [];
   for (const one of found) verdicts.push(await verifyCheckpoint(one.folder));
   verdicts.sort((a, b) => a.directory.localeCompare(b.directory, 'en', { numeric: true }));
   const statuses = verdicts.map((verdict) => verdict.status);
-  return { sound: statuses.includes('valid') && !statuses.includes('bad'), checkpoints: verdicts };
+  return { sound: statuses.includes('whole') && !statuses.includes('damaged'), checkpoints: verdicts };
 }
 
 function line({ directory, status, bytes, problems }: Verdict): string {
-  const detail = status === 'valid' ? formatBytes(bytes) : problems.join('; ');
-  return `${status.padEnd(5)}  ${directory}  ${detail}`;
+  const detail = status === 'whole' ? formatBytes(bytes) : problems.join('; ');
+  return `${status.padEnd('unfinished'.length)}  ${directory}  ${detail}`;
 }
 
 function textOf({ checkpoints }: Report): string {

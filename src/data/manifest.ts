@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, UserError } from '../util/errors.js';
+import { noDataset } from './no-dataset.js';
 
 export const MANIFEST_FILE = 'manifest.json';
 export const TOKENIZER_FILE = 'tokenizer.json';
@@ -79,11 +80,7 @@ export async function readManifest(directory: string): Promise<{ manifest: Manif
   try {
     bytes = await readFile(path);
   } catch (error) {
-    throw new UserError(
-      'DATASET_NOT_FOUND',
-      `expected a prepared data set in ${directory}, but its ${MANIFEST_FILE} cannot be read (${messageOf(error)}). Make one: lockstep prepare INPUT --out ${directory}`,
-      { cause: error },
-    );
+    throw await noDataset(directory, MANIFEST_FILE, error);
   }
   const manifest = parseManifest(bytes.toString('utf8'), path);
   return { manifest, sha256: createHash('sha256').update(bytes).digest('hex') };

@@ -92,7 +92,7 @@ export async function summariseRun(folder: Folder, verify: boolean): Promise<Run
           savedAt: stored.newest.state.savedAt,
         }
       : null,
-    checkpoints: stored?.counts ?? { valid: 0, torn: 0, bad: 0 },
+    checkpoints: stored?.counts ?? { whole: 0, unfinished: 0, damaged: 0 },
     bytes: stored?.bytes ?? 0,
     owner,
     problems,
@@ -142,10 +142,10 @@ async function storedIn(storage: Folder, verify: boolean): Promise<Stored> {
   const count = (status: Verdict['status']): number =>
     judged.filter(({ verdict }) => verdict.status === status).length;
   const problems = judged
-    .filter(({ verdict }) => verdict.status === 'bad')
+    .filter(({ verdict }) => verdict.status === 'damaged')
     .map(({ verdict }) => `${path.basename(verdict.directory)}: ${verdict.problems.join('; ')}`);
   const states: { directory: string; state: CheckpointState }[] = [];
-  const valid = judged.filter(({ verdict }) => verdict.status === 'valid');
+  const valid = judged.filter(({ verdict }) => verdict.status === 'whole');
   valid.sort((a, b) => b.verdict.step! - a.verdict.step! || b.verdict.term! - a.verdict.term!);
   for (const { folder } of valid) {
     const state = await readState(folder).catch((error: unknown) => void problems.push(messageOf(error)));
@@ -154,7 +154,7 @@ async function storedIn(storage: Folder, verify: boolean): Promise<Stored> {
   }
   const evaluated = states.find(({ state }) => state.validationLoss !== null)?.state;
   return {
-    counts: { valid: count('valid'), torn: count('torn'), bad: count('bad') },
+    counts: { whole: count('whole'), unfinished: count('unfinished'), damaged: count('damaged') },
     bytes: judged.reduce((sum, { bytes }) => sum + bytes, 0),
     newest: states[0] ?? null,
     validation: evaluated ? { step: evaluated.step, loss: evaluated.validationLoss! } : null,

@@ -1,6 +1,6 @@
 // A model in a folder, opened to be used: its weights in an engine, and the tokenizer beside it. Nothing is written, and the
 // run that it belongs to may be training meanwhile.
-import { nameOf, readText, type Folder } from '../checkpoint/folder.js';
+import { nameOf, type Folder } from '../checkpoint/folder.js';
 import type { CheckpointState } from '../checkpoint/state.js';
 import { parseTokenizer, type Tokenizer } from '../data/tokenizer.js';
 import { loadEngine } from '../engine/load.js';
@@ -15,7 +15,7 @@ export interface OpenModel {
   readonly folder: Folder;
   readonly config: ModelConfig;
   readonly transformer: Transformer;
-  /** Loads the tokenizer beside the model. Throws UserError TOKENIZER_MISSING, TOKENIZER_MISMATCH. */
+  /** Loads the tokenizer beside the model. Throws UserError TOKENIZER_MISSING, TOKENIZER_MISMATCH, CHECKPOINT_BAD. */
   tokenizer(): Promise<Tokenizer>;
   dispose(): void;
 }
@@ -27,7 +27,7 @@ export interface ModelEngine {
 }
 
 /**
- * Opens the model in `folder`. The weights of a checkpoint are compared with their checksum.
+ * Opens the model in `folder`. What is read of a checkpoint is compared with its checksums.
  * Throws what StoredModel throws.
  */
 export async function openModel(
@@ -47,7 +47,7 @@ export async function openModel(
     config,
     transformer,
     state,
-    tokenizer: () => openTokenizer(folder, config),
+    tokenizer: () => openTokenizer(stored),
     dispose() {
       transformer.dispose();
       parameters.dispose();
@@ -57,8 +57,9 @@ export async function openModel(
 
 const TOKENIZER = 'tokenizer.json';
 
-async function openTokenizer(folder: Folder, config: ModelConfig): Promise<Tokenizer> {
-  const text = await readText(folder, TOKENIZER);
+async function openTokenizer(stored: StoredModel): Promise<Tokenizer> {
+  const { folder, config } = stored;
+  const text = await stored.text(TOKENIZER);
   if (text === null) {
     throw new UserError(
       'TOKENIZER_MISSING',
@@ -66,7 +67,7 @@ async function openTokenizer(folder: Folder, config: ModelConfig): Promise<Token
     );
   }
   const file = nameOf(folder, TOKENIZER);
-  const tokenizer = parseTokenizer(text, await readText(folder, 'tokenizer_config.json'), file);
+  const tokenizer = parseTokenizer(text, await stored.text('tokenizer_config.json'), file);
   if (tokenizer.vocabularySize > config.vocabularySize) {
     throw new UserError(
       'TOKENIZER_MISMATCH',

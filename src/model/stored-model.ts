@@ -31,7 +31,7 @@ const REDUNDANT = new Set([
 
 export class StoredModel {
   private constructor(
-    private readonly folder: Folder,
+    readonly folder: Folder,
     readonly config: ModelConfig,
     /** What the checkpoint says of its training; null for a model that was not trained here. */
     readonly state: CheckpointState | null,
@@ -44,7 +44,13 @@ export class StoredModel {
     const isCheckpoint = names.includes(MANIFEST) || names.includes(OPTIMIZER_FILE);
     const checkpoint = isCheckpoint ? await CheckpointReader.open(folder) : null;
     const state = checkpoint === null ? null : await checkpoint.state();
-    return new StoredModel(folder, await readConfig(folder), state, checkpoint);
+    const config = readConfig(nameOf(folder, CONFIG_FILE), await textIn(folder, checkpoint, CONFIG_FILE));
+    return new StoredModel(folder, config, state, checkpoint);
+  }
+
+  /** Text of a small file beside the weights; null when there is none. Throws UserError CHECKPOINT_BAD. */
+  text(name: string): Promise<string | null> {
+    return textIn(this.folder, this.checkpoint, name);
   }
 
   /**
@@ -66,6 +72,16 @@ export class StoredModel {
   }
 }
 
+/** A checkpoint's own files are compared with their sums. */
+async function textIn(
+  folder: Folder,
+  checkpoint: CheckpointReader | null,
+  name: string,
+): Promise<string | null> {
+  if (!checkpoint?.lists(name)) return readText(folder, name);
+  return new TextDecoder().decode(await checkpoint.read(name));
+}
+
 /** The files that hold a model's weights: one, or those that an index names. */
 async function weightFiles(folder: Folder): Promise<string[]> {
   const text = await readText(folder, INDEX_FILE);
@@ -79,9 +95,7 @@ async function weightFiles(folder: Folder): Promise<string[]> {
   }
 }
 
-async function readConfig(folder: Folder): Promise<ModelConfig> {
-  const file = nameOf(folder, CONFIG_FILE);
-  const text = await readText(folder, CONFIG_FILE);
+function readConfig(file: string, text: string | null): ModelConfig {
   let json: unknown;
   try {
     if (text === null) throw new Error('there is none');

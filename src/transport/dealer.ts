@@ -9,7 +9,7 @@ import { SendQueue } from './send-queue.js';
 const NOT_ALLOWED =
   "this worker's public key is not on the coordinator's allow-list: add it there (coordinator --workers-allowed)";
 const NO_KEYS_HERE =
-  'only workers with a key may connect: give --key and --coordinator-key (lockstep keygen makes keys)';
+  'only workers with a key may connect: give --key and --coordinator-key (npx lockstep keygen makes keys)';
 const NO_KEYS_THERE =
   'the coordinator has no key: start it with --key and --workers-allowed, or this worker without its keys';
 /** All that can be seen: a coordinator that cannot decrypt the greeting hangs up, as does one that is killed. */

@@ -77,7 +77,7 @@ export function parseKey(half: keyof typeof FORMS, word: string, where: string):
   const got = FORMS[other].test(word) ? `a ${other} key` : 'something else'; // never its text: it may be a secret
   throw new UserError(
     'KEY_INVALID',
-    `${where}: expected a ${half} key, "lockstep-${half}-" and 43 letters (lockstep keygen makes them), got ${got}`,
+    `${where}: expected a ${half} key, "lockstep-${half}-" and 43 letters (npx lockstep keygen makes them), got ${got}`,
   );
 }
 

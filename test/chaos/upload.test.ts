@@ -55,7 +55,7 @@ function train(run: string, ...settings: string[]): LockstepProcess {
 async function newest(run: Folder): Promise<unknown> {
   const [checkpoint] = await listCheckpoints(run.at('checkpoints'));
   const found = await inspectManifest(checkpoint!.folder);
-  assert.ok(found.status === 'valid');
+  assert.ok(found.status === 'whole');
   return {
     step: checkpoint!.step,
     files: found.manifest.files.filter(({ name }) => /safetensors$/.test(name)),

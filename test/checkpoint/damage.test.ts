@@ -34,7 +34,7 @@ for (const [what, damage, named] of damages) {
     const { folder, directory } = await writeCheckpoint(store, 2);
     await damage(directory);
     const verdict = await verifyCheckpoint(folder);
-    assert.equal(verdict.status, 'bad');
+    assert.equal(verdict.status, 'damaged');
     assert.match(verdict.problems.join(), named);
     const bad: string[] = [];
     const into = vectors();
@@ -66,7 +66,7 @@ test('a checkpoint that lacks a file, or has one of another size, or a changed m
   const verdicts = await Promise.all([missing, short, changed].map(({ folder }) => verifyCheckpoint(folder)));
   assert.deepEqual(
     verdicts.map(({ status }) => status),
-    ['bad', 'bad', 'bad'],
+    ['damaged', 'damaged', 'damaged'],
   );
 });
 
@@ -93,22 +93,23 @@ test('a checkpoint of the wrong size is named on the way to an older one, and al
   assert.deepEqual(bad, [second.directory, first.directory]);
 });
 
-test('whoever asks for the newest model of a run is told of newer ones that are damaged', async (t) => {
+test('a run whose newest checkpoint is damaged is refused as a model, or the one before taken, as is asked', async (t) => {
   const directory = await temporaryDirectory(t);
   const store = await storeIn(directory);
   const { directory: first } = await writeCheckpoint(store, 1);
   const { directory: second } = await writeCheckpoint(store, 2);
-  const resolved = async (): Promise<[string, string[]]> => {
-    const told: string[] = [];
-    const { url } = await resolveModel(new DiskFolder(directory), (problem) => told.push(problem));
-    return [url, told];
-  };
-  assert.deepEqual(await resolved(), [second, []]);
-  await truncate(path.join(second, 'model.safetensors'), 100);
-  const [url, [told, ...others]] = await resolved();
-  assert.equal(url, first);
-  assert.match(told!, /step-2 is damaged: model\.safetensors has 100 bytes/);
-  assert.deepEqual(others, []);
+  const resolved = async (damaged: 'refuse' | 'skip'): Promise<string> =>
+    (await resolveModel(new DiskFolder(directory), { damaged })).url;
+  assert.equal(await resolved('refuse'), second);
+  await truncate(path.join(first, 'model.safetensors'), 100);
+  assert.equal(await resolved('refuse'), second, 'an older one is of no concern');
+  await writeCheckpoint(store, 3);
+  await truncate(path.join(directory, 'checkpoints', 'step-3', 'model.safetensors'), 100);
+  assert.equal(await resolved('skip'), second);
+  await assert.rejects(resolved('refuse'), {
+    code: 'CHECKPOINT_BAD',
+    message: /step-3 is not a valid checkpoint: model\.safetensors has 100 bytes/,
+  });
 });
 
 test('a damaged checkpoint is written anew beside itself, neither loaded nor counted, and then deleted', async (t) => {

@@ -9,7 +9,7 @@ import { storeIn, writeCheckpoint } from './fixture.js';
 
 /** Where the model lies that a path stands for. */
 async function modelOf(given: string): Promise<string> {
-  return (await resolveModel(new DiskFolder(given))).url;
+  return (await resolveModel(new DiskFolder(given), { damaged: 'refuse' })).url;
 }
 
 test("a run's id is made once, whoever asks first, and differs between runs", async (t) => {

@@ -107,7 +107,7 @@ for (const stopAt of ['slices', 'hashing']) {
     child.kill('SIGKILL');
     await once(child, 'exit');
     const torn = path.join(directory, 'checkpoints', 'step-2');
-    assert.equal((await verifyCheckpoint(new DiskFolder(torn))).status, 'torn');
+    assert.equal((await verifyCheckpoint(new DiskFolder(torn))).status, 'unfinished');
     assert.deepEqual(await store.list(), [first]);
     assert.equal((await store.loadLatest(vectors(), fails))?.info.step, 1);
     assert.deepEqual(await store.removeTorn(), [torn]);

@@ -24,7 +24,7 @@ test('an address has a host and a port of at most 65535', () => {
 });
 
 test('the command for a worker names keys where the coordinator has one', () => {
-  assert.equal(workerCommand('tcp://h:1', {}), 'Workers: lockstep worker tcp://h:1');
+  assert.equal(workerCommand('tcp://h:1', {}), 'Workers: npx lockstep worker tcp://h:1');
   assert.match(workerCommand('tcp://h:1', { key: 'k' }), /tcp:\/\/h:1 --key \S+ --coordinator-key \S+$/);
 });
 

@@ -39,6 +39,23 @@ test('a fault in the arguments ends with 2, says what is wrong and leaves stdout
   assert.equal((await lockstep()).code, 2);
 });
 
+test('a key of the config that is given as an option is answered with how keys are set', async () => {
+  const train = (...options: string[]): Promise<Outcome> =>
+    lockstep('train', 'examples/masked.yaml', ...options);
+  const engine = await train('--engine', 'tensorflow');
+  assert.equal(engine.code, 2);
+  assert.match(
+    engine.err,
+    /unknown option '--engine'\n.*\nkeys of the config .*: --set worker\.engine=…\n$/s,
+  );
+  const rate = await lockstep('coordinator', 'run.yaml', '--learning-rate=1');
+  assert.match(rate.err, /: --set optimizer\.learningRate=…\n$/);
+  const every = await train('--every', '7');
+  assert.match(every.err, /: --set evaluate\.every=… or --set checkpoint\.every=…\n$/);
+  assert.doesNotMatch((await train('--nonsense')).err, /--set/);
+  assert.doesNotMatch((await lockstep('doctor', '--engine', 'native')).err, /--set/);
+});
+
 test('--json prints one line of JSON, before or after the command', async () => {
   for (const args of [
     ['doctor', '--json'],

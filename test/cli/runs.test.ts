@@ -104,7 +104,7 @@ test('a row for each run: its step, losses, newest checkpoint, size and owner, f
       steps: 100,
       loss: 4.25,
       validation: { step: 40, loss: 3.5 },
-      checkpoints: { valid: 2, torn: 0, bad: 0 },
+      checkpoints: { whole: 2, unfinished: 0, damaged: 0 },
       problems: [],
     });
     assert.equal(bytes, await bytesBelow(trained.at('checkpoints')));
@@ -139,7 +139,13 @@ test('a run that is broken is listed with the reason, and does not keep the othe
   await rm(path.join(place, 'unfinished', 'checkpoints', 'step-2', 'manifest.json'));
   const found = await summaries(place);
   assert.deepEqual(
-    found.map(({ name, step, checkpoints: { valid, torn, bad } }) => [name, step, valid, torn, bad]),
+    found.map(({ name, step, checkpoints: { whole, unfinished, damaged } }) => [
+      name,
+      step,
+      whole,
+      unfinished,
+      damaged,
+    ]),
     [
       ['damaged', 1, 1, 0, 1],
       ['identity', 2, 2, 0, 0],
@@ -168,7 +174,7 @@ test('--verify finds a flipped bit, which a look at manifests does not, and exit
   assert.equal((await runs(run, '--verify')).code, 0);
   await flipBit(path.join(run, 'checkpoints', 'step-1', 'model.safetensors'), 1);
   const [quick] = await summaries(run);
-  assert.deepEqual([quick!.checkpoints.valid, quick!.problems], [1, []]);
+  assert.deepEqual([quick!.checkpoints.whole, quick!.problems], [1, []]);
   const { out, code } = await runs(run, '--verify');
   assert.equal(code, 2);
   assert.match(out, /! step-1: model\.safetensors has SHA-256 [0-9a-f]{64}, expected [0-9a-f]{64}/);
@@ -228,7 +234,7 @@ test('a place without a run, and a URL that is none, are refused with what was e
 test('who asks for the status of a run by its S3 URL is told of the command that knows', async () => {
   const { code, err } = await runLockstep(['status', s3.urlOf('all/first')], { cwd: root });
   assert.equal(code, 2);
-  assert.match(err, /`lockstep runs s3:\/\/bucket\/all\/first` shows its checkpoints/);
+  assert.match(err, /`npx lockstep runs s3:\/\/bucket\/all\/first` shows its checkpoints/);
 });
 
 test('the listing changes nothing in what it lists', async () => {

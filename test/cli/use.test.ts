@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -93,7 +93,7 @@ test('fill says which line has no mask, and a model of another objective is refu
   assert.match(bare.out, /^abc\n/);
   const causal = await lockstep(['fill', at('causal'), 'a<mask>c']);
   assert.equal(causal.code, 2);
-  assert.match(causal.err, /objective causal, expected masked: use `lockstep generate`/);
+  assert.match(causal.err, /objective causal, expected masked: use `npx lockstep generate`/);
 });
 
 test('eval is far below the unigram baseline, and on part of the data says so', async () => {
@@ -208,7 +208,10 @@ test('a damaged or unfinished checkpoint is refused, a plain Hugging Face direct
   await flipLastBit(path.join(damaged, 'model.safetensors'));
   const refused = await lockstep(['fill', damaged, 'a<mask>']);
   assert.equal(refused.code, 2);
-  assert.match(refused.err, /model\.safetensors has SHA-256 [0-9a-f]+, expected [0-9a-f]+\n$/);
+  assert.match(
+    refused.err,
+    /model\.safetensors has SHA-256 [0-9a-f]+, expected [0-9a-f]+; no other checkpoint of the run is whole\n$/,
+  );
 });
 
 async function flipLastBit(file: string): Promise<void> {
@@ -217,18 +220,53 @@ async function flipLastBit(file: string): Promise<void> {
   await writeFile(file, bytes);
 }
 
-test('a run whose newest checkpoint is damaged is refused with the path of the newest that is whole', async () => {
+/** What a command could be misled by, and how. `last`: the last byte, which leaves the file's size. */
+const damages: [file: string, how: 'last' | 'cut' | 'ids'][] = [
+  ['model.safetensors', 'last'],
+  ['model.safetensors', 'cut'],
+  ['config.json', 'last'],
+  ['tokenizer.json', 'last'],
+  ['tokenizer.json', 'ids'], // valid, and of the same size
+  ['tokenizer_config.json', 'last'],
+];
+
+test('a damaged checkpoint is refused, by run and by path, with the newest that is whole, whatever is damaged in it', async () => {
   const write = (step: number): Promise<string> =>
     writeRun(at('rotten'), at('data'), masked, new Float32Array(0), step);
   const first = await write(3);
-  await flipLastBit(path.join(await write(6), 'model.safetensors'));
-  const { code, err } = await lockstep(['fill', at('rotten'), 'a<mask>']);
-  assert.equal(code, 2);
-  const named = /model\.safetensors has SHA-256 .*; the newest .* that is whole is (\S+): name that one/.exec(
-    err,
-  );
-  assert.equal(named?.[1], first, err);
+  const second = await write(6);
+  for (const [file, how] of damages) {
+    const damaged = path.join(second, file);
+    const whole = await readFile(damaged);
+    if (how === 'last') await flipLastBit(damaged);
+    if (how === 'cut') await truncate(damaged, whole.length - 1);
+    if (how === 'ids') await swapTokens(damaged);
+    for (const given of [at('rotten'), second]) {
+      const { code, err, out } = await lockstep(['fill', given, 'a<mask>']);
+      const what = `${file} ${how}, ${given}: ${err}${out}`;
+      assert.equal(code, 2, what);
+      const named =
+        /^error: (\S+) is not a valid checkpoint: (\S+) has .*; the newest .* that is whole is (\S+): name that one instead\n$/;
+      assert.deepEqual(named.exec(err)?.slice(1), [second, file, first], what);
+    }
+    await writeFile(damaged, whole);
+  }
+  await flipLastBit(path.join(second, 'optimizer.safetensors'));
+  const unread = await lockstep(['fill', at('rotten'), 'a<mask>']);
+  assert.equal(unread.code, 0, unread.err);
+  await flipLastBit(path.join(second, 'state.json'));
   await flipLastBit(path.join(first, 'tokenizer.json'));
   const hopeless = await lockstep(['fill', at('rotten'), 'a<mask>']);
   assert.match(hopeless.err, /; no other checkpoint of the run is whole\n$/);
 });
+
+/** Gives two letters each other's ids. */
+async function swapTokens(file: string): Promise<void> {
+  const text = await readFile(file, 'utf8');
+  const a = /"a": ?(\d+)/.exec(text)!;
+  const b = /"b": ?(\d+)/.exec(text)!;
+  await writeFile(
+    file,
+    text.replace(a[0], a[0].replace(a[1]!, b[1]!)).replace(b[0], b[0].replace(b[1]!, a[1]!)),
+  );
+}

@@ -20,7 +20,7 @@ async function report(...args: string[]) {
   return { exitCode, sound, statuses, problems: checkpoints.flatMap(({ problems }) => problems) };
 }
 
-test('verify accepts a run with whole checkpoints, names torn ones, and exits with 2 once a bit is flipped', async (t) => {
+test('verify accepts a run with whole checkpoints, names unfinished ones, and exits with 2 once a bit is flipped', async (t) => {
   const directory = await temporaryDirectory(t);
   const store = await storeIn(directory);
   await writeCheckpoint(store, 9);
@@ -30,37 +30,43 @@ test('verify accepts a run with whole checkpoints, names torn ones, and exits wi
     exitCode: 0,
     sound: true,
     statuses: [
-      ['step-9', 'valid'],
-      ['step-10', 'valid'],
-      ['step-11', 'torn'],
+      ['step-9', 'whole'],
+      ['step-10', 'whole'],
+      ['step-11', 'unfinished'],
     ],
     problems: ['it has no manifest.json'],
   });
   await flipBit(path.join(newest, 'model.safetensors'), 1);
   const { exitCode, sound, statuses, problems } = await report(directory);
-  assert.deepEqual([exitCode, sound, statuses[1]], [2, false, ['step-10', 'bad']]);
+  assert.deepEqual([exitCode, sound, statuses[1]], [2, false, ['step-10', 'damaged']]);
   assert.match(problems.join(), /model\.safetensors has SHA-256 [0-9a-f]{64}, expected [0-9a-f]{64}/);
   const { out } = await verify(directory);
-  assert.match(out, /^valid {2}.*step-9 .*\nbad {4}.*step-10 {2}model\.safetensors has SHA-256.*\ntorn /);
+  assert.match(
+    out,
+    /^whole {7}.*step-9 .*\ndamaged {5}.*step-10 {2}model\.safetensors has SHA-256.*\nunfinished {2}/,
+  );
 });
 
-test('verify of one checkpoint exits with 0 when it is whole and 2 when it is bad or torn', async (t) => {
+test('verify of one checkpoint exits with 0 when it is whole and 2 when it is damaged or unfinished', async (t) => {
   const store = await storeIn(await temporaryDirectory(t));
   const { directory } = await writeCheckpoint(store, 1);
   assert.equal((await report(directory)).exitCode, 0);
   await flipBit(path.join(directory, 'optimizer.safetensors'), 1);
   assert.equal((await report(directory)).exitCode, 2);
   const torn = await store.begin(2, 1);
-  assert.deepEqual((await report(torn.folder.url)).statuses, [['step-2', 'torn']]);
+  assert.deepEqual((await report(torn.folder.url)).statuses, [['step-2', 'unfinished']]);
   assert.equal((await report(torn.folder.url)).exitCode, 2);
 });
 
-test('verify calls a checkpoint bad whose folder was named for another step', async (t) => {
+test('verify calls a checkpoint damaged whose folder was named for another step', async (t) => {
   const directory = await temporaryDirectory(t);
   const { directory: written } = await writeCheckpoint(await storeIn(directory), 4);
   await rename(written, path.join(path.dirname(written), 'step-5'));
   const { exitCode, statuses, problems } = await report(directory);
-  assert.deepEqual([exitCode, statuses, problems], [2, [['step-5', 'bad']], ['its manifest is of step 4']]);
+  assert.deepEqual(
+    [exitCode, statuses, problems],
+    [2, [['step-5', 'damaged']], ['its manifest is of step 4']],
+  );
 });
 
 test('verify of a run without a checkpoint exits with 2, and so does verify of what is not there', async (t) => {

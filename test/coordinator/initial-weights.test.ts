@@ -313,3 +313,38 @@ test("a run begins with the very bits of another run's newest checkpoint, under 
     userError('INITIALISE_MISMATCH', /token \d+ is "x" there, "y" in .*other\. Set .*prepare --tokenizer/),
   );
 });
+
+test('a run that begins with a damaged model is refused, with the newest checkpoint that is whole', async (t) => {
+  const root = await temporaryDirectory(t);
+  const [data, run] = [path.join(root, 'data'), path.join(root, 'run')];
+  await writeDataset(data, 64);
+  const dataset = await openDataset(data);
+  t.after(() => dataset.close());
+  const [first, second] = [
+    await writeRun(run, data, { kind: 'causal' }, new Float32Array(0), 3),
+    await writeRun(run, data, { kind: 'causal' }, new Float32Array(0), 6),
+  ];
+  const tokenizer = path.join(second, 'tokenizer.json');
+  const text = await readFile(tokenizer, 'utf8');
+  for (const damaged of [text.replace('"x"', '"X"'), text.slice(1)]) {
+    await writeFile(tokenizer, damaged);
+    for (const from of [run, second]) {
+      const named = new RegExp(`step-6 is not .*: tokenizer\\.json has .*that is whole is ${first}: name`);
+      await assert.rejects(begin(from, modelConfig, dataset), userError('CHECKPOINT_BAD', named));
+    }
+  }
+});
+
+test('a bare word that is no run, but a folder, is answered with how the folder is named', async (t) => {
+  const root = await temporaryDirectory(t);
+  const before = process.cwd();
+  process.chdir(root);
+  t.after(() => process.chdir(before));
+  const asked = (): Promise<unknown> => begin(path.resolve('runs', 'opus'), modelConfig);
+  await assert.rejects(asked(), userError('MODEL_NOT_FOUND', /directory with model\.safetensors$/));
+  await mkdir('opus');
+  await assert.rejects(
+    asked(),
+    userError('MODEL_NOT_FOUND', /model\.safetensors; .* did you mean the folder \.\/opus\?$/),
+  );
+});

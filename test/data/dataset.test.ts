@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { openDataset, verifyDataset } from '../../src/data/dataset.js';
@@ -115,7 +115,31 @@ test('many shards are read with few files open', async (t) => {
 
 test('a folder without a manifest is no data set', async (t) => {
   const directory = await temporaryDirectory(t);
-  await assert.rejects(openDataset(directory), userError('DATASET_NOT_FOUND', /lockstep prepare/));
+  await assert.rejects(
+    openDataset(directory),
+    userError('DATASET_NOT_FOUND', /Make one: npx lockstep prepare INPUT --out /),
+  );
+});
+
+test('a folder of text is answered with the command that prepares it, into another folder', async (t) => {
+  const root = await temporaryDirectory(t);
+  const before = process.cwd();
+  process.chdir(root);
+  t.after(() => process.chdir(before));
+  const answered = async (folder: string, advice: RegExp): Promise<void> => {
+    await assert.rejects(openDataset(resolve(folder)), userError('DATASET_NOT_FOUND', advice));
+  };
+  const write = async (folder: string, ...names: string[]): Promise<void> => {
+    await mkdir(folder, { recursive: true });
+    for (const name of names) await writeFile(join(folder, name), 'the sea\n');
+  };
+  await write('books', 'b.txt', 'a.txt.gz', 'cover.png');
+  await answered(
+    'books',
+    /got a folder of text files \(a\.txt\.gz and 1 more\)\. .*: npx lockstep prepare books --out data\/books; .* --set data=data\/books$/,
+  );
+  await write('data/pairs', 'a.tsv');
+  await answered('data/pairs', /prepare --pairs data\/pairs --out data\/pairs-prepared; /);
 });
 
 /** Opens a data set whose manifest was changed by hand. */

@@ -48,7 +48,7 @@ export async function startLiveRun(t: TestContext, names: readonly string[]): Pr
   };
   const coordinate = (...args: string[]): LockstepProcess => start('coordinator', 'run.yaml', ...args);
   const coordinator = coordinate('--bind', 'tcp://127.0.0.1:*');
-  const address = await coordinator.told('where workers connect', /^Workers: lockstep worker (\S+)/);
+  const address = await coordinator.told('where workers connect', /^Workers: npx lockstep worker (\S+)/);
   const workers = names.map((name) => start('worker', address, '--name', name));
   const url = await coordinator.told('where its live page is', /^Live page: (\S+)/);
   const restart = (): LockstepProcess => coordinate('--bind', address, '--http', new URL(url).host);

@@ -34,7 +34,7 @@ const BEAM = 4;
 
 async function answerAll(task: SamplesTask): Promise<SamplesDone> {
   const dataset = await openDataset(task.data);
-  const folder = await resolveModel(await openFolder(task.storage));
+  const folder = await resolveModel(await openFolder(task.storage), { damaged: 'skip' });
   const model = await openModel(folder, { threads: 1, precisionOf: () => task.precision });
   const tokenizer = await model.tokenizer();
   const decode = (ids: readonly number[]): Promise<string> => tokenizer.decode(ids, { skipSpecial: false });
