@@ -101,11 +101,14 @@ describe('in containers', { skip: missing() }, () => {
     assert.match(await logs(), /\(key worker\) on \w+ joined[^]*Stopped after step \d+, saved/);
 
     await startWorkers();
+    const ends = (service: string): Promise<string[]> =>
+      inspect('{{.State.Status}} {{.State.ExitCode}}', service);
     const haveEnded = async (): Promise<boolean> =>
-      (await inspect('{{.State.Status}} {{.State.ExitCode}}', 'coordinator', 'worker')).every(
-        (state) => state === 'exited 0',
-      );
-    await until('the end of all containers', haveEnded, logs);
+      (await ends('worker')).every((state) => state === 'exited 0');
+    await until('the end of all workers', haveEnded, logs);
+    assert.equal((await fetch(`${PAGES}/readyz`)).status, 200);
+    await compose('stop', 'coordinator');
+    assert.deepEqual(await ends('coordinator'), ['exited 0']);
     const run = path.join(folder, 'run');
     await mkdir(run);
     await compose('cp', 'coordinator:/runs/run/checkpoints', path.join(run, 'checkpoints'));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, lstatSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { packageRoot } from '../../src/util/package.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
@@ -24,7 +24,10 @@ async function freshClone(t: TestContext): Promise<Clone> {
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'lockstep', version: '0.0.0', bin }));
   const program = join(folder, bin.lockstep);
   const settings = { npm_config_cache: join(home, 'cache'), npm_config_offline: 'true' };
-  const env = { PATH: process.env['PATH'], HOME: home, ...settings };
+  // `npm test` puts this clone's own commands on the path.
+  const isOurs = (folder: string): boolean => folder.endsWith(join('node_modules', '.bin'));
+  const path = process.env['PATH']!.split(delimiter).filter((folder) => !isOurs(folder));
+  const env = { PATH: path.join(delimiter), HOME: home, ...settings };
   return {
     folder,
     build() {
