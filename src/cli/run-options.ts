@@ -128,13 +128,13 @@ export async function awaitOutcome(
   stopSignals.onStop(() => {
     display.log('Finishing the step and saving a checkpoint; Ctrl-C again stops at once.');
     coordinator.stop();
-  }, `Stopped at once. The newest checkpoint stays: ${resume} goes on from it.`);
+  }, `Stopped at once. ${resume} goes on from the newest checkpoint, if there is one.`);
   try {
     const outcome = await coordinator.done;
     if (!outcome.saved) {
       throw new UserError(
         'CHECKPOINT_FAILED',
-        `the last checkpoint of ${run.directory.path} could not be written; the log says why`,
+        `the last checkpoint of ${run.directory.path} could not be written; the log says why. With that mended, ${resume} goes on from the newest one`,
       );
     }
     if (outcome.reason === 'stopped') {

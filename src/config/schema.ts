@@ -198,7 +198,7 @@ const heartbeat = z
     timeoutMs: integer(
       { min: 50, max: 3_600_000 },
       5000,
-      'Milliseconds of silence after which a worker counts as lost.',
+      'Milliseconds of silence after which a worker counts as lost; at least twice `intervalMs`.',
     ),
   })
   .prefault({})
@@ -214,7 +214,7 @@ const ownership = z
     timeoutMs: integer(
       { min: 50, max: 3_600_000 },
       30_000,
-      'Milliseconds without one after which another coordinator may take the run over.',
+      'Milliseconds without one after which another coordinator may take the run over; at least three times `intervalMs`.',
     ),
   })
   .prefault({})
@@ -261,7 +261,7 @@ const fields = z.strictObject({
   window: integer(
     { min: 2, max: 65_535 },
     128,
-    'Tokens of a text sample; not read by objective seq2seq, whose samples are pairs.',
+    'Tokens of a text sample, fewer than `model.maxLength`; not read by objective seq2seq, whose samples are pairs.',
   ),
   batch,
   labelSmoothing: number(
