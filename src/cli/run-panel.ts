@@ -18,6 +18,8 @@ export interface PanelOptions {
   /** Workers beyond are only counted. */
   readonly mostWorkers: number;
   readonly url: string | null;
+  /** Files do not tell which workers are here. */
+  readonly isFromFiles?: boolean;
 }
 
 export function panelLines(view: RunView, options: PanelOptions): Line[] {
@@ -68,8 +70,10 @@ function speedLine({ tokensPerSecond, checkpoint }: RunView, { now, url }: Panel
   ]);
 }
 
-function workerLines({ workers, run, ended }: RunView, { now, mostWorkers }: PanelOptions): Line[] {
-  if (workers.length === 0) return ended || !run ? [] : [[span('no worker is here', 'yellow')]];
+function workerLines({ workers, run, ended }: RunView, options: PanelOptions): Line[] {
+  const { now, mostWorkers, isFromFiles } = options;
+  if (workers.length === 0)
+    return ended || !run || isFromFiles ? [] : [[span('no worker is here', 'yellow')]];
   const shown = workers.length > mostWorkers ? workers.slice(0, Math.max(0, mostWorkers - 1)) : workers;
   const name = ({ name }: WorkerView): string => cut(printable(name), LONGEST_NAME);
   const width = Math.max(...shown.map((worker) => widthOf(name(worker))));

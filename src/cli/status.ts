@@ -30,7 +30,7 @@ export async function statusText({ state, url, newestCheckpoint, view }: RunStat
     import('./run-panel.js'),
     import('./spans.js'),
   ]);
-  const options = { now: Date.now() / 1000, mostWorkers: SHOWN_WORKERS, url };
+  const options = { now: Date.now() / 1000, mostWorkers: SHOWN_WORKERS, url, isFromFiles: url === null };
   const lines: Line[] = [
     ...panelLines(view, options),
     [span(explanation(state, newestCheckpoint), 'dim')],

@@ -39,6 +39,8 @@ test('the panel says how far the run is, its loss, its speed and what each worke
 test('workers for which there is no room are counted, and a run without any says so', () => {
   assert.equal(textOf(running(9), 3).at(-1), 'and 7 more workers');
   assert.match(textOf(running(0)).at(-1)!, /no worker is here/);
+  const fromFiles = panelLines(running(0), { now: 10, mostWorkers: 8, url: null, isFromFiles: true });
+  assert.doesNotMatch(JSON.stringify(fromFiles), /no worker/);
 });
 
 test('where no panel can be drawn the progress says how many workers are here, or that it waits for some', () => {
