@@ -111,6 +111,12 @@ export async function inspectManifest(folder: Folder): Promise<ManifestResult> {
   return problem === null ? result : { status: 'damaged', problem };
 }
 
+/** The term that a checkpoint was written in, whatever else of it is damaged; null when its manifest does not tell. */
+export async function termOf(folder: Folder): Promise<number | null> {
+  const found = decodeManifest((await readText(folder, MANIFEST)) ?? '');
+  return found.status === 'whole' ? found.manifest.term : null;
+}
+
 /** The refusal of a checkpoint that is damaged, or was never finished. */
 export function badCheckpoint(folder: Folder, problem: string): UserError {
   return new UserError('CHECKPOINT_BAD', `${folder.url} is not a valid checkpoint: ${problem}`);

@@ -7,8 +7,9 @@ import { assert, UserError } from '../util/errors.js';
 import { DiskFolder } from './disk-folder.js';
 import { nameOf, readText, type Folder } from './folder.js';
 import { damagedCheckpoints, listCheckpoints } from './list.js';
-import { badCheckpoint } from './manifest.js';
+import { badCheckpoint, termOf } from './manifest.js';
 import { INDEX_FILE, MODEL_FILE } from './names.js';
+import { openFolder } from './open-folder.js';
 import { storageOf, storagePlace } from './storage-place.js';
 
 /** The folder of a run's checkpoints in its storage. */
@@ -105,19 +106,37 @@ export async function runIdentity(storage: Folder): Promise<{ readonly runId: st
 }
 
 /**
- * Throws UserError RUN_ELSEWHERE when the run in the folder `own` has been stored elsewhere than in `storage`, which does not hold
- * it: it would begin again from nothing.
+ * Throws UserError RUN_ELSEWHERE when the run in the folder `own` has been stored elsewhere than in `storage`, and `storage` does not hold
+ * it, so that it would begin again from nothing, or both do, so that there would be two runs of one name from there on.
  */
 export async function expectStoredThere(own: Folder, storage: Folder): Promise<void> {
   const place = await storagePlace(own);
   const before = place ?? { url: own.url, runId: (await readIdentity(own))?.runId };
   if (before.url === storage.url || before.runId === undefined) return;
-  if ((await readIdentity(storage))?.runId === before.runId) return;
+  const setBack =
+    place === null ? 'leave checkpoints out' : `set checkpoints back (--set checkpoints=${before.url})`;
+  if ((await readIdentity(storage))?.runId !== before.runId) {
+    throw new UserError(
+      'RUN_ELSEWHERE',
+      `the run ${own.url} is stored in ${before.url}, and ${storage.url} does not hold it: ${setBack}, ` +
+        'move run.json, terms and checkpoints there, or train another run (--run DIR)',
+    );
+  }
+  if (!(await holds(before.url, before.runId))) return;
   throw new UserError(
     'RUN_ELSEWHERE',
-    `the run ${own.url} is stored in ${before.url}, and ${storage.url} does not hold it: set checkpoints back ` +
-      `${place === null ? '(leave it out)' : `(--set checkpoints=${before.url})`}, copy run.json, terms and checkpoints there, or train another run (--run DIR)`,
+    `the run ${own.url} is stored in ${before.url}, and ${storage.url} holds a copy of it: ${setBack}, ` +
+      `or remove run.json from ${before.url} if the copy is to go on`,
   );
+}
+
+/** Whether a place that may be out of reach by now holds the run. */
+async function holds(url: string, runId: string): Promise<boolean> {
+  try {
+    return (await readIdentity(await openFolder(url)))?.runId === runId;
+  } catch {
+    return false;
+  }
 }
 
 /** Where the checkpoints of the run in the folder `own` lie. Throws UserError RUN_INVALID. */
@@ -140,7 +159,10 @@ export async function resolveModel(
   const [newest] = await listCheckpoints(checkpoints);
   if (damaged === 'refuse') {
     for (const { folder, step, problem } of await damagedCheckpoints(checkpoints)) {
-      if (step > (newest?.step ?? -1)) throw badCheckpoint(folder, problem);
+      if (step <= (newest?.step ?? -1)) continue;
+      // One from before the run went on from an older one is not missed.
+      if (newest && ((await termOf(folder)) ?? newest.term) < newest.term) continue;
+      throw badCheckpoint(folder, problem);
     }
   }
   if (newest !== undefined) return newest.folder;

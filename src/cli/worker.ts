@@ -64,8 +64,9 @@ export function register(program: Command): void {
       log: createLogger({ name: options.name, level: options.logLevel }),
       signal: stop,
     });
-    if (end === 'stopped')
-      throw new Interrupted('Stopped. Whoever goes on with the run wants workers again.');
+    if (end === 'completed') return;
+    if (!process.send) throw new Interrupted('Stopped. Whoever goes on with the run wants workers again.');
+    process.exitCode = ExitCode.interrupted; // `train`, whose worker this is, says more
   });
 }
 

@@ -13,7 +13,7 @@ import {
   RunDirectory,
   runIdentity,
 } from '../checkpoint/run-directory.js';
-import { recordStorage } from '../checkpoint/storage-place.js';
+import { recordStorage, storagePlace } from '../checkpoint/storage-place.js';
 import { acquireTerm, type Term } from '../checkpoint/term.js';
 import { configDifferences } from '../config/differences.js';
 import { parseRunConfig } from '../config/load.js';
@@ -88,6 +88,8 @@ export async function openRun({ config, directory, log, beforeMaking }: OpenRunO
   const onWarning = (message: string): void => log.warn(message);
   const term = await acquireTerm(run.storage, { renewal: config.ownership, onWarning });
   try {
+    const isKnownHere =
+      config.checkpoints === null || (await storagePlace(new DiskFolder(run.path))) !== null;
     await recordStorage(new DiskFolder(run.path), run.storage, runId);
     const store = createStore(run, config, dataset, job.model, layout, term, log);
     const loaded = await store.loadLatest(
@@ -96,8 +98,7 @@ export async function openRun({ config, directory, log, beforeMaking }: OpenRunO
       (state) => {
         checkContinues(state, config, dataset, run);
         const { name } = parseRunConfig(state.config, run.path);
-        if (name !== config.name)
-          log.warn(`going on with the run ${name}, which is called ${config.name} now`);
+        if (!isKnownHere && name !== config.name) throw namedOtherwise(run, name, config.name);
       },
     );
     for (const torn of await store.removeTorn()) log.warn(`removed ${torn}: it was never finished`);
@@ -208,6 +209,14 @@ function checkContinues(
       `${run.path} cannot be continued with this config: ${differences.join('; ')}. Change it back, or train another run (--run DIR)`,
     );
   }
+}
+
+/** A pasted `checkpoints:` would mix two runs. */
+function namedOtherwise(run: RunDirectory, theirs: string, ours: string): UserError {
+  return new UserError(
+    'RUN_DIFFERS',
+    `${run.storage.url} belongs to the run ${theirs}, not ${ours}: name another place for checkpoints, or go on with it by --set name=${theirs}`,
+  );
 }
 
 /** Elements that a typed array may have in every version of Node that is supported. */

@@ -110,6 +110,8 @@ test('a run whose newest checkpoint is damaged is refused as a model, or the one
     code: 'CHECKPOINT_BAD',
     message: /step-3 is not a valid checkpoint: model\.safetensors has 100 bytes/,
   });
+  const { directory: later } = await writeCheckpoint(store, 2, null, 2);
+  assert.equal(await resolved('refuse'), later, 'the run has gone on from an older one');
 });
 
 test('a damaged checkpoint is written anew beside itself, neither loaded nor counted, and then deleted', async (t) => {

@@ -1,6 +1,5 @@
 // Taking up a run again where something around it has changed: its data were moved, or are others; its own folder is gone.
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { cp, mkdir, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -118,22 +117,34 @@ test('a run that is stored elsewhere goes on when its own folder is gone, as on 
   await scene.goesOn(changes, trained, scene.at('shared/checkpoints/step-2'));
 });
 
-test('a run that another place is named for does not begin again there; copied there it goes on', async (t) => {
+test('a run that another place is named for neither begins again there nor goes on beside itself', async (t) => {
   const scene = await Scene.open(t);
   const trained = await scene.save();
   const checkpoints = scene.at('elsewhere');
-  const refusal = userError('RUN_ELSEWHERE', /run is stored in \S*run, and \S*elsewhere does not hold it/);
-  await assert.rejects(scene.use({ checkpoints }, nothing), refusal);
+  const refused = (says: RegExp): Promise<void> =>
+    assert.rejects(scene.use({ checkpoints }, nothing), userError('RUN_ELSEWHERE', says));
+  await refused(/run is stored in \S*run, and \S*elsewhere does not hold it: leave checkpoints out/);
   await assert.rejects(readdir(checkpoints), { code: 'ENOENT' });
   await cp(scene.at('run'), checkpoints, { recursive: true });
+  await refused(
+    /run is stored in \S*run, and \S*elsewhere holds a copy of it: .*remove run\.json from \S*run /,
+  );
+  await rm(path.join(scene.at('run'), 'run.json'));
   await scene.goesOn({ checkpoints }, trained, path.join(checkpoints, 'checkpoints', `step-${STEP}`));
-  // Back again: its own folder has the copy of before.
-  await scene.goesOn({}, trained, path.join(scene.at('run'), 'checkpoints', `step-${STEP}`));
-  await scene.use({ checkpoints }, nothing);
-  await writeFile(path.join(checkpoints, 'run.json'), JSON.stringify({ runId: randomUUID() }));
+  const back = userError('RUN_ELSEWHERE', /stored in \S*elsewhere.*--set checkpoints=\S*elsewhere/);
+  await assert.rejects(scene.use({}, nothing), back);
+});
+
+test('a place that another run is stored in is refused by the name of that run', async (t) => {
+  const scene = await Scene.open(t);
+  const checkpoints = scene.at('elsewhere');
+  await scene.save({ checkpoints });
+  await scene.use({ checkpoints, name: 'renamed' }, nothing);
+  await rm(scene.at('run'), { recursive: true });
+  const other = scene.use({ checkpoints, name: 'other' }, nothing);
   await assert.rejects(
-    scene.use({}, nothing).then(() => scene.use({ checkpoints }, nothing)),
-    refusal,
+    other,
+    userError('RUN_DIFFERS', /elsewhere belongs to the run test, not other: .*name=test$/),
   );
 });
 
