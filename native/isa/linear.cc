@@ -29,6 +29,8 @@ LANES_INLINE Floats throughActivation(Floats dy, Floats z) {
   return dy;
 }
 
+static_assert(kLinearColumns % kPanelColumns == 0 && kPanelColumns >= 32 && kPanelColumns <= 48, "linearScratch counts on it");
+
 // Columns of a result on their way out: strips of as many as a panel has, each [rows][its columns in whole lanes].
 template <typename T>
 struct Strips {

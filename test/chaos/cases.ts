@@ -27,15 +27,13 @@ export function chaosCases(): Case {
     if (full && !IS_FULL) return;
     const formats: Format[] = bothFormats && IS_FULL ? ['float32', 'bfloat16'] : ['float32'];
     for (const format of formats) {
-      test(format === 'float32' ? name : `${name} (${format})`, { skip }, async () => {
-        const scene = await stage.scene({ model, format, settings });
-        try {
-          await disturb(scene);
-          await scene.finish();
-        } finally {
-          await scene.close();
-        }
-      });
+      const body = async (scene: Scene): Promise<void> => {
+        await disturb(scene);
+        await scene.finish();
+      };
+      test(format === 'float32' ? name : `${name} (${format})`, { skip }, () =>
+        stage.play(body, { model, format, settings }),
+      );
     }
   };
 }

@@ -2,22 +2,13 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { isLease, says } from '../../bench/support/log-lines.js';
-import { Stage, type Scene } from './scene.js';
+import { Stage } from './scene.js';
 
 const stage = new Stage();
 after(() => stage.remove());
 
-async function withScene(body: (scene: Scene) => Promise<void>): Promise<void> {
-  const scene = await stage.scene({ model: 'small', format: 'float32' });
-  try {
-    await body(scene);
-  } finally {
-    await scene.close();
-  }
-}
-
 test('a worker ends with 130 when it or its run is stopped, and with 0 when the run is completed', () =>
-  withScene(async (scene) => {
+  stage.play(async (scene) => {
     const coordinator = await scene.startCoordinator();
     const leaving = scene.worker('leaving');
     await coordinator.line('work for it', isLease(0, 'leaving'));
@@ -35,7 +26,7 @@ test('a worker ends with 130 when it or its run is stopped, and with 0 when the 
   }));
 
 test('a coordinator that stays tells late workers that the run is completed, and ends when it is told to', () =>
-  withScene(async (scene) => {
+  stage.play(async (scene) => {
     const coordinator = await scene.startCoordinator({ args: ['--stay', '--http', '127.0.0.1:0'] });
     const page = await coordinator.told('where its page is', /Live page: (http:\S+)/);
     const first = scene.worker('first');
@@ -56,7 +47,7 @@ test('a coordinator that stays tells late workers that the run is completed, and
   }));
 
 test('a run whose output nobody reads any more stops in order, and leaves no worker behind', () =>
-  withScene(async (scene) => {
+  stage.play(async (scene) => {
     // The pipe is closed after its first line, and after one that only comes when workers compute.
     for (const last of ['Training', 'Step ']) {
       const script = `exec 3>&1; "$@" 2>&1 | sed -u '/^${last}/q'; exit "\${PIPESTATUS[0]}"`;

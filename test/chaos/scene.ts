@@ -66,6 +66,19 @@ export class Stage {
     return scene;
   }
 
+  /** A scene for one test, closed after it. */
+  async play(
+    body: (scene: Scene) => Promise<void>,
+    options: SceneOptions = { model: 'small', format: 'float32' },
+  ): Promise<void> {
+    const scene = await this.scene(options);
+    try {
+      await body(scene);
+    } finally {
+      await scene.close();
+    }
+  }
+
   /** What an undisturbed run of one worker ends with. */
   reference({ model, format, steps = MODELS[model].steps }: SceneOptions): Promise<string> {
     const key = `${model} ${format} ${steps}`;

@@ -7,22 +7,13 @@ import { createServer } from 'node:net';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { isLease, says } from '../../bench/support/log-lines.js';
-import { Stage, type Scene } from './scene.js';
+import { Stage } from './scene.js';
 
 const stage = new Stage();
 after(() => stage.remove());
 
-async function withScene(body: (scene: Scene) => Promise<void>): Promise<void> {
-  const scene = await stage.scene({ model: 'small', format: 'float32' });
-  try {
-    await body(scene);
-  } finally {
-    await scene.close();
-  }
-}
-
 test('a port in use is a sentence and exit code 2, for workers and for metrics, and no run is left behind', () =>
-  withScene(async (scene) => {
+  stage.play(async (scene) => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as { port: number };
@@ -46,7 +37,7 @@ test('a port in use is a sentence and exit code 2, for workers and for metrics, 
   }));
 
 test('an --address-file that cannot be written is named, and ends the coordinator with exit code 2', () =>
-  withScene(async (scene) => {
+  stage.play(async (scene) => {
     const args = ['--bind', 'tcp://127.0.0.1:*', '--address-file', '/no/such/folder/address'];
     const run = await scene.start('coordinator', { args });
     assert.equal(await run.exit(), 2, run.text());
@@ -54,7 +45,7 @@ test('an --address-file that cannot be written is named, and ends the coordinato
   }));
 
 test('too few open files are refused at the start, by a coordinator and by a worker', () =>
-  withScene(async (scene) => {
+  stage.play(async (scene) => {
     const within = ['sh', '-c', 'ulimit -n 100 && exec "$0" "$@"'];
     const coordinator = await scene.start('coordinator', { within });
     const worker = scene.worker('w', { within, url: 'tcp://127.0.0.1:1' });
@@ -69,7 +60,7 @@ test('too few open files are refused at the start, by a coordinator and by a wor
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   test(`${signal} while a coordinator starts ends it in order`, () =>
-    withScene(async (scene) => {
+    stage.play(async (scene) => {
       const args = ['--bind', 'tcp://127.0.0.1:*'];
       const failpoint = { point: 'when it starts', step: 0, signal } as const;
       const run = await scene.start('coordinator', { args, failpoint });
@@ -79,7 +70,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 test('a run that is asked to stop while no worker is there ends, and goes on later to the same bits', () =>
-  withScene(async (scene) => {
+  stage.play(async (scene) => {
     const first = await scene.startCoordinator();
     const worker = scene.worker('a', {
       failpoint: { point: 'when it gets a lease', step: 3, signal: 'SIGKILL' },
@@ -104,7 +95,7 @@ test('a run that is asked to stop while no worker is there ends, and goes on lat
   }));
 
 test('the wall clock jumps by a day in both directions, and nothing notices', () =>
-  withScene(async (scene) => {
+  stage.play(async (scene) => {
     const failpoint = { point: 'when it gets a lease', step: 4, signal: 'SIGKILL' } as const;
     const env = { LOCKSTEP_TEST_CLOCK: 'jumps' };
     const coordinator = await scene.startCoordinator({ env: { ...env, NODE_OPTIONS: clockJumps() } });
