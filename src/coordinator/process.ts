@@ -78,6 +78,8 @@ export class CoordinatorProcess {
   private closeGate: (() => void) | undefined;
   private timer: NodeJS.Timeout | undefined;
   private ended = false;
+  /** What those are told who come after the end: to look again, unless the run is completed. */
+  private farewell = goodbye('the coordinator ends', 'lost');
   private settle!: { resolve: (outcome: Outcome) => void; reject: (error: unknown) => void };
   /** Settles when the run has ended and, unless it stays, everything is closed; rejects when it cannot go on. */
   readonly done = new Promise<Outcome>((resolve, reject) => (this.settle = { resolve, reject }));
@@ -184,7 +186,7 @@ export class CoordinatorProcess {
 
   private greet(session: string, { name, host, key }: Admitted): void {
     if (this.ended) {
-      this.say(session, goodbye('the run is completed', 'finished'));
+      this.say(session, this.farewell);
       return this.connections.end(session);
     }
     this.reducers.tellAll({ type: 'open', session });
@@ -352,7 +354,10 @@ export class CoordinatorProcess {
     this.telemetry.end(reason);
     const { version } = this.machine.state.progress;
     const outcome = { reason, version, saved, checkpoint: this.checkpoints.newest };
-    if (this.options.stays && reason === 'completed') return this.settle.resolve(outcome);
+    if (reason === 'completed') {
+      this.farewell = goodbye('the run is completed', 'finished');
+      if (this.options.stays) return this.settle.resolve(outcome);
+    }
     this.close().then(
       () => this.settle.resolve(outcome),
       (error: unknown) => this.settle.reject(error),

@@ -90,7 +90,6 @@ export async function openRun({ config, directory, log, beforeMaking }: OpenRunO
   try {
     const isKnownHere =
       config.checkpoints === null || (await storagePlace(new DiskFolder(run.path))) !== null;
-    await recordStorage(new DiskFolder(run.path), run.storage, runId);
     const store = createStore(run, config, dataset, job.model, layout, term, log);
     const loaded = await store.loadLatest(
       vectors,
@@ -101,6 +100,8 @@ export async function openRun({ config, directory, log, beforeMaking }: OpenRunO
         if (!isKnownHere && name !== config.name) throw namedOtherwise(run, name, config.name);
       },
     );
+    // Once it is known to be this run: it is not asked again.
+    await recordStorage(new DiskFolder(run.path), run.storage, runId);
     for (const torn of await store.removeTorn()) log.warn(`removed ${torn}: it was never finished`);
     if (!loaded && !begins) await initialise();
     if (!term.contested) await rm(run.spool, { recursive: true, force: true });
