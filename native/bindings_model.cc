@@ -118,22 +118,23 @@ napi_value attentionGradient(const Arguments& a) {
 }
 
 napi_value addDropoutNorm(const Arguments& a) {
-  const int64_t rows = a.size(7, "rows"), width = a.size(8, "width"), all = sizeOf(rows, width);
+  const int64_t rows = a.size(8, "rows"), width = a.size(9, "width"), all = sizeOf(rows, width);
   a.operations().addDropoutNorm(a.floatsOrNull(0, "residual", all), a.activations(1, "x", all),
                                 a.floats(2, "gamma", width), a.floats(3, "beta", width),
-                                a.floats(4, "sum", all), a.floats(5, "y", all),
-                                a.floats(6, "stats", sizeOf(rows, 2)), rows, width,
-                                static_cast<float>(a.number(9, "epsilon")), a.dropout(10));
+                                a.floats(4, "sum", all), a.floats(5, "y", all), a.activationsOrNone(6, "operand", all),
+                                a.floats(7, "stats", sizeOf(rows, 2)), rows, width,
+                                static_cast<float>(a.number(10, "epsilon")), a.dropout(11));
   return nullptr;
 }
 
 napi_value addDropoutNormGradient(const Arguments& a) {
-  const int64_t rows = a.size(9, "rows"), width = a.size(10, "width"), all = sizeOf(rows, width);
+  const int64_t rows = a.size(10, "rows"), width = a.size(11, "width"), all = sizeOf(rows, width);
+  const float* const dy = a.floatsOrNull(0, "dy", all);
+  const Activations dOperand = a.isNull(0) ? a.activations(1, "dOperand", all) : a.activationsOrNone(1, "dOperand", all);
   a.operations().addDropoutNormGradient(
-      a.floats(0, "dy", all), a.floatsOrNull(1, "dSum", all), a.floats(2, "sum", all),
-      a.floats(3, "gamma", width), a.floats(4, "stats", sizeOf(rows, 2)), a.floatsOrNull(5, "dResidual", all),
-      a.activations(6, "dx", all), a.floats(7, "dGamma", width), a.floats(8, "dBeta", width), rows, width,
-      a.dropout(11));
+      dy, dOperand, a.floatsOrNull(2, "dSum", all), a.floats(3, "sum", all), a.floats(4, "gamma", width),
+      a.floats(5, "stats", sizeOf(rows, 2)), a.floatsOrNull(6, "dResidual", all), a.activations(7, "dx", all),
+      a.floats(8, "dGamma", width), a.floats(9, "dBeta", width), rows, width, a.dropout(12));
   return nullptr;
 }
 

@@ -7,7 +7,7 @@ namespace {
 
 napi_value add(const Arguments& a) {
   const int64_t count = a.count(3, "count");
-  a.operations().add(a.floats(0, "out", count), a.floats(1, "a", count), a.floats(2, "b", count), count,
+  a.operations().add(a.floats(0, "out", count), a.activations(1, "a", count), a.activations(2, "b", count), count,
                      a.flag(4, "bfloat16"));
   return nullptr;
 }

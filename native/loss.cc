@@ -80,7 +80,7 @@ void crossEntropyGradient(Activations dLogits, const float* hidden, const float*
     float* const term = dense + i * width;
     float* const row = dHidden + lossRows[i] * width;
     kernels().scaled(term, scale, term, width);
-    kernels().add(row, row, term, width, false);
+    kernels().add(row, activations(row), activations(term), width, false);
   }
   gather(hidden, lossRows, rows, width, scale, dense);
   weightGradient(precision, dLogits, activations(dense), dTable, rows, width, vocabulary, accumulate);

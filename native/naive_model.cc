@@ -19,7 +19,7 @@ float dropoutFactor(const Dropout& dropout, int64_t index) {
 }
 
 void addDropoutNorm(const float* residual, Activations x, const float* gamma, const float* beta, float* sum,
-                    float* y, float* stats, int64_t rows, int64_t width, float epsilon,
+                    float* y, Activations operand, float* stats, int64_t rows, int64_t width, float epsilon,
                     const Dropout& dropout) {
   const std::vector<float> numbers = numbersOf(x, rows * width);
   for (int64_t r = 0; r < rows; r++) {
@@ -34,16 +34,20 @@ void addDropoutNorm(const float* residual, Activations x, const float* gamma, co
     variance /= static_cast<double>(width);
     const double inverse = 1 / std::sqrt(variance + epsilon);
     for (int64_t j = 0; j < width; j++) {
-      y[r * width + j] = static_cast<float>((sum[r * width + j] - mean) * inverse * gamma[j] + beta[j]);
+      const int64_t i = r * width + j;
+      y[i] = static_cast<float>((sum[i] - mean) * inverse * gamma[j] + beta[j]);
+      if (operand.data) put(operand, i, y[i]);
     }
     stats[r * 2] = static_cast<float>(mean);
     stats[r * 2 + 1] = static_cast<float>(inverse);
   }
 }
 
-void addDropoutNormGradient(const float* dy, const float* dSum, const float* sum, const float* gamma,
-                            const float* stats, float* dResidual, Activations dx, float* dGamma, float* dBeta,
+void addDropoutNormGradient(const float* ofY, Activations ofOperand, const float* dSum, const float* sum,
+                            const float* gamma, const float* stats, float* dResidual, Activations dx, float* dGamma, float* dBeta,
                             int64_t rows, int64_t width, const Dropout& dropout) {
+  std::vector<float> dy = ofOperand.data ? numbersOf(ofOperand, rows * width) : std::vector<float>(ofY, ofY + rows * width);
+  for (int64_t i = 0; ofY && ofOperand.data && i < rows * width; i++) dy[i] += ofY[i];
   std::vector<double> gammaSum(width), betaSum(width);
   for (int64_t r = 0; r < rows; r++) {
     const double mean = stats[r * 2], inverse = stats[r * 2 + 1];

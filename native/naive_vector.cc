@@ -7,7 +7,8 @@
 namespace lockstep {
 namespace {
 
-void add(float* out, const float* a, const float* b, int64_t count, bool bfloat16) {
+void add(float* out, Activations first, Activations second, int64_t count, bool bfloat16) {
+  const std::vector<float> a = numbersOf(first, count), b = numbersOf(second, count);
   for (int64_t i = 0; i < count; i++) {
     const float sum = a[i] + b[i];
     out[i] = bfloat16 ? fromBfloat16(toBfloat16(sum)) : sum;

@@ -55,9 +55,9 @@ struct Operations {
                             const AttentionShape& shape);
 
   void (*addDropoutNorm)(const float* residual, Activations x, const float* gamma, const float* beta,
-                         float* sum, float* y, float* stats, int64_t rows, int64_t width, float epsilon,
+                         float* sum, float* y, Activations operand, float* stats, int64_t rows, int64_t width, float epsilon,
                          const Dropout& dropout);
-  void (*addDropoutNormGradient)(const float* dy, const float* dSum, const float* sum, const float* gamma,
+  void (*addDropoutNormGradient)(const float* dy, Activations dOperand, const float* dSum, const float* sum, const float* gamma,
                                  const float* stats, float* dResidual, Activations dx, float* dGamma,
                                  float* dBeta, int64_t rows, int64_t width, const Dropout& dropout);
 
@@ -75,7 +75,7 @@ struct Operations {
                                int64_t rows, int64_t width, int64_t vocabulary, float scale,
                                bool accumulate, Precision precision);
 
-  void (*add)(float* out, const float* a, const float* b, int64_t count, bool bfloat16);
+  void (*add)(float* out, Activations a, Activations b, int64_t count, bool bfloat16);
   void (*roundToBfloat16)(float* values, int64_t count);
   void (*packBfloat16)(const float* values, uint16_t* out, int64_t count);
   void (*unpackBfloat16)(const uint16_t* values, float* out, int64_t count);

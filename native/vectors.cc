@@ -11,9 +11,9 @@ namespace {
 
 constexpr int64_t kElements = 65536;
 
-void add(float* out, const float* a, const float* b, int64_t count, bool bfloat16) {
+void add(float* out, Activations a, Activations b, int64_t count, bool bfloat16) {
   forPanelsOf(kElements, count, [=](int64_t first, int64_t size) {
-    kernels().add(out + first, a + first, b + first, size, bfloat16);
+    kernels().add(out + first, from(a, first), from(b, first), size, bfloat16);
   });
 }
 

@@ -53,15 +53,26 @@ __global__ void forward(const T* residual, const T* x, const float* gamma, const
   }
 }
 
+// The gradient of y, and of y as an operand, either of which may be missing.
+template <int V, typename T>
+__device__ Lanes<V> bothOf(const T* a, const T* b, int64_t i) {
+  if (!a) return load<V>(b + i);
+  Lanes<V> lanes = load<V>(a + i);
+  if (!b) return lanes;
+  const Lanes<V> more = load<V>(b + i);
+  for (int v = 0; v < V; v++) lanes.at[v] += more.at[v];
+  return lanes;
+}
+
 template <typename T, int V>
-__global__ void backward(const T* dy, const T* dSum, const T* sum, const float* gamma, const float* stats, T* dResidual, T* dx,
+__global__ void backward(const T* dy, const T* dOperand, const T* dSum, const T* sum, const float* gamma, const float* stats, T* dResidual, T* dx,
                          int64_t rows, int64_t width, DropoutField dropout) {
   const int64_t row = rowOfWarp(rows), first = threadIdx.x % 32 * V;
   if (row < 0) return;
   const float mean = stats[row * 2], inverse = stats[row * 2 + 1];
   float along = 0, alongNormed = 0;  // of g = dy * gamma, and of g * normalised
   for (int64_t j = first; j < width; j += 32 * V) {
-    const Lanes<V> d = load<V>(dy + row * width + j), s = load<V>(sum + row * width + j), g = load<V>(gamma + j);
+    const Lanes<V> d = bothOf<V>(dy, dOperand, row * width + j), s = load<V>(sum + row * width + j), g = load<V>(gamma + j);
     for (int v = 0; v < V; v++) {
       along += d.at[v] * g.at[v];
       alongNormed += d.at[v] * g.at[v] * ((s.at[v] - mean) * inverse);
@@ -72,7 +83,7 @@ __global__ void backward(const T* dy, const T* dSum, const T* sum, const float* 
   for (int64_t j = first; j < width; j += 32 * V) {
     const int64_t i = row * width + j;
     const Lanes<V> s = load<V>(sum + i), g = load<V>(gamma + j);
-    Lanes<V> lanes = load<V>(dy + i);
+    Lanes<V> lanes = bothOf<V>(dy, dOperand, i);
     for (int v = 0; v < V; v++) {
       const float normalised = (s.at[v] - mean) * inverse;
       lanes.at[v] = (lanes.at[v] * g.at[v] - along - normalised * alongNormed) * inverse;
@@ -90,11 +101,11 @@ __global__ void backward(const T* dy, const T* dSum, const T* sum, const float* 
 // The terms of dGamma and dBeta.
 template <typename T, int V>
 struct ParameterTerms {
-  const T *dy, *sum;
+  const T *dy, *dOperand, *sum;
   const float* stats;
   int64_t width;
   __device__ void operator()(int64_t row, int64_t column, Lanes<V>* sums) const {
-    const Lanes<V> d = load<V>(dy + row * width + column), s = load<V>(sum + row * width + column);
+    const Lanes<V> d = bothOf<V>(dy, dOperand, row * width + column), s = load<V>(sum + row * width + column);
     const float mean = stats[row * 2], inverse = stats[row * 2 + 1];
     for (int v = 0; v < V; v++) {
       sums[0].at[v] += d.at[v] * ((s.at[v] - mean) * inverse);
@@ -105,7 +116,7 @@ struct ParameterTerms {
 
 template <typename T>
 void addDropoutNorm(const float* residual, Activations x, const float* gamma, const float* beta, float* sum, float* y,
-                    float* stats, int64_t rows, int64_t width, float epsilon, const Dropout& dropout) {
+                    Activations, float* stats, int64_t rows, int64_t width, float epsilon, const Dropout& dropout) {
   withLanes(width, [&](auto lanes) {
     launch(forward<T, decltype(lanes)::value>, dim3(static_cast<unsigned>(divideUp(rows, kWarps))), kWarps * 32, 0,
            activations<T>(residual), activations<T>(x), gamma, beta, activations<T>(sum), activations<T>(y), stats, rows,
@@ -114,15 +125,15 @@ void addDropoutNorm(const float* residual, Activations x, const float* gamma, co
 }
 
 template <typename T>
-void addDropoutNormGradient(const float* dy, const float* dSum, const float* sum, const float* gamma, const float* stats,
-                            float* dResidual, Activations dx, float* dGamma, float* dBeta, int64_t rows, int64_t width,
+void addDropoutNormGradient(const float* dy, Activations dOperand, const float* dSum, const float* sum, const float* gamma,
+                            const float* stats, float* dResidual, Activations dx, float* dGamma, float* dBeta, int64_t rows, int64_t width,
                             const Dropout& dropout) {
   withLanes(width, [&](auto lanes) {
     constexpr int V = decltype(lanes)::value;
     launch(backward<T, V>, dim3(static_cast<unsigned>(divideUp(rows, kWarps))), kWarps * 32, 0, activations<T>(dy),
-           activations<T>(dSum), activations<T>(sum), gamma, stats, activations<T>(dResidual), activations<T>(dx), rows, width,
+           activations<T>(dOperand), activations<T>(dSum), activations<T>(sum), gamma, stats, activations<T>(dResidual), activations<T>(dx), rows, width,
            fieldOf(dropout));
-    sumColumns<V, 2>(ParameterTerms<T, V>{activations<T>(dy), activations<T>(sum), stats, width}, dGamma, dBeta, rows, width);
+    sumColumns<V, 2>(ParameterTerms<T, V>{activations<T>(dy), activations<T>(dOperand), activations<T>(sum), stats, width}, dGamma, dBeta, rows, width);
   }, gamma);
 }
 

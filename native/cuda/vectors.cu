@@ -65,8 +65,8 @@ struct Update {
   }
 };
 
-void add(float* out, const float* a, const float* b, int64_t count, bool bfloat16) {
-  forEach(count, SumOf<float>{out, a, b, bfloat16});
+void add(float* out, Activations a, Activations b, int64_t count, bool bfloat16) {
+  forEach(count, SumOf<float>{out, static_cast<const float*>(a.data), static_cast<const float*>(b.data), bfloat16});
 }
 
 void roundToBfloat16(float* values, int64_t count) { forEach(count, Rounding{values}); }
@@ -121,7 +121,7 @@ void convert(void* to, Format toFormat, const void* from, Format fromFormat, int
 
 void sum(void* out, const void* a, const void* b, int64_t count, Format format) {
   if (format == Format::float32) {
-    add(static_cast<float*>(out), static_cast<const float*>(a), static_cast<const float*>(b), count, false);
+    forEach(count, SumOf<float>{static_cast<float*>(out), static_cast<const float*>(a), static_cast<const float*>(b), false});
   } else {
     forEach(count, SumOf<Bfloat16>{static_cast<Bfloat16*>(out), static_cast<const Bfloat16*>(a),
                                    static_cast<const Bfloat16*>(b), false});

@@ -6,23 +6,32 @@ namespace lockstep {
 namespace LOCKSTEP_ISA {
 namespace {
 
-// scores[0, keys) become e^(scale * score - largest), those in [keys, end) 0. Returns their sum, and the largest
-// scaled score.
-LANES_INLINE float exponentials(float* scores, int64_t keys, int64_t end, float scale, float* largest) {
+LANES_INLINE float largestOf(const float* scores, int64_t count) {
+  const auto larger = [](Floats a, Floats b) { return select(a > b, a, b); };
   const Floats lowest = all(-__builtin_inff());
-  Floats top = lowest;
-  for (int64_t j = 0; j < keys; j += kLanes) {
-    const Floats s = firstLanes(load(scores + j) * scale, keys - j, lowest);
-    top = select(s > top, s, top);
+  Floats tops[4] = {lowest, lowest, lowest, lowest};  // four chains: one alone waits for each of its steps
+  int64_t j = 0;
+  for (; j + 4 * kLanes <= count; j += 4 * kLanes) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) tops[i] = larger(load(scores + j + i * kLanes), tops[i]);
   }
-  *largest = maxLanes(top);
+  for (; j < count; j += kLanes) tops[0] = larger(firstLanes(load(scores + j), count - j, lowest), tops[0]);
+  return maxLanes(larger(larger(tops[3], tops[2]), larger(tops[1], tops[0])));
+}
+
+// weights[0, keys) become e^(scale * score - largest), those in [keys, end) 0. Returns their sum, and the largest
+// scaled score.
+template <typename Kept>
+LANES_INLINE float exponentials(const float* scores, Kept* weights, int64_t keys, int64_t end, float scale, float* largest) {
+  *largest = largestOf(scores, keys) * scale;
+  const Floats factor = all(scale), offset = all(0.0f - *largest);
   Floats sum = {};
-  for (int64_t j = 0; j < keys; j += kLanes) {
-    const Floats e = firstLanes(exponential(load(scores + j) * scale - *largest), keys - j, Floats{});
-    store(scores + j, e);
+  forLanes(keys, [&](int64_t j, int64_t count) {
+    const Floats e = firstLanes(exponential(fused(load(scores + j), factor, offset)), count, Floats{});
+    storeSome(weights + j, e, kLanes);
     sum += e;
-  }
-  for (int64_t j = wholeLanes(keys); j < end; j += kLanes) store(scores + j, Floats{});
+  });
+  zeroLanes(weights, wholeLanes(keys), end);
   return sumLanes(sum);
 }
 
@@ -41,7 +50,8 @@ void attentionOf(const AttentionHead& head, T* out, float* logSum, float* scratc
   Unit* keysT = parts.units<Unit>(headSpan * keyStride);    // [depth of headWidth][keyStride]
   Unit* values = parts.units<Unit>(keySpan * width);        // [depth of keys][width]
   float* scores = parts.floats(kQueryTile * keyStride);     // [64][keyStride]
-  Unit* weights = parts.units<Unit>(kQueryTile * keySpan);  // the same as an operand, where that is another layout
+  typename Layout::Kept* weights = parts.kept<Layout>(scores, kQueryTile * keyStride);
+  Unit* operand = parts.units<Unit>(kQueryTile * keySpan);  // the weights, where that is another layout
   float* mixed = parts.floats(kQueryTile * width);          // [64][width]
   Unit* queries = parts.units<Unit>(kQueryTile * headSpan);
   const auto prefetchTile = [&](int64_t at) { prefetchRows(q, head.qStride, at, tileEnd(head, at), head.headWidth); };
@@ -58,14 +68,14 @@ void attentionOf(const AttentionHead& head, T* out, float* logSum, float* scratc
     stripProduct<Unit>(some, keysT, keyStride, scores, keyStride, tile.rows, headDepth, end, false);
     float sums[kQueryTile], largest[kQueryTile], inverse[kQueryTile];
     for (int64_t i = 0; i < tile.rows; i++) {
-      sums[i] = exponentials(scores + i * keyStride, visible(head, at + i), end, scale, &largest[i]);
+      sums[i] = exponentials(scores + i * keyStride, weights + i * keyStride, visible(head, at + i), end, scale, &largest[i]);
     }
     for (int64_t i = 0; i < tile.rows; i++) {  // apart: a logarithm is one long chain, of which several then go at once
       const bool seesAny = visible(head, at + i) > 0;  // a query that sees nothing gets zeros
       inverse[i] = seesAny ? 1.0f / sums[i] : 0.0f;
       logSum[at + i] = seesAny ? static_cast<float>(largest[i] + logarithm(sums[i])) : 0.0f;
     }
-    const Matrix<Unit> p = Layout::left(scores, keyStride, tile.rows, keys, weights);
+    const Matrix<Unit> p = Layout::left(weights, keyStride, tile.rows, keys, operand);
     stripProduct<Unit>(p, values, width, mixed, width, tile.rows, Layout::depth(keys), width, false);
     for (int64_t i = 0; i < tile.rows; i++) {
       forLanes(head.headWidth, [&](int64_t d, int64_t count) {

@@ -49,7 +49,22 @@ struct Parts {
   Unit* units(int64_t count) {
     return reinterpret_cast<Unit*>(floats(count));
   }
+  // Where as many numbers as there are scores are kept for a product: in their place, if they are no smaller.
+  template <typename Layout>
+  typename Layout::Kept* kept(float* scores, int64_t count) {
+    if constexpr (sizeof(typename Layout::Kept) == sizeof(float)) {
+      return scores;
+    } else {
+      return reinterpret_cast<typename Layout::Kept*>(floats(count / 2));
+    }
+  }
 };
+
+// Zeros from vector j of a row to `end`.
+template <typename T>
+LANES_INLINE void zeroLanes(T* row, int64_t j, int64_t end) {
+  for (; j < end; j += kLanes) storeSome(row + j, Floats{}, kLanes);
+}
 
 }  // namespace LOCKSTEP_ISA
 }  // namespace lockstep

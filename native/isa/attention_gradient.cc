@@ -8,19 +8,18 @@ namespace {
 
 // Turns a row of scores into probabilities and a row of dP into the gradient of the unscaled scores, both zero
 // from `keys` to `end`.
-LANES_INLINE void rowGradient(float* scores, float* dScores, int64_t keys, int64_t end, float scale,
-                              float logSum, float along) {
-  int64_t j = 0;
-  for (; j < keys; j += kLanes) {
-    const Floats p = firstLanes(exponential(load(scores + j) * scale - logSum), keys - j, Floats{});
-    const Floats d = firstLanes((p * (load(dScores + j) - along)) * scale, keys - j, Floats{});
-    store(scores + j, p);
-    store(dScores + j, d);
-  }
-  for (; j < end; j += kLanes) {
-    store(scores + j, Floats{});
-    store(dScores + j, Floats{});
-  }
+template <typename Kept>
+LANES_INLINE void rowGradient(const float* scores, const float* dP, Kept* weights, Kept* dScores, int64_t keys, int64_t end,
+                              float scale, float logSum, float along) {
+  const Floats factor = all(scale), offset = all(0.0f - logSum);
+  forLanes(keys, [=](int64_t j, int64_t count) {
+    const Floats p = firstLanes(exponential(fused(load(scores + j), factor, offset)), count, Floats{});
+    const Floats d = firstLanes((p * (load(dP + j) - along)) * factor, count, Floats{});
+    storeSome(weights + j, p, kLanes);
+    storeSome(dScores + j, d, kLanes);
+  });
+  zeroLanes(weights, wholeLanes(keys), end);
+  zeroLanes(dScores, wholeLanes(keys), end);
 }
 
 template <typename T>
@@ -58,8 +57,10 @@ void attentionGradientOf(const AttentionHead& head, const T* out, const float* l
   Unit* keys = parts.units<Unit>(keySpan * width);          // [depth of keys][width]
   float* dKeys = parts.floats(2 * keyStride * width);       // [keys][width]
   float* dValues = dKeys + keyStride * width;               // [keys][width]
-  float* scores = parts.floats(kQueryTile * keyStride);     // [64][keyStride], then probabilities
-  float* dScores = parts.floats(kQueryTile * keyStride);    // [64][keyStride]
+  float* scores = parts.floats(kQueryTile * keyStride);     // [64][keyStride]
+  float* dP = parts.floats(kQueryTile * keyStride);         // [64][keyStride]
+  typename Layout::Kept* weights = parts.kept<Layout>(scores, kQueryTile * keyStride);
+  typename Layout::Kept* dScores = parts.kept<Layout>(dP, kQueryTile * keyStride);
   // Either of them or its transpose, where that is another layout.
   const int64_t byRows = kQueryTile * keySpan, byColumns = tileSpan * keyStride;
   Unit* operand = parts.units<Unit>(byRows > byColumns ? byRows : byColumns);
@@ -91,14 +92,15 @@ void attentionGradientOf(const AttentionHead& head, const T* out, const float* l
     Layout::stacked(dO, head.outStride, tile.rows, head.headWidth, dOuts);
     stripProduct<Unit>(Layout::left(q, head.qStride, tile.rows, head.headWidth, rows), keysT, keyStride, scores,
                        keyStride, tile.rows, headDepth, end, false);
-    stripProduct<Unit>(Layout::left(dO, head.outStride, tile.rows, head.headWidth, rows), valuesT, keyStride, dScores,
+    stripProduct<Unit>(Layout::left(dO, head.outStride, tile.rows, head.headWidth, rows), valuesT, keyStride, dP,
                        keyStride, tile.rows, headDepth, end, false);
     for (int64_t i = 0; i < tile.rows; i++) {
       const float along = dot(dO + i * head.outStride, out + (at + i) * head.outStride, head.headWidth);
-      rowGradient(scores + i * keyStride, dScores + i * keyStride, visible(head, at + i), end, scale,
-                  logSum[at + i], along);
+      const int64_t row = i * keyStride;
+      rowGradient(scores + row, dP + row, weights + row, dScores + row, visible(head, at + i), end, scale, logSum[at + i],
+                  along);
     }
-    stripProduct<Unit>(Layout::across(scores, keyStride, tile.rows, end, operand), dOuts, width, dValues, width,
+    stripProduct<Unit>(Layout::across(weights, keyStride, tile.rows, end, operand), dOuts, width, dValues, width,
                        tile.keys, queryDepth, width, true);
     stripProduct<Unit>(Layout::across(dScores, keyStride, tile.rows, end, operand), queries, width, dKeys, width,
                        tile.keys, queryDepth, width, true);

@@ -29,8 +29,12 @@ typedef Bfloat16 LooseHalves __attribute__((vector_size(LANES_PART_BYTES / 2), a
 // 16 halves, each in the lower half of a word.
 LANES_INLINE Words loadHalves(const Bfloat16* p) {
   Words v;
+#ifdef __AVX512F__  // GCC 12 makes two halves of the conversion
+  v.part[0] = (Words::Part)_mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(p)));
+#else
   LANES_EACH(v.part[i] =
                  __builtin_convertvector(*reinterpret_cast<const LooseHalves*>(p + i * kPartLanes), Words::Part));
+#endif
   return v;
 }
 

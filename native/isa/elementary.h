@@ -28,15 +28,15 @@ LANES_INLINE Floats exponential(Floats x) {
   // x = n ln 2 + r, |r| <= ln 2 / 2. Adding 1.5 * 2^23 rounds to the nearest integer; ln 2 is taken in two
   // parts of which the first has few bits, so that n times it is exact.
   const float rounder = 12582912.0f;
-  const Floats n = (x * 1.44269504f + rounder) - rounder;
-  const Floats r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  // Taylor's series to r^7 / 7!: the rest is below 6e-9.
-  Floats p = r * (1.0f / 5040.0f) + (1.0f / 720.0f);
-  p = p * r + (1.0f / 120.0f);
-  p = p * r + (1.0f / 24.0f);
-  p = p * r + (1.0f / 6.0f);
-  p = p * r + 0.5f;
-  p = (p * r) * r + r + 1.0f;
+  const Floats n = fused(x, 1.44269504f, rounder) - rounder;
+  const Floats r = fused(n, 2.12194440e-4f, fused(n, -0.693359375f, x));
+  // 1 + r + r² q(r), where q was fitted by least squares, reweighted towards the least largest relative error (3.1e-9).
+  Floats p = fused(r, 0.00138145395f, 0.00836874545f);
+  p = fused(p, r, 0.0416683890f);
+  p = fused(p, r, 0.166665211f);
+  p = fused(p, r, 0.499999940f);
+  p = fused(p, r, 1.0f);
+  p = fused(p, r, 1.0f);
   return timesPowerOfTwo(p, n);
 }
 

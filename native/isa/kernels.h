@@ -137,12 +137,12 @@ static constexpr int64_t kQueryTile = 64;
 // Enough for all precisions.
 static inline int64_t attentionScratch(int64_t keys, int64_t headWidth) {
   const int64_t k = leftStride(Precision::bfloat16x6, keys), d = leftStride(Precision::bfloat16x6, headWidth);
-  return k * d * 2 + kQueryTile * 2 * (k + d);
+  return k * d * 2 + kQueryTile * (3 * k + 2 * d);
 }
 
 static inline int64_t attentionGradientScratch(int64_t keys, int64_t headWidth) {
   const int64_t k = leftStride(Precision::bfloat16x6, keys), d = leftStride(Precision::bfloat16x6, headWidth);
-  return k * d * 5 + kQueryTile * (3 * k + 4 * d);
+  return k * d * 5 + kQueryTile * (4 * k + 4 * d);
 }
 
 // Columns of whole panels, whatever the instruction set.
@@ -216,12 +216,13 @@ struct Kernels {
   void (*attentionGradient)(const AttentionHead& head, Activations out, const float* logSum, Activations dOut, Activations dq,
                             Activations dk, Activations dv, float* scratch);
 
-  // ---- rows of residual + dropout + norm; `first` is the index of their first row in the tensor
+  // ---- rows of residual + dropout + norm; `first` is the index of their first row in the tensor. `operand` is y once more, in
+  // another format, or none; its gradient and y's are added, and either may be missing.
   void (*addDropoutNorm)(const float* residual, Activations x, const float* gamma, const float* beta,
-                         float* sum, float* y, float* stats, int64_t first, int64_t rows, int64_t width,
+                         float* sum, float* y, Activations operand, float* stats, int64_t first, int64_t rows, int64_t width,
                          float epsilon, const DropoutField& dropout, float* scratch);
   // dGamma and dBeta are these rows' part.
-  void (*addDropoutNormGradient)(const float* dy, const float* dSum, const float* sum, const float* gamma,
+  void (*addDropoutNormGradient)(const float* dy, Activations dOperand, const float* dSum, const float* sum, const float* gamma,
                                  const float* stats, float* dResidual, Activations dx, float* dGamma,
                                  float* dBeta, int64_t first, int64_t rows, int64_t width,
                                  const DropoutField& dropout, float* scratch);
@@ -244,7 +245,7 @@ struct Kernels {
   void (*stream)(const float* from, int64_t fromStride, float* to, int64_t toStride, int64_t rows, int64_t width);
 
   // ---- flat vectors
-  void (*add)(float* out, const float* a, const float* b, int64_t count, bool bfloat16);
+  void (*add)(float* out, Activations a, Activations b, int64_t count, bool bfloat16);
   void (*roundToBfloat16)(float* values, int64_t count);
   void (*packBfloat16)(const float* values, uint16_t* out, int64_t count);
   void (*unpackBfloat16)(const uint16_t* values, float* out, int64_t count);

@@ -121,7 +121,7 @@ LANES_INLINE Lanes<T>& operator*=(Lanes<T>& a, Lanes<T> b) {
 }
 
 // a * b + c for matrix products: rounded once where the instruction set has the fused instruction, which doubles the rate, so
-// SSE2 alone gives other bits. Everything else multiplies and adds apart.
+// SSE2 alone gives other bits. What is not a product says `fused`, or multiplies and adds apart.
 LANES_INLINE Floats multiplyAdd(Floats a, Floats b, Floats c) {
 #if defined(__AVX512F__)
   LANES_EACH(c.part[i] = (Floats::Part)_mm512_fmadd_ps((__m512)a.part[i], (__m512)b.part[i], (__m512)c.part[i]));
@@ -258,6 +258,23 @@ LANES_INLINE float sumLanes(Floats v) {
 LANES_INLINE float maxLanes(Floats v) {
   return foldLanes(v, [](Floats::Part a, Floats::Part b) { return b > a ? b : a; });
 }
+
+// a * b + c rounded once, with every instruction set: without the instruction, by the C library.
+LANES_INLINE Floats fused(Floats a, Floats b, Floats c) {
+#if defined(__AVX512F__) || defined(__FMA__)
+  return multiplyAdd(a, b, c);
+#else
+  alignas(64) float x[kLanes], y[kLanes], z[kLanes];
+  store(x, a);
+  store(y, b);
+  store(z, c);
+  for (int i = 0; i < kLanes; i++) z[i] = __builtin_fmaf(x[i], y[i], z[i]);
+  return load(z);
+#endif
+}
+LANES_INLINE Floats fused(Floats a, float b, Floats c) { return fused(a, all(b), c); }
+LANES_INLINE Floats fused(Floats a, Floats b, float c) { return fused(a, b, all(c)); }
+LANES_INLINE Floats fused(Floats a, float b, float c) { return fused(a, all(b), all(c)); }
 
 // Correctly rounded by IEEE 754, unlike anything made of approximations.
 LANES_INLINE Floats squareRoot(Floats v) {

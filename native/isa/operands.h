@@ -29,6 +29,7 @@ static inline void prefetchRows(const T* rows, int64_t stride, int64_t first, in
 // Numbers as they are.
 struct Numbers {
   typedef float Unit;
+  typedef float Kept;  // numbers of which products alone read more
   static int64_t depth(int64_t n) { return depthOf(Precision::float32, n); }
   static int64_t span(int64_t n) { return leftStride(Precision::float32, n); }
   static int64_t someOf(int64_t, int64_t n) { return n; }
@@ -57,11 +58,21 @@ struct Numbers {
     }
   }
 
-  static Matrix<float> across(float* scores, int64_t stride, int64_t, int64_t, float*) { return {scores, 1, stride}; }
+  static Matrix<float> across(const float* scores, int64_t stride, int64_t, int64_t, float*) { return {scores, 1, stride}; }
 
   static void acrossTransposed(const float* a, int64_t stride, int64_t rows, int64_t width, float* out) {
     transposed(a, stride, rows, width, out);
   }
+};
+
+// As what a number of so many parts can be stored with nothing lost.
+template <int PARTS>
+struct StoredAs {
+  typedef float Type;
+};
+template <>
+struct StoredAs<1> {
+  typedef Bfloat16 Type;
 };
 
 // Pairs of bfloat16, one in each half of a word. What is missing from the last pair is zero.
@@ -75,6 +86,7 @@ struct Numbers {
 template <int PARTS>
 struct Pairs {
   typedef Pair<PARTS> Unit;
+  typedef typename StoredAs<PARTS>::Type Kept;
   static constexpr Precision kPrecision =
       PARTS == 1 ? Precision::bfloat16 : PARTS == 2 ? Precision::bfloat16x3 : Precision::bfloat16x6;
   static constexpr int64_t kBlock = 2 * kLanes;
@@ -238,7 +250,7 @@ struct Pairs {
     }
   }
 
-  static Matrix<Unit> across(float* scores, int64_t stride, int64_t rows, int64_t width, Unit* buffer) {
+  static Matrix<Unit> across(const Kept* scores, int64_t stride, int64_t rows, int64_t width, Unit* buffer) {
 #ifdef __AMX_BF16__  // reads by rows alone
     acrossTransposed(scores, stride, rows, width, buffer);
     return {buffer, span(rows), 1};

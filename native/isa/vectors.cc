@@ -5,16 +5,15 @@ namespace lockstep {
 namespace LOCKSTEP_ISA {
 namespace {
 
-void add(float* out, const float* a, const float* b, int64_t count, bool bfloat16) {
-  if (bfloat16) {
-    forLanes(count, [=](int64_t i, int64_t n) {
-      storeSome(out + i, roundedToBfloat16(loadSome(a + i, n) + loadSome(b + i, n)), n);
+void add(float* out, Activations a, Activations b, int64_t count, bool bfloat16) {
+  withNumbers(a, [=](const auto* first) {
+    withNumbers(b, [=](const auto* second) {
+      forLanes(count, [=](int64_t i, int64_t n) {
+        const Floats sum = loadSome(first + i, n) + loadSome(second + i, n);
+        storeNext(out + i, bfloat16 ? roundedToBfloat16(sum) : sum, n);
+      });
     });
-  } else {
-    forLanes(count, [=](int64_t i, int64_t n) {
-      storeNext(out + i, loadSome(a + i, n) + loadSome(b + i, n), n);
-    });
-  }
+  });
 }
 
 void roundToBfloat16(float* values, int64_t count) {

@@ -32,11 +32,13 @@ function linearGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: 
 }
 
 function addDropoutNormGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: Attrs): Gradients {
-  const [dSum, dNormed] = dy as tf.Tensor[];
+  const [dSum, dNormed, dOperand] = dy as tf.Tensor[];
   const [gamma, beta, sum, stats] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
-  const inputs: Record<string, tf.Tensor> = { dy: dNormed!, sum, gamma, beta, stats };
-  if (isMissing(dNormed!)) inputs.dy = tf.zerosLike(sum);
+  const inputs: Record<string, tf.Tensor> = { sum, gamma, beta, stats };
   if (!isMissing(dSum!)) inputs.dSum = dSum!;
+  if (!isMissing(dNormed!)) inputs.dy = dNormed!;
+  if (!isMissing(dOperand!)) inputs.dOperand = dOperand!;
+  else if (isMissing(dNormed!)) inputs.dy = tf.zerosLike(sum);
   const gradients = runKernel<tf.Tensor[]>(Kernel.addDropoutNormGradient, inputs, {
     dropout: (attrs as NormAttrs).dropout,
   });
@@ -116,7 +118,7 @@ function registerNorms(): void {
   tf.registerGradient({
     kernelName: Kernel.addDropoutNorm,
     inputsToSave: ['gamma', 'beta'],
-    outputsToSave: [true, false, true],
+    outputsToSave: [true, false, false, true],
     gradFunc: addDropoutNormGradient,
   });
   tf.registerGradient({

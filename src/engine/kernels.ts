@@ -24,9 +24,12 @@ export const Kernel = {
   crossAttention: 'LockstepCrossAttention',
   /** {dy, q, kv, lengths, out, logSum} -> [dq, dkv]. */
   crossAttentionGradient: 'LockstepCrossAttentionGradient',
-  /** {residual, x, gamma, beta} -> [sum, normed, stats]. */
+  /** {residual, x, gamma, beta} -> [sum, normed, operand, stats]; `operand` is normed once more, for products. */
   addDropoutNorm: 'LockstepAddDropoutNorm',
-  /** {dy, dSum?, sum, gamma, beta, stats} -> [dResidual, dx, dGamma, dBeta]; without dropout dResidual may share dx's memory. */
+  /**
+   * {dy?, dOperand?, dSum?, sum, gamma, beta, stats} -> [dResidual, dx, dGamma, dBeta], with dy or dOperand; without dropout
+   * dResidual may share dx's memory.
+   */
   addDropoutNormGradient: 'LockstepAddDropoutNormGradient',
   /** {x, gamma, beta} -> [normed, stats]. */
   layerNorm: 'LockstepLayerNorm',

@@ -81,8 +81,9 @@ function expectHeads(op: string, width: number, heads: number): void {
 }
 
 /**
- * sum = residual + dropout(x), normed = layerNorm(sum): residual and x [..., d], gamma and beta [d].
- * A post-norm layer goes on with `normed`; a pre-norm one carries `sum` on as the next residual.
+ * sum = residual + dropout(x), normed = layerNorm(sum): residual and x [..., d], gamma and beta [d]. `operand` is
+ * `normed` once more for the products that take it, in their format and with a gradient of its own.
+ * A post-norm layer carries `normed` on as the next residual, a pre-norm one `sum`.
  */
 export function addDropoutNorm(
   residual: tf.Tensor,
@@ -90,16 +91,16 @@ export function addDropoutNorm(
   gamma: tf.Tensor,
   beta: tf.Tensor,
   dropout: Dropout,
-): { sum: tf.Tensor; normed: tf.Tensor } {
+): { sum: tf.Tensor; normed: tf.Tensor; operand: tf.Tensor } {
   expectFloat('addDropoutNorm', { residual, x, gamma, beta });
   expectShape('addDropoutNorm', 'residual', residual, x.shape);
   expectNormParameters('addDropoutNorm', x, gamma, beta);
-  const [sum, normed] = runKernel<tf.Tensor[]>(
+  const [sum, normed, operand] = runKernel<tf.Tensor[]>(
     Kernel.addDropoutNorm,
     { residual, x, gamma, beta },
     { epsilon: LAYER_NORM_EPSILON, dropout: dropoutAttrs('addDropoutNorm', dropout) },
   );
-  return { sum: sum!, normed: normed! };
+  return { sum: sum!, normed: normed!, operand: operand! };
 }
 
 /** Layer norm of the last dimension, epsilon 1e-5: x [..., d], gamma and beta [d] -> [..., d]. */

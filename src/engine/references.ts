@@ -71,9 +71,10 @@ export function addDropoutNorm(
   gamma: tf.Tensor,
   beta: tf.Tensor,
   dropout: Dropout,
-): { sum: tf.Tensor; normed: tf.Tensor } {
+): { sum: tf.Tensor; normed: tf.Tensor; operand: tf.Tensor } {
   const sum = residual.add(applyDropout(x, dropout));
-  return { sum, normed: layerNorm(sum, gamma, beta) };
+  const normed = layerNorm(sum, gamma, beta);
+  return { sum, normed, operand: normed.clone() };
 }
 
 export function layerNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor): tf.Tensor {

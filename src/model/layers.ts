@@ -88,8 +88,10 @@ export function stackNorms(parameters: ModelParameters, config: ModelConfig, sta
  * that of the *next* sub-layer (of the stack, at the end), whose sum is carried on: both placements are one chain.
  */
 export class ResidualPath {
-  /** What the next sub-layer takes, and at the end the stack's result. */
+  /** What the next sub-layer takes. */
   hidden: tf.Tensor; // [B, T, d]
+  /** The same, for what is no sub-layer: the stack's result, at the end. */
+  normed: tf.Tensor; // [B, T, d]
   private residual: tf.Tensor; // [B, T, d]
   private norm = 0;
 
@@ -100,19 +102,27 @@ export class ResidualPath {
     private readonly dropouts: DropoutSites,
   ) {
     this.residual = embedded;
-    this.hidden = embedded;
+    this.normed = embedded;
     if (placement === 'pre') {
       const { gamma, beta } = this.nextNorm();
-      this.hidden = layerNorm(embedded, gamma, beta);
+      this.normed = layerNorm(embedded, gamma, beta);
     }
+    this.hidden = this.normed;
   }
 
   /** Residual + dropout(output), then the norm. */
   add(output: tf.Tensor): void {
     const { gamma, beta } = this.nextNorm();
-    const { sum, normed } = addDropoutNorm(this.residual, output, gamma, beta, this.dropouts.next());
+    const { sum, normed, operand } = addDropoutNorm(
+      this.residual,
+      output,
+      gamma,
+      beta,
+      this.dropouts.next(),
+    );
     this.residual = this.placement === 'pre' ? sum : normed;
-    this.hidden = normed;
+    this.normed = normed;
+    this.hidden = operand;
   }
 
   private nextNorm(): Norm {

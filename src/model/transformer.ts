@@ -123,7 +123,7 @@ export class Transformer {
         path.add(this.attendSource(layer, path.hidden, keyValues, sourceLengths));
         path.add(feedForward(path.hidden, layer, this.config.activation));
       }
-      return path.hidden as tf.Tensor3D;
+      return path.normed as tf.Tensor3D;
     });
   }
 
@@ -179,7 +179,7 @@ export class Transformer {
         path.add(feedForward(path.hidden, layer, activation));
       });
       cache.length = position + 1;
-      return path.hidden as tf.Tensor3D;
+      return path.normed as tf.Tensor3D;
     });
   }
 

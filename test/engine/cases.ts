@@ -108,7 +108,7 @@ function normCases(): Case[] {
       randomTensor(4, [width]),
     ];
     const small = shape[0]! < 10;
-    const placed = (dropout: Dropout, wanted: ('sum' | 'normed')[]): Case => ({
+    const placed = (dropout: Dropout, wanted: ('sum' | 'normed' | 'operand')[]): Case => ({
       name: `addDropoutNorm [${shape.join(', ')}] dropout ${dropout?.rate ?? 0}, ${wanted.join(' and ')} used`,
       inputs,
       run: (on, [residual, x, gamma, beta]) => {
@@ -127,6 +127,9 @@ function normCases(): Case[] {
       placed(DROPOUT, ['normed']),
       placed(null, ['sum', 'normed']),
       placed(DROPOUT, ['sum', 'normed']),
+      placed(DROPOUT, ['operand']),
+      placed(DROPOUT, ['normed', 'operand']),
+      placed(null, ['sum', 'operand']),
       {
         name: `layerNorm [${shape.join(', ')}]`,
         inputs: () => inputs().slice(1),

@@ -100,9 +100,10 @@ export function addDropoutNorm(
   gamma: Float64Array,
   beta: Float64Array,
   dropout: Dropout,
-): { sum: Float64Array; normed: Float64Array } {
+): { sum: Float64Array; normed: Float64Array; operand: Float64Array } {
   const sum = applyDropout(x, dropout).map((value, i) => value + residual[i]!);
-  return { sum, normed: layerNorm(sum, gamma, beta) };
+  const normed = layerNorm(sum, gamma, beta);
+  return { sum, normed, operand: normed };
 }
 
 export function layerNorm(x: Float64Array, gamma: Float64Array, beta: Float64Array): Float64Array {

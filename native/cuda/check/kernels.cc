@@ -213,8 +213,8 @@ class Check {
     const Vector residual = activations(rows * width), x = activations(rows * width), gamma = floats(width), beta = floats(width);
     const Dropout field = dropout();
     const Array sum = activationRoom(rows * width), y = activationRoom(rows * width), stats = room(rows * 2);
-    operations_.addDropoutNorm(activationsThere(residual), activationsThere(x), there(gamma), there(beta), sum, y, stats, rows, width,
-                               1e-5f, field);
+    operations_.addDropoutNorm(activationsThere(residual), activationsThere(x), there(gamma), there(beta), sum, y, kNone, stats, rows,
+                               width, 1e-5f, field);
     const Norm expected = addDropoutNorm(residual, x, gamma, beta, rows, width, 1e-5, field);
     compare(sum.read(), expected.sum);
     compare(y.read(), expected.y);
@@ -223,14 +223,18 @@ class Check {
 
   void normBackward() {
     const int64_t rows = size(400), width = size(520), all = rows * width;
-    const Vector dy = activations(all), dSum = activations(all), sum = activations(all), gamma = floats(width);
+    const Vector dy = activations(all), dOperand = activations(all), dSum = activations(all), sum = activations(all);
+    const Vector gamma = floats(width);
     const Vector none = zeros(all), zero = zeros(width);
     const Vector stats = addDropoutNorm(sum, none, zero, zero, rows, width, 1e-5, Dropout{}).stats;
     const Dropout field = dropout();
     const Array dResidual = activationRoom(all), dx = activationRoom(all), dGamma = room(width), dBeta = room(width);
-    operations_.addDropoutNormGradient(activationsThere(dy), activationsThere(dSum), activationsThere(sum), there(gamma), there(stats),
-                                       dResidual, dx, dGamma, dBeta, rows, width, field);
-    const NormGradient expected = addDropoutNormGradient(dy, dSum, sum, gamma, stats, rows, width, field);
+    operations_.addDropoutNormGradient(activationsThere(dy), activationsThere(dOperand), activationsThere(dSum),
+                                       activationsThere(sum), there(gamma), there(stats), dResidual, dx, dGamma, dBeta, rows,
+                                       width, field);
+    Vector both = dy;
+    std::transform(dy.begin(), dy.end(), dOperand.begin(), both.begin(), std::plus<>());
+    const NormGradient expected = addDropoutNormGradient(both, dSum, sum, gamma, stats, rows, width, field);
     compare(dResidual.read(), expected.dResidual);
     compare(dx.read(), expected.dx);
     compare(dGamma.read(), expected.dGamma);

@@ -144,7 +144,10 @@ export interface Kernels {
   ): void;
 
   // ---- residual + dropout + layer norm, rows × width d: sum = residual + dropout(x); y = norm(sum) * gamma + beta
-  /** `stats` [rows,2] keeps mean and 1/√(variance + epsilon). `residual` may be null (plain norm of x, rate 0). */
+  /**
+   * `stats` [rows,2] keeps mean and 1/√(variance + epsilon). `residual` may be null (plain norm of x, rate 0), and so may
+   * `operand`, which takes y once more, rounded to its format.
+   */
   addDropoutNorm(
     residual: Floats | null,
     x: Activations,
@@ -152,15 +155,20 @@ export interface Kernels {
     beta: Floats,
     sum: Floats,
     y: Floats,
+    operand: Activations | null,
     stats: Floats,
     rows: number,
     width: number,
     epsilon: number,
     dropout: DropoutSpec,
   ): void;
-  /** `dSum` (the gradient that reaches `sum` from elsewhere) may be null, so may `dResidual`. */
+  /**
+   * `dSum` (the gradient that reaches `sum` from elsewhere) may be null, so may `dResidual`, and one of `dy` and `dOperand`,
+   * which are added.
+   */
   addDropoutNormGradient(
-    dy: Floats,
+    dy: Floats | null,
+    dOperand: Activations | null,
     dSum: Floats | null,
     sum: Floats,
     gamma: Floats,
@@ -241,7 +249,7 @@ export interface Kernels {
 
   // ---- flat vectors: gradients, parameters and their wire formats
   /** out = a + b over `count` elements; `bfloat16`: the sum is rounded to the nearest bfloat16 (ties to even). out may be a or b. */
-  add(out: Floats, a: Floats, b: Floats, count: number, bfloat16: boolean): void;
+  add(out: Floats, a: Activations, b: Activations, count: number, bfloat16: boolean): void;
   /** Rounds every element to the nearest bfloat16, in place, NaN stays NaN. */
   roundToBfloat16(values: Floats, count: number): void;
   packBfloat16(values: Floats, out: Halves, count: number): void;

@@ -105,6 +105,12 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     return this.storesBfloat16 ? this.bfloat16Output(shape) : this.floatOutput(shape);
   }
 
+  asOperand(output: Output): { info: tf.TensorInfo; values: Uint16Array | null } {
+    return this.storesBfloat16
+      ? this.bfloat16Output(output.info.shape)
+      : { info: this.share(output), values: null };
+  }
+
   outputLike(info: tf.TensorInfo): Output<Activations> {
     return this.activations(info) instanceof Uint16Array
       ? this.bfloat16Output(info.shape)

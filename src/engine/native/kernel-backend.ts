@@ -41,6 +41,8 @@ export interface KernelBackend {
   residualOutput(shape: readonly number[]): Output;
   /** New activations that come from a product, or go to one, in the format of products. */
   operandOutput(shape: readonly number[]): Output<Activations>;
+  /** A second tensor of the same activations, in the format of products: over the same memory (and no room) if that is theirs. */
+  asOperand(output: Output): { readonly info: tf.TensorInfo; readonly values: Activations | null };
   /** Room for the gradient of `info`, in the same format. */
   outputLike(info: tf.TensorInfo): Output<Activations>;
   /** A new float32 tensor, its content undefined. */

@@ -110,7 +110,7 @@ test('a dropout rate of 1 or more is a RangeError', () => {
   const x = new Float32Array(4);
   const spec = { ...none, rate: 1 };
   assert.throws(
-    () => addon.addDropoutNorm(null, x, x, x, x, x, x, 1, 2, 1e-5, spec),
+    () => addon.addDropoutNorm(null, x, x, x, x, x, null, x, 1, 2, 1e-5, spec),
     /^RangeError: dropout.rate/,
   );
 });

@@ -246,20 +246,23 @@ function normCases(rows: number, width: number, spec: DropoutSpec): Case[] {
   ): Float32Array[] => {
     const [sum, y, stats] = [fresh(all), fresh(all), fresh(rows * 2)];
     const [beta, x] = [randoms(width, 2), storedAs(stored, randoms(all, 3))];
-    kernels.addDropoutNorm(residual, x, gamma, beta, sum, y, stats, rows, width, 1e-5, spec);
-    return [sum, y, stats];
+    const operand = stored === 'bfloat16' ? room(stored, all) : null;
+    kernels.addDropoutNorm(residual, x, gamma, beta, sum, y, operand, stats, rows, width, 1e-5, spec);
+    return [sum, y, stats, ...(operand ? [numbersOf(operand)] : [])];
   };
   const gradient = (
     kernels: Kernels,
     dSum: Float32Array | null,
     stored: Format = 'float32',
+    given: { y: boolean; operand: boolean } = { y: true, operand: false },
   ): Float32Array[] => {
     const [sum, , stats] = forward(kernels, randoms(all, 4)) as [Float32Array, Float32Array, Float32Array];
     const dResidual = dSum && fresh(all);
     const [dx, dGamma, dBeta] = [room(stored, all), fresh(width), fresh(width)];
-    const dy = randoms(all, 5);
+    const dy = given.y ? randoms(all, 5) : null;
+    const dOperand = given.operand ? storedAs(stored, randoms(all, 7)) : null;
     kernels.addDropoutNormGradient(
-      ...([dy, dSum, sum, gamma, stats, dResidual, dx, dGamma, dBeta, rows, width, spec] as const),
+      ...([dy, dOperand, dSum, sum, gamma, stats, dResidual, dx, dGamma, dBeta, rows, width, spec] as const),
     );
     return [numbersOf(dx), dGamma, dBeta, ...(dResidual ? [dResidual] : [])];
   };
@@ -277,6 +280,7 @@ function normCases(rows: number, width: number, spec: DropoutSpec): Case[] {
       name: `addDropoutNorm ${size} of bfloat16`,
       matmul: false,
       stored: 'bfloat16',
+      tolerance: [EXACT, EXACT, EXACT, STORED_ROUNDED],
       run: (k) => forward(k, randoms(all, 4), 'bfloat16'),
     },
     {
@@ -286,6 +290,15 @@ function normCases(rows: number, width: number, spec: DropoutSpec): Case[] {
       tolerance: [STORED_ROUNDED, EXACT, EXACT, EXACT],
       run: (k) => gradient(k, randoms(all, 6), 'bfloat16'),
     },
+    ...[true, false].flatMap((y) =>
+      (['float32', 'bfloat16'] as const).map((stored) => ({
+        name: `addDropoutNormGradient ${size}, ${stored} of an operand ${y ? 'and of y' : 'alone'}`,
+        matmul: false,
+        stored,
+        tolerance: [stored === 'bfloat16' ? STORED_ROUNDED : EXACT, EXACT, EXACT, EXACT],
+        run: (k: Kernels) => gradient(k, randoms(all, 6), stored, { y, operand: true }),
+      })),
+    ),
   ];
 }
 
@@ -373,7 +386,18 @@ function lossCases(rows: number, width: number, vocabulary: number, smoothing: n
 
 function vectorCases(count: number): Case[] {
   const a = randoms(count, 1);
-  return [false, true].map((bfloat16) => ({
+  const mixed: Case = {
+    name: `add ${count} of bfloat16 to float32`,
+    matmul: false,
+    stored: 'bfloat16',
+    run: (kernels) => {
+      const [halves, sums] = [storedAs('bfloat16', a), [fresh(count), fresh(count)]];
+      kernels.add(sums[0]!, halves, randoms(count, 2), count, false);
+      kernels.add(sums[1]!, halves, halves, count, false);
+      return sums;
+    },
+  };
+  const others = [false, true].map((bfloat16): Case => ({
     name: `add, bfloat16, AdamW of ${count}${bfloat16 ? ' rounded' : ''}`,
     matmul: false,
     run: (kernels) => {
@@ -395,6 +419,7 @@ function vectorCases(count: number): Case[] {
       return [sum, widened, rounded, squares, parameters, m, v];
     },
   }));
+  return [mixed, ...others];
 }
 
 export function cases(): Case[] {

@@ -376,7 +376,7 @@ describe('bfloat16', () => {
       const [stats, ones] = [Float32Array.of(0, 1), new Float32Array(sums.length).fill(1)];
       // Of a row whose own gradient is 0, dx is what comes from elsewhere: dSum.
       addon.addDropoutNormGradient(
-        ...([zeros, sum, zeros, ones, stats, null, dx, zeros.slice(), zeros.slice()] as const),
+        ...([zeros, null, sum, zeros, ones, stats, null, dx, zeros.slice(), zeros.slice()] as const),
         ...([1, sums.length, { rate: 0, seed: 0, step: 0, microBatch: 0, site: 0 }] as const),
       );
       return [...dx];

@@ -134,6 +134,10 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
     return this.residualOutput(shape);
   }
 
+  asOperand(output: Output): { info: tf.TensorInfo; values: null } {
+    return { info: this.share(output), values: null };
+  }
+
   outputLike({ shape }: tf.TensorInfo): Output<DeviceFloats> {
     return this.residualOutput(shape);
   }

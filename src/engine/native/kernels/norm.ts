@@ -10,6 +10,7 @@ function addDropoutNorm(backend: KernelBackend, inputs: Inputs, { epsilon, dropo
   const rows = rowsOf(x);
   const sum = backend.residualOutput(x.shape);
   const normed = backend.residualOutput(x.shape);
+  const operand = backend.asOperand(normed);
   const stats = backend.floatOutput([rows, 2]);
   backend.kernels.addDropoutNorm(
     backend.residual(inputs.residual!),
@@ -18,13 +19,14 @@ function addDropoutNorm(backend: KernelBackend, inputs: Inputs, { epsilon, dropo
     backend.floats(inputs.beta!),
     sum.values,
     normed.values,
+    operand.values,
     stats.values,
     rows,
     widthOf(x),
     epsilon,
     dropout,
   );
-  return [sum.info, normed.info, stats.info];
+  return [sum.info, normed.info, operand.info, stats.info];
 }
 
 function addDropoutNormGradient(backend: KernelBackend, inputs: Inputs, { dropout }: GradientAttrs) {
@@ -36,7 +38,8 @@ function addDropoutNormGradient(backend: KernelBackend, inputs: Inputs, { dropou
   const isShared = dropout.rate === 0 && backend.alike(dx.info, sum);
   const dResidual = isShared ? null : backend.residualOutput(sum.shape);
   backend.kernels.addDropoutNormGradient(
-    backend.residual(inputs.dy!),
+    inputs.dy === undefined ? null : backend.residual(inputs.dy),
+    inputs.dOperand === undefined ? null : backend.activations(inputs.dOperand),
     inputs.dSum === undefined ? null : backend.residual(inputs.dSum),
     backend.residual(sum),
     backend.floats(inputs.gamma!),
@@ -66,6 +69,7 @@ function layerNorm(backend: KernelBackend, inputs: Inputs, { epsilon }: NormAttr
       backend.floats(inputs.beta!),
       sum,
       normed.values,
+      null,
       stats.values,
       rows,
       widthOf(x),
@@ -83,6 +87,7 @@ function layerNormGradient(backend: KernelBackend, inputs: Inputs) {
   const dBeta = backend.firstGradientOutput(inputs.beta!);
   backend.kernels.addDropoutNormGradient(
     backend.residual(inputs.dy!),
+    null,
     null,
     backend.residual(x),
     backend.floats(inputs.gamma!),

@@ -31,7 +31,7 @@ function add(backend: NativeBackend, { a, b }: { a: tf.TensorInfo; b: tf.TensorI
   const same = a.dtype === 'float32' && b.dtype === 'float32' && tf.util.arraysEqual(a.shape, b.shape);
   if (!same) return stock(backend, tf.Add, { a, b });
   const sum = backend.floatOutput(a.shape);
-  backend.kernels.add(sum.values, backend.floats(a), backend.floats(b), sum.values.length, false);
+  backend.kernels.add(sum.values, backend.activations(a), backend.activations(b), sum.values.length, false);
   return sum.info;
 }
 

@@ -25,24 +25,28 @@ function normalise(ops: Operations, x: tf.TensorInfo, { gamma, beta }: Inputs, e
 function gradient(
   ops: Operations,
   x: tf.TensorInfo,
-  { dy, gamma, stats }: Inputs,
+  dy: tf.TensorInfo,
+  { gamma, stats }: Inputs,
 ): [tf.Tensor, tf.Tensor, tf.Tensor] {
   const [mean, inverse] = ops.unpack(stats!) as [tf.Tensor, tf.Tensor];
   const unit = standardised(ops, x, mean, inverse);
-  const dUnit = ops.multiply(dy!, gamma!);
+  const dUnit = ops.multiply(dy, gamma!);
   const along = ops.multiply(unit, ops.overLast('Mean', ops.multiply(dUnit, unit)));
   const centred = ops.binary('Sub', dUnit, ops.overLast('Mean', dUnit));
   const dx = ops.multiply(ops.binary('Sub', centred, along), inverse);
-  return [dx, ops.sumRows(ops.toMatrix(ops.multiply(dy!, unit))), ops.sumRows(ops.toMatrix(dy!))];
+  return [dx, ops.sumRows(ops.toMatrix(ops.multiply(dy, unit))), ops.sumRows(ops.toMatrix(dy))];
 }
 
 function addDropoutNorm(ops: Operations, inputs: Inputs, { epsilon, dropout }: NormAttrs): tf.Tensor[] {
   const sum = ops.add(inputs.residual!, dropOut(ops, inputs.x!, dropout));
-  return [sum, ...normalise(ops, sum, inputs, epsilon)];
+  const [normed, stats] = normalise(ops, sum, inputs, epsilon) as [tf.Tensor, tf.Tensor];
+  return [sum, normed, normed.clone(), stats];
 }
 
 function addDropoutNormGradient(ops: Operations, inputs: Inputs, { dropout }: GradientAttrs): tf.Tensor[] {
-  const [dNorm, dGamma, dBeta] = gradient(ops, inputs.sum!, inputs);
+  const { dy, dOperand } = inputs;
+  const both = dy && dOperand ? ops.add(dy, dOperand) : (dy ?? dOperand)!;
+  const [dNorm, dGamma, dBeta] = gradient(ops, inputs.sum!, both, inputs);
   const dResidual = inputs.dSum === undefined ? dNorm : ops.add(dNorm, inputs.dSum);
   // Without dropout residual and x have the same gradient.
   const dx = dropout.rate === 0 ? dResidual.clone() : dropOut(ops, dResidual, dropout);
@@ -55,5 +59,5 @@ export function registerNorms(): void {
   register<NormAttrs>(Kernel.layerNorm, (ops, inputs, { epsilon }) =>
     normalise(ops, inputs.x!, inputs, epsilon),
   );
-  register(Kernel.layerNormGradient, (ops, inputs) => gradient(ops, inputs.x!, inputs));
+  register(Kernel.layerNormGradient, (ops, inputs) => gradient(ops, inputs.x!, inputs.dy!, inputs));
 }

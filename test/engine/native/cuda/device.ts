@@ -38,7 +38,7 @@ const ACTIVATIONS: Partial<Record<keyof Kernels, readonly number[]>> = {
   attention: [0, 1, 3],
   attentionGradient: [0, 1, 3, 5, 6, 7],
   addDropoutNorm: [0, 1, 4, 5],
-  addDropoutNormGradient: [0, 1, 2, 5, 6],
+  addDropoutNormGradient: [0, 1, 2, 3, 6, 7],
   embedding: [3],
   embeddingGradient: [0],
   crossEntropy: [0, 5],
