@@ -25,8 +25,8 @@ void linear(Activations x, const float* w, const float* b, Activations y, Activa
   forPanelsOf(kRows, m, [=](int64_t first, int64_t rows) {
     float* const buffer = scratch(Slot::operand, leftUnits(precision, rows, k));
     const Matrix<float> inputs = kernels().left(precision, from(x, first * k), k, rows, k, buffer);
-    kernels().linear({precision, inputs, weights, b, from(preActivation, first * n), from(y, first * n), rows, k, n, activation,
-                      passesCaches(y, m * n), nextPanel(x, first, rows, k, m)},
+    kernels().linear({precision, inputs, weights, b, from(preActivation, first * n), from(y, first * n), rows, k, n, n,
+                      activation, passesCaches(y, m * n), nextPanel(x, first, rows, k, m)},
                      scratch(Slot::sums, linearScratch(rows)));
   });
 }
@@ -46,7 +46,7 @@ void linearGradient(Activations dy, Activations x, const float* w, Activations s
     if (db) kernels().columnSums(panel, n, rows, n, parts.data() + first / kRows * n);
     float* const buffer = scratch(Slot::operand, leftUnits(precision, rows, n));
     const Matrix<float> operand = kernels().left(precision, panel, n, rows, n, buffer);
-    kernels().linear({precision, operand, weights, nullptr, kNone, from(dx, first * k), rows, n, k, Activation::none,
+    kernels().linear({precision, operand, weights, nullptr, kNone, from(dx, first * k), rows, n, k, k, Activation::none,
                       passesCaches(dx, m * k), nextPanel(dy, first, rows, n, m)},
                      scratch(Slot::sums, linearScratch(rows)));
   });

@@ -1,4 +1,5 @@
 // The tied output product with cross-entropy. Only the rows that carry loss have logits, 256 of them at a time.
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -8,16 +9,27 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kRows = 256;
+constexpr int64_t kRows = 512;                      // whose logits are there at a time
 constexpr int64_t kTableRows = kPanelsColumns;      // of the table, in one panel of the logits
-constexpr int64_t kHiddenRows = 128;                // in one panel of the hidden states' gradient
-constexpr int64_t kTableBlock = 512;                // rows of the table that such a panel passes at a time
+constexpr int64_t kPanelRows = 128;                 // of such a panel, at a time
+constexpr int64_t kHiddenRows = 512;                // in one panel of the hidden states' gradient, at most
+constexpr int64_t kTableBlock = 256;                // rows of the table that such a panel passes at a time
 
-// out[i] = a[rows[i]] * scale, dense.
-void gather(const float* a, const int32_t* rows, int64_t count, int64_t width, float scale, float* out) {
-  for (int64_t i = 0; i < count; i++) {
-    kernels().scaled(a + rows[i] * width, scale, out + i * width, width);
-  }
+// a[rows[i]] * scale, dense, as products take it; in the slot `rows`.
+Activations gathered(const float* a, const int32_t* rows, int64_t count, int64_t width, float scale, Precision precision) {
+  const Format format = formatOf(precision);
+  const Activations out = {scratch(Slot::rows, floatsOf(format, count * width)), format};
+  forPanelsOf(kPanelRows, count, [=](int64_t first, int64_t size) {
+    for (int64_t i = first; i < first + size; i++) kernels().scaled(a + rows[i] * width, scale, from(out, i * width), width);
+  });
+  return out;
+}
+
+// Rows of `width` from where they are `stride` apart to where they follow each other: a power of two apart they would drive
+// each other out of the caches.
+void copyRows(Activations rows, int64_t stride, Activations to, int64_t width, int64_t count) {
+  const size_t bytes = static_cast<size_t>(width) * (rows.format == Format::bfloat16 ? 2 : 4);
+  for (int64_t i = 0; i < count; i++) std::memcpy(from(to, i * width).data, from(rows, i * stride).data, bytes);
 }
 
 void crossEntropy(const float* hidden, const float* table, const float* bias, const int32_t* lossRows,
@@ -28,18 +40,23 @@ void crossEntropy(const float* hidden, const float* table, const float* bias, co
   const float* const weights = packed(Slot::weights, precision, table, 1, width, width, vocabulary);
   for (int64_t block = 0; block < rows; block += kRows) {
     const int64_t count = rows - block < kRows ? rows - block : kRows;
-    float* const gathered = scratch(Slot::rows, count * width);
     const Activations kept = from(dLogits, block * vocabulary);
     float* const logits = scratch(Slot::kept, count * vocabulary);
-    gather(hidden, lossRows + block, count, width, 1, gathered);
+    const Activations dense = gathered(hidden, lossRows + block, count, width, 1, precision);
     float* const buffer = scratch(Slot::inputs, leftUnits(precision, count, width));
-    const Matrix<float> inputs = kernels().left(precision, activations(gathered), width, count, width, buffer);
+    const Matrix<float> inputs = kernels().left(precision, dense, width, count, width, buffer);
     forPanelsOf(kTableRows, vocabulary, [=](int64_t first, int64_t size) {
-      kernels().product(precision, inputs, weights + first * depth, logits + first, vocabulary, count, width, size, false);
+      for (int64_t r = 0; r < count; r += kPanelRows) {
+        const int64_t some = count - r < kPanelRows ? count - r : kPanelRows;
+        const Matrix<float> part = {inputs.data + r * inputs.rowStride, inputs.rowStride, inputs.columnStride};
+        kernels().linear({precision, part, weights + first * depth, bias + first, kNone,
+                          activations(logits + r * vocabulary + first), some, width, size, vocabulary, Activation::none, true, {}},
+                         scratch(Slot::sums, linearScratch(some)));
+      }
     });
     forPanelsOf(8, count, [&](int64_t first, int64_t size) {
       for (int64_t i = first; i < first + size; i++) {
-        lossOf[block + i] = kernels().crossEntropy(logits + i * vocabulary, bias, vocabulary, labels[block + i], smoothing,
+        lossOf[block + i] = kernels().crossEntropy(logits + i * vocabulary, vocabulary, labels[block + i], smoothing,
                                                    from(kept, i * vocabulary));
       }
     });
@@ -64,26 +81,30 @@ void crossEntropyGradient(Activations dLogits, const float* hidden, const float*
                    weights + depthOf(precision, first) * columns);
   });
   // A row may carry loss twice; its gradients are added in order. Hence one dense result first.
-  float* const dense = scratch(Slot::rows, rows * width);
-  forPanelsOf(kHiddenRows, rows, [=](int64_t first, int64_t count) {
+  float* const dense = scratch(Slot::kept, rows * width);
+  const int64_t panelRows = evenPart(rows, std::min(kHiddenRows, ceilDiv(rows, 2 * poolThreads())));
+  forPanelsOf(panelRows, rows, [=](int64_t first, int64_t count) {
+    const Activations block = {scratch(Slot::panel, floatsOf(dLogits.format, count * kTableBlock)), dLogits.format};
     float* const buffer = scratch(Slot::operand, leftUnits(precision, count, kTableBlock));
     for (int64_t v = 0; v < vocabulary; v += kTableBlock) {
       const int64_t size = vocabulary - v < kTableBlock ? vocabulary - v : kTableBlock;
-      const Matrix<float> part =
-          kernels().left(precision, from(dLogits, first * vocabulary + v), vocabulary, count, size, buffer);
+      copyRows(from(dLogits, first * vocabulary + v), vocabulary, block, size, count);
+      const Matrix<float> part = kernels().left(precision, block, size, count, size, buffer);
       kernels().product(precision, part, weights + depthOf(precision, v) * columns, dense + first * width, width, count,
                         size, width, v > 0);
     }
   });
-  std::memset(dHidden, 0, static_cast<size_t>(hiddenRows * width) * sizeof(float));
-  for (int64_t i = 0; i < rows; i++) {
-    float* const term = dense + i * width;
-    float* const row = dHidden + lossRows[i] * width;
-    kernels().scaled(term, scale, term, width);
-    kernels().add(row, activations(row), activations(term), width, false);
-  }
-  gather(hidden, lossRows, rows, width, scale, dense);
-  weightGradient(precision, dLogits, activations(dense), dTable, rows, width, vocabulary, accumulate);
+  forPanelsOf(kPanelRows, hiddenRows, [=](int64_t first, int64_t size) {
+    std::memset(dHidden + first * width, 0, static_cast<size_t>(size * width) * sizeof(float));
+    for (int64_t i = 0; i < rows; i++) {
+      if (lossRows[i] < first || lossRows[i] >= first + size) continue;
+      const Activations term = activations(dense + i * width), row = activations(dHidden + lossRows[i] * width);
+      kernels().scaled(dense + i * width, scale, term, width);
+      kernels().add(dHidden + lossRows[i] * width, row, term, width, false);
+    }
+  });
+  const Activations inputs = gathered(hidden, lossRows, rows, width, scale, precision);
+  weightGradient(precision, dLogits, inputs, dTable, rows, width, vocabulary, accumulate);
 }
 
 }  // namespace

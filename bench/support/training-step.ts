@@ -1,5 +1,6 @@
-// One training step as a run computes it, in one thread and without sockets: a worker's trainer on one micro-batch,
-// then what the coordinator and its reducers do with the sum.
+// One training step as a run computes it, in one process and without sockets: a worker's trainer on one micro-batch,
+// then what the coordinator and its reducers do with the sum. Reducers take parts of it, each on a thread of its own; here the
+// addon's threads share it.
 import { sharedFloats } from '../../src/engine/native/shared-floats.js';
 import { decaySegments, segmentsWithin, type DecaySegment } from '../../src/coordinator/reducer/segments.js';
 import type { Progress } from '../../src/coordinator/events.js';
@@ -11,7 +12,7 @@ import type { Batch } from '../../src/model/batch.js';
 import { initialParameters } from '../../src/model/initialise.js';
 import { parameterLayout, type ParameterLayout } from '../../src/model/parameters.js';
 import type { OptimizerConfig } from '../../src/optim/config.js';
-import { BLOCK_ELEMENTS, ChunkGrid } from '../../src/protocol/chunks.js';
+import { ChunkGrid } from '../../src/protocol/chunks.js';
 import type { Job } from '../../src/protocol/job.js';
 import { assert } from '../../src/util/errors.js';
 import { RandomField } from '../../src/util/philox.js';
@@ -110,21 +111,14 @@ export class TrainingStep implements Step {
     const root = { level: 0, index: 0 };
     const stats = this.trainer.computeNode(this.progress.version, root, [this.batch], 0, 0, NO_HANDLERS);
     const total = stats![0]!;
-    const norm = gradientNorm(new Map([[0, this.blockSums()]]), total.tokens);
+    const squares = this.engine.addon.sumOfSquares(this.gradient, this.gradient.length);
+    const norm = gradientNorm(new Map([[0, Float64Array.of(squares)]]), total.tokens);
     const options = { optimizer: OPTIMIZER, steps: Infinity };
     const { update, progress } = completeStep(this.progress, total, norm, 0, options);
     assert(update, 'expected a finite gradient');
     this.apply(update);
     this.progress = progress;
     return total.loss / total.tokens;
-  }
-
-  private blockSums(): Float64Array {
-    const blocks = Math.ceil(this.gradient.length / BLOCK_ELEMENTS);
-    return Float64Array.from({ length: blocks }, (_, block) => {
-      const values = this.gradient.subarray(block * BLOCK_ELEMENTS, (block + 1) * BLOCK_ELEMENTS);
-      return this.engine.addon.sumOfSquares(values, values.length);
-    });
   }
 
   /** By chunks, as Reducer does it. */

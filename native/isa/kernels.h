@@ -155,13 +155,13 @@ struct Ahead {
 };
 
 // Rows of a linear layer: y[rows, n] = activation(a[rows, k] · weights[k, n] + bias). `a` is in units, weights are packed; y and, if
-// it is wanted, preActivation are in one format.
+// it is wanted, preActivation are in one format, their rows `stride` apart.
 struct LinearRows {
   Precision precision;
   Matrix<float> a;
   const float *weights, *bias;
   Activations preActivation, y;
-  int64_t rows, k, n;
+  int64_t rows, k, n, stride;
   Activation activation;
   bool passesCaches;  // what is written: nobody reads it soon
   Ahead ahead;
@@ -236,10 +236,9 @@ struct Kernels {
                             float scale, const DropoutField& dropout, bool accumulate, float* scratch);
 
   // ---- cross-entropy of one row; `logits` is written over
-  LossRow (*crossEntropy)(float* logits, const float* bias, int64_t vocabulary, int64_t label,
-                          double smoothing, Activations gradient);
+  LossRow (*crossEntropy)(float* logits, int64_t vocabulary, int64_t label, double smoothing, Activations gradient);
   // out = a * scale
-  void (*scaled)(const float* a, float scale, float* out, int64_t count);
+  void (*scaled)(const float* a, float scale, Activations out, int64_t count);
 
   // Copies rows past the caches, where nobody reads them soon.
   void (*stream)(const float* from, int64_t fromStride, float* to, int64_t toStride, int64_t rows, int64_t width);

@@ -93,8 +93,8 @@ void linearColumns(Mode<Unit>& mode, const LinearRows& of, Matrix<Unit> a, int64
     stripOfAllDepth(mode, a, reinterpret_cast<const Unit*>(of.weights) + (first + j) * depth, scratch, of.rows, depth, lanes);
     finish<ACTIVATION>(scratch, of.bias ? bias : nullptr, preActivation ? kept.at(j) : nullptr, out.at(j), of.rows, lanes);
   }
-  if (preActivation) kept.gather(preActivation + first, of.n, width, of.passesCaches);
-  out.gather(y + first, of.n, width, of.passesCaches);
+  if (preActivation) kept.gather(preActivation + first, of.stride, width, of.passesCaches);
+  out.gather(y + first, of.stride, width, of.passesCaches);
 }
 
 void linear(const LinearRows& of, float* scratch) {

@@ -6,13 +6,11 @@ namespace lockstep {
 namespace LOCKSTEP_ISA {
 namespace {
 
-LossRow crossEntropy(float* logits, const float* bias, int64_t vocabulary, int64_t label, double smoothing,
-                     Activations gradient) {
+LossRow crossEntropy(float* logits, int64_t vocabulary, int64_t label, double smoothing, Activations gradient) {
   const Floats lowest = all(-__builtin_inff());
   Floats top = lowest, total = {};
   forLanes(vocabulary, [&](int64_t j, int64_t count) {
-    const Floats z = loadSome(logits + j, count) + loadSome(bias + j, count);
-    storeSome(logits + j, z, count);
+    const Floats z = loadSome(logits + j, count);
     const Floats seen = firstLanes(z, count, lowest);
     top = select(seen > top, seen, top);
     total += z;
@@ -39,8 +37,10 @@ LossRow crossEntropy(float* logits, const float* bias, int64_t vocabulary, int64
   return {logSum - (1.0 - smoothing) * labelLogit - even * sumLanes(total), labelLogit >= largest};
 }
 
-void scaled(const float* a, float scale, float* out, int64_t count) {
-  forLanes(count, [=](int64_t i, int64_t n) { storeNext(out + i, loadSome(a + i, n) * scale, n); });
+void scaled(const float* a, float scale, Activations out, int64_t count) {
+  withNumbers(out, [=](auto* numbers) {
+    forLanes(count, [=](int64_t i, int64_t n) { storeNext(numbers + i, loadSome(a + i, n) * scale, n); });
+  });
 }
 
 }  // namespace

@@ -113,13 +113,7 @@ export class ResidualPath {
   /** Residual + dropout(output), then the norm. */
   add(output: tf.Tensor): void {
     const { gamma, beta } = this.nextNorm();
-    const { sum, normed, operand } = addDropoutNorm(
-      this.residual,
-      output,
-      gamma,
-      beta,
-      this.dropouts.next(),
-    );
+    const { sum, normed, operand } = addDropoutNorm(this.residual, output, gamma, beta, this.dropouts.next());
     this.residual = this.placement === 'pre' ? sum : normed;
     this.normed = normed;
     this.hidden = operand;
