@@ -1,4 +1,5 @@
 // Linear layers: panels of the matrix products, with bias and activation applied while a panel is in cache.
+#include <algorithm>
 #include <vector>
 
 #include "operations.h"
@@ -7,7 +8,18 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kRows = 128;  // chosen by measurement; the bias's gradient is summed in parts of so many
+constexpr int64_t kRows = kStripRows;  // the bias's gradient is summed in parts of so many
+// Weights in bfloat16 of more than this, L2 does not keep from one panel to the next; larger panels of inputs, of so many bytes and
+// strips at most, then read them fewer times. Other products are not waiting for them. Chosen by measurement.
+constexpr int64_t kKeptWeights = 1 << 20, kPanelBytes = 512 << 10, kMostStrips = 4;
+
+// Rows of a panel of m rows that depth k makes n columns of: whole strips of them, and two panels for each thread.
+int64_t panelRows(int64_t m, int64_t k, int64_t n, Precision precision) {
+  if (precision != Precision::bfloat16 || packedUnits(precision, k, n) * 4 <= kKeptWeights) return kRows;
+  const int64_t fitting = std::min(kMostStrips, kPanelBytes / (kRows * leftStride(precision, k) * 4));
+  const int64_t shared = ceilDiv(m, kRows) / (2 * poolThreads());
+  return std::max<int64_t>(1, std::min(fitting, shared)) * kRows;
+}
 
 // Whether so many numbers are more than L2 holds until they are read, chosen by measurement.
 bool passesCaches(Activations a, int64_t count) { return floatsOf(a.format, count) * sizeof(float) > 1 << 20; }
@@ -22,7 +34,7 @@ Ahead nextPanel(Activations a, int64_t first, int64_t rows, int64_t width, int64
 void linear(Activations x, const float* w, const float* b, Activations y, Activations preActivation, int64_t m, int64_t k,
             int64_t n, Activation activation, Precision precision) {
   const float* const weights = packed(Slot::weights, precision, w, 1, k, k, n);
-  forPanelsOf(kRows, m, [=](int64_t first, int64_t rows) {
+  forPanelsOf(panelRows(m, k, n, precision), m, [=](int64_t first, int64_t rows) {
     float* const buffer = scratch(Slot::operand, leftUnits(precision, rows, k));
     const Matrix<float> inputs = kernels().left(precision, from(x, first * k), k, rows, k, buffer);
     kernels().linear({precision, inputs, weights, b, from(preActivation, first * n), from(y, first * n), rows, k, n, n,
@@ -39,11 +51,13 @@ void linearGradient(Activations dy, Activations x, const float* w, Activations s
   const bool keeps = activation != Activation::none || dy.format != formatOf(precision);
   const Activations dz = keeps ? Activations{scratch(Slot::kept, floatsOf(formatOf(precision), m * n)), formatOf(precision)} : dy;
   std::vector<float> parts(db ? static_cast<size_t>(ceilDiv(m, kRows) * n) : 0);
-  forPanelsOf(kRows, m, [&](int64_t first, int64_t rows) {
+  forPanelsOf(panelRows(m, n, k, precision), m, [&](int64_t first, int64_t rows) {
     const int64_t at = first * n;
     const Activations panel = from(dz, at);
     if (keeps) kernels().activationGradient(from(dy, at), from(saved, at), panel, rows * n, activation);
-    if (db) kernels().columnSums(panel, n, rows, n, parts.data() + first / kRows * n);
+    for (int64_t r = 0; db && r < rows; r += kRows) {
+      kernels().columnSums(from(panel, r * n), n, std::min(kRows, rows - r), n, parts.data() + (first + r) / kRows * n);
+    }
     float* const buffer = scratch(Slot::operand, leftUnits(precision, rows, n));
     const Matrix<float> operand = kernels().left(precision, panel, n, rows, n, buffer);
     kernels().linear({precision, operand, weights, nullptr, kNone, from(dx, first * k), rows, n, k, k, Activation::none,

@@ -167,12 +167,16 @@ struct LinearRows {
   Ahead ahead;
 };
 
-// Columns of results that are kept until they go out together, in whole panels whatever the instruction set.
-static constexpr int64_t kLinearColumns = 960;
+// Rows whose strip of results stays in L1 while a layer multiplies and finishes it.
+static constexpr int64_t kStripRows = 128;
+
+// Of a panel's results so much is kept until it goes out as rows, and at most so many columns.
+static constexpr int64_t kLinearBytes = 256 << 10, kLinearColumns = 960;
 
 static inline int64_t linearScratch(int64_t rows) {
-  const int64_t most = kLinearColumns / 32 * kLanes;  // of what is between strips
-  return rows * (48 + 2 * kLinearColumns) + 2 * most;
+  const int64_t mostLines = kLinearColumns / 32 * kLanes;  // between strips
+  const int64_t kept = kLinearBytes / 4 > rows * 48 ? kLinearBytes / 4 : rows * 48;
+  return kStripRows * 48 + 2 * (kept + mostLines);
 }
 
 struct LossRow {

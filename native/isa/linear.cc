@@ -66,6 +66,13 @@ struct Strips {
   }
 };
 
+// As many columns of results as are kept together, in whole panels.
+template <typename T>
+int64_t columnsTogether(const T*, int64_t rows) {
+  const int64_t panels = smaller(kLinearBytes / (rows * static_cast<int64_t>(sizeof(T))), kLinearColumns) / kPanelColumns;
+  return (panels > 0 ? panels : 1) * kPanelColumns;
+}
+
 // A strip of y, and of what goes into the activation, from one of sums.
 template <Activation ACTIVATION, typename T>
 LANES_INLINE void finish(const float* sums, const float* bias, T* preActivation, T* y, int64_t rows, int64_t lanes) {
@@ -84,14 +91,19 @@ LANES_INLINE void finish(const float* sums, const float* bias, T* preActivation,
 template <Activation ACTIVATION, typename T, typename Unit>
 void linearColumns(Mode<Unit>& mode, const LinearRows& of, Matrix<Unit> a, int64_t depth, int64_t first, int64_t width, T* y,
                    T* preActivation, float* scratch) {
-  const Strips<T> out = {reinterpret_cast<T*>(scratch + of.rows * kPanelColumns), of.rows};
-  const Strips<T> kept = {out.at(kLinearColumns), of.rows};
+  const Strips<T> out = {reinterpret_cast<T*>(scratch + kStripRows * kPanelColumns), of.rows};
+  const Strips<T> kept = {out.at(columnsTogether(y, of.rows)), of.rows};
   for (int64_t j = 0; j < width; j += kPanelColumns) {
     const int64_t columns = smaller(kPanelColumns, width - j), lanes = wholeLanes(columns);
+    const Unit* const strip = reinterpret_cast<const Unit*>(of.weights) + (first + j) * depth;
     alignas(64) float bias[kPanelColumns] = {};
     if (of.bias) copyFloats(bias, of.bias + first + j, columns);
-    stripOfAllDepth(mode, a, reinterpret_cast<const Unit*>(of.weights) + (first + j) * depth, scratch, of.rows, depth, lanes);
-    finish<ACTIVATION>(scratch, of.bias ? bias : nullptr, preActivation ? kept.at(j) : nullptr, out.at(j), of.rows, lanes);
+    for (int64_t r = 0; r < of.rows; r += kStripRows) {
+      const int64_t rows = smaller(kStripRows, of.rows - r);
+      stripOfAllDepth(mode, {a.data + r * a.rowStride, a.rowStride, a.columnStride}, strip, scratch, rows, depth, lanes);
+      finish<ACTIVATION>(scratch, of.bias ? bias : nullptr, preActivation ? kept.at(j) + r * lanes : nullptr,
+                         out.at(j) + r * lanes, rows, lanes);
+    }
   }
   if (preActivation) kept.gather(preActivation + first, of.stride, width, of.passesCaches);
   out.gather(y + first, of.stride, width, of.passesCaches);
@@ -106,8 +118,9 @@ void linear(const LinearRows& of, float* scratch) {
         const auto preActivation = static_cast<decltype(y)>(of.preActivation.data);
         Mode<Unit> mode;
         mode.ahead = of.ahead;
-        for (int64_t first = 0; first < of.n; first += kLinearColumns) {
-          const int64_t width = smaller(kLinearColumns, of.n - first);
+        const int64_t together = columnsTogether(y, of.rows);
+        for (int64_t first = 0; first < of.n; first += together) {
+          const int64_t width = smaller(together, of.n - first);
           linearColumns<decltype(known)::value>(mode, of, a, layout.depth(of.k), first, width, y, preActivation, scratch);
         }
       });
