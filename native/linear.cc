@@ -28,7 +28,8 @@ bool passesCaches(Activations a, int64_t count) { return floatsOf(a.format, coun
 Ahead nextPanel(Activations a, int64_t first, int64_t rows, int64_t width, int64_t m) {
   const int64_t next = first + poolThreads() * rows;
   const int64_t bytes = a.format == Format::bfloat16 ? 2 : 4;
-  return {static_cast<const char*>(from(a, next * width).data), next + rows <= m ? rows * width * bytes : 0};
+  if (next + rows > m) return kNothingAhead;
+  return {static_cast<const char*>(from(a, next * width).data), rows * width * bytes, 0, 1};
 }
 
 void linear(Activations x, const float* w, const float* b, Activations y, Activations preActivation, int64_t m, int64_t k,

@@ -50,7 +50,7 @@ void crossEntropy(const float* hidden, const float* table, const float* bias, co
         const int64_t some = count - r < kPanelRows ? count - r : kPanelRows;
         const Matrix<float> part = {inputs.data + r * inputs.rowStride, inputs.rowStride, inputs.columnStride};
         kernels().linear({precision, part, weights + first * depth, bias + first, kNone,
-                          activations(logits + r * vocabulary + first), some, width, size, vocabulary, Activation::none, true, {}},
+                          activations(logits + r * vocabulary + first), some, width, size, vocabulary, Activation::none, true, kNothingAhead},
                          scratch(Slot::sums, linearScratch(some)));
       }
     });

@@ -31,7 +31,6 @@ LANES_INLINE void compilerBarrier() { __asm__ volatile("" ::: "memory"); }
 template <int PARTS>
 struct Mode<Pair<PARTS>> {
   int64_t upper = 0, lower = 0, steps = 0;
-  Ahead ahead = {};
 
   ~Mode() { _tile_release(); }
 
@@ -53,8 +52,8 @@ struct Mode<Pair<PARTS>> {
 };
 
 // c (+)= a · b for one or two tiles of rows by one or two of columns, `steps` of each part in depth at a time.
-template <int ROWS, int COLUMNS, typename Unit>
-LANES_INLINE void tileProduct(Ahead& ahead, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t depth,
+template <int ROWS, int COLUMNS, typename Unit, typename Meanwhile>
+LANES_INLINE void tileProduct(Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t depth,
                               int64_t steps, bool accumulate) {
   typedef Terms<Unit> Of;
   const int64_t aBytes = a.rowStride * 4, bBytes = bStride * 4, cBytes = cStride * 4;
@@ -70,9 +69,7 @@ LANES_INLINE void tileProduct(Ahead& ahead, Matrix<Unit> a, const Unit* b, int64
     if constexpr (ROWS == 2) _tile_zero(2);
     if constexpr (ROWS == 2 && COLUMNS == 2) _tile_zero(3);
   }
-  const bool asks = ahead.bytes > 0;
-  const char* line = asks ? ahead.at : reinterpret_cast<const char*>(a.data);
-  const int64_t step = asks ? 64 : 0;
+  Meanwhile during = meanwhile;  // in registers
   for (int64_t p = 0; p < depth; p += Of::kParts * steps) {
 #pragma GCC unroll 6
     for (int t = 0; t < Of::kCount; t++) {
@@ -83,9 +80,6 @@ LANES_INLINE void tileProduct(Ahead& ahead, Matrix<Unit> a, const Unit* b, int64
       if (hasOtherRows) _tile_loadd(4, rows, aBytes);
       if (hasOtherColumns) _tile_loadd(6, columns, bBytes);
       _tile_dpbf16ps(0, 4, 6);
-      __builtin_prefetch(line, 0, 2);
-      __builtin_prefetch(line + step, 0, 2);
-      line += 2 * step;
       if constexpr (COLUMNS == 2) {
         if (hasOtherColumns) _tile_loadd(7, columns + kTileSize, bBytes);
         _tile_dpbf16ps(1, 4, 7);
@@ -95,12 +89,10 @@ LANES_INLINE void tileProduct(Ahead& ahead, Matrix<Unit> a, const Unit* b, int64
         _tile_dpbf16ps(2, 5, 6);
         if constexpr (COLUMNS == 2) _tile_dpbf16ps(3, 5, 7);
       }
+      during.step();
     }
   }
-  if (asks) {
-    ahead.bytes -= line - ahead.at;
-    ahead.at = line;
-  }
+  meanwhile = during;
   _tile_stored(0, c, cBytes);
   if constexpr (COLUMNS == 2) _tile_stored(1, c + kTileSize, cBytes);
   if constexpr (ROWS == 2) _tile_stored(2, lower, cBytes);
@@ -108,41 +100,42 @@ LANES_INLINE void tileProduct(Ahead& ahead, Matrix<Unit> a, const Unit* b, int64
 }
 
 // All columns of rows [from, to), as many rows at a time as the tiles hold: ROWS tiles of them.
-template <int ROWS, typename Unit>
-LANES_INLINE void bands(Ahead& ahead, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t from,
+template <int ROWS, typename Unit, typename Meanwhile>
+LANES_INLINE void bands(Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t from,
                         int64_t to, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
   for (int64_t j = 0; j < n; j += 2 * kTileSize) {
     for (int64_t i = from; i < to; i += 2 * kTileSize) {
       const Matrix<Unit> rows = {a.data + i * a.rowStride, a.rowStride, 1};
       if (n - j > kTileSize) {
-        tileProduct<ROWS, 2>(ahead, rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
+        tileProduct<ROWS, 2>(meanwhile, rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
       } else {
-        tileProduct<ROWS, 1>(ahead, rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
+        tileProduct<ROWS, 1>(meanwhile, rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
       }
     }
   }
 }
 
 // The same for a depth that is a multiple of `steps` of each part, at most 16.
-template <typename Unit>
-LANES_INLINE void steppedProduct(Mode<Unit>& tiles, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride,
+template <typename Unit, typename Meanwhile>
+LANES_INLINE void steppedProduct(Mode<Unit>& tiles, Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride,
                                  int64_t m, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
   const int64_t whole = m / (2 * kTileSize) * (2 * kTileSize), rest = m - whole;
   if (whole > 0) {
     tiles.configure(kTileSize, kTileSize, steps);
-    bands<2>(tiles.ahead, a, b, bStride, c, cStride, 0, whole, depth, steps, n, accumulate);
+    bands<2>(meanwhile, a, b, bStride, c, cStride, 0, whole, depth, steps, n, accumulate);
   }
   if (rest > kTileSize) {
     tiles.configure(kTileSize, rest - kTileSize, steps);
-    bands<2>(tiles.ahead, a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
+    bands<2>(meanwhile, a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
   } else if (rest > 0) {
     tiles.configure(rest, 0, steps);
-    bands<1>(tiles.ahead, a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
+    bands<1>(meanwhile, a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
   }
 }
 
-template <typename Unit>
-LANES_INLINE void pairsProduct(Mode<Unit>& tiles, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride,
+// As stripProduct (strip.h); `a` is read by rows.
+template <typename Unit, typename Meanwhile>
+LANES_INLINE void pairsProduct(Mode<Unit>& tiles, Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride,
                                int64_t m, int64_t depth, int64_t n, bool accumulate) {
   constexpr int64_t kParts = Terms<Unit>::kParts, kStep = kParts * kTileSize;
   const int64_t whole = depth / kStep * kStep, rest = depth - whole;
@@ -150,32 +143,12 @@ LANES_INLINE void pairsProduct(Mode<Unit>& tiles, Matrix<Unit> a, const Unit* b,
     for (int64_t i = 0; i < m; i++) zeroFloats(c + i * cStride, n);
   }
   compilerBarrier();
-  if (whole > 0) steppedProduct(tiles, a, b, bStride, c, cStride, m, whole, kTileSize, n, accumulate);
+  if (whole > 0) steppedProduct(tiles, meanwhile, a, b, bStride, c, cStride, m, whole, kTileSize, n, accumulate);
   if (rest > 0) {
     const Matrix<Unit> last = {a.data + whole, a.rowStride, 1};
-    steppedProduct(tiles, last, b + whole * bStride, bStride, c, cStride, m, rest, rest / kParts, n, accumulate || whole > 0);
+    steppedProduct(tiles, meanwhile, last, b + whole * bStride, bStride, c, cStride, m, rest, rest / kParts, n, accumulate || whole > 0);
   }
   compilerBarrier();
-}
-
-// As in tile.h; `a` is read by rows.
-template <>
-[[maybe_unused]] void stripProduct<Pair<1>>(Mode<Pair<1>>& tiles, Matrix<Pair<1>> a, const Pair<1>* b, int64_t bStride,
-                                            float* c, int64_t cStride, int64_t m, int64_t depth, int64_t n,
-                                            bool accumulate) {
-  pairsProduct(tiles, a, b, bStride, c, cStride, m, depth, n, accumulate);
-}
-template <>
-[[maybe_unused]] void stripProduct<Pair<2>>(Mode<Pair<2>>& tiles, Matrix<Pair<2>> a, const Pair<2>* b, int64_t bStride,
-                                            float* c, int64_t cStride, int64_t m, int64_t depth, int64_t n,
-                                            bool accumulate) {
-  pairsProduct(tiles, a, b, bStride, c, cStride, m, depth, n, accumulate);
-}
-template <>
-[[maybe_unused]] void stripProduct<Pair<3>>(Mode<Pair<3>>& tiles, Matrix<Pair<3>> a, const Pair<3>* b, int64_t bStride,
-                                            float* c, int64_t cStride, int64_t m, int64_t depth, int64_t n,
-                                            bool accumulate) {
-  pairsProduct(tiles, a, b, bStride, c, cStride, m, depth, n, accumulate);
 }
 
 }  // namespace LOCKSTEP_ISA

@@ -84,6 +84,21 @@ LANES_INLINE void storeSome(Bfloat16* p, Floats v, int64_t count) {
 #endif
 }
 
+// Two vectors that follow each other.
+LANES_INLINE void storeTwo(float* p, Floats first, Floats second) {
+  store(p, first);
+  store(p + kLanes, second);
+}
+LANES_INLINE void storeTwo(Bfloat16* p, Floats first, Floats second) {
+#ifdef __AVX512BF16__
+  const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)second.part[0], (__m512)first.part[0]);
+  _mm512_storeu_si512(p, both);
+#else
+  storeSome(p, first, kLanes);
+  storeSome(p + kLanes, second, kLanes);
+#endif
+}
+
 // Stores where the stores to come go on, 2 KiB ahead of which the line is asked for: a core waits for each line that it is to
 // write and does not have, and would have few on their way at a time.
 template <typename T>

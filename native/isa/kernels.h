@@ -148,11 +148,13 @@ static inline int64_t attentionGradientScratch(int64_t keys, int64_t headWidth) 
 // Columns of whole panels, whatever the instruction set.
 static constexpr int64_t kPanelsColumns = 480;
 
-// Memory that will be read soon, which the core may ask for while it multiplies.
+// Rows of memory that will be read soon, for which a core may ask while it multiplies: so many bytes each, `stride` apart.
 struct Ahead {
   const char* at;
-  int64_t bytes;
+  int64_t bytes, stride, rows;
 };
+
+static constexpr Ahead kNothingAhead = {nullptr, 0, 0, 0};
 
 // Rows of a linear layer: y[rows, n] = activation(a[rows, k] · weights[k, n] + bias). `a` is in units, weights are packed; y and, if
 // it is wanted, preActivation are in one format, their rows `stride` apart.
@@ -176,7 +178,7 @@ static constexpr int64_t kLinearBytes = 256 << 10, kLinearColumns = 960;
 static inline int64_t linearScratch(int64_t rows) {
   const int64_t mostLines = kLinearColumns / 32 * kLanes;  // between strips
   const int64_t kept = kLinearBytes / 4 > rows * 48 ? kLinearBytes / 4 : rows * 48;
-  return kStripRows * 48 + 2 * (kept + mostLines);
+  return 2 * (kStripRows * 48 + kept + mostLines);
 }
 
 struct LossRow {

@@ -73,40 +73,100 @@ int64_t columnsTogether(const T*, int64_t rows) {
   return (panels > 0 ? panels : 1) * kPanelColumns;
 }
 
-// A strip of y, and of what goes into the activation, from one of sums.
+// Turns sums into a strip of y, and of what goes into the activation.
 template <Activation ACTIVATION, typename T>
-LANES_INLINE void finish(const float* sums, const float* bias, T* preActivation, T* y, int64_t rows, int64_t lanes) {
-  for (int64_t r = 0; r < rows; r++) {
-    for (int64_t d = 0; d < lanes; d += kLanes) {
-      const int64_t i = r * lanes + d;
-      Floats z = load(sums + i);
-      if (bias) z += load(bias + d);
-      if (preActivation) storeSome(preActivation + i, z, kLanes);
-      storeSome(y + i, activate<ACTIVATION>(z), kLanes);
+struct Finishing {
+  const float *sums = nullptr, *bias = nullptr;  // [rows][lanes], [lanes]
+  T *preActivation = nullptr, *y = nullptr;
+  int64_t lanes = 0, rows = 0;
+
+  // Two rows of a strip as wide as tiles make it.
+  __attribute__((always_inline)) void some() {
+    if (lanes != 2 * kLanes || rows < 2) return;
+    const Floats left = load(bias), right = load(bias + kLanes);
+    for (int r = 0; r < 2; r++) {
+      const Floats first = load(sums + r * 2 * kLanes) + left, second = load(sums + (r * 2 + 1) * kLanes) + right;
+      if (preActivation) storeTwo(preActivation + r * 2 * kLanes, first, second);
+      storeTwo(y + r * 2 * kLanes, activate<ACTIVATION>(first), activate<ACTIVATION>(second));
+    }
+    advance(2);
+  }
+
+  void rest() {
+    for (; rows > 0; advance(1)) {
+      for (int64_t d = 0; d < lanes; d += kLanes) {
+        const Floats z = load(sums + d) + load(bias + d);
+        if (preActivation) storeSome(preActivation + d, z, kLanes);
+        storeSome(y + d, activate<ACTIVATION>(z), kLanes);
+      }
     }
   }
-}
+
+ private:
+  __attribute__((always_inline)) void advance(int64_t by) {
+    sums += by * lanes;
+    y += by * lanes;
+    if (preActivation) preActivation += by * lanes;
+    rows -= by;
+  }
+};
+
+// What a linear layer does while it multiplies.
+template <Activation ACTIVATION, typename T>
+struct Meanwhile {
+  Asking<2> asking;
+  Finishing<ACTIVATION, T> finishing = {};
+
+  __attribute__((always_inline)) void step() {
+    asking.step();
+    finishing.some();
+  }
+};
 
 // Columns [first, first + width), of which scratch holds all.
 template <Activation ACTIVATION, typename T, typename Unit>
-void linearColumns(Mode<Unit>& mode, const LinearRows& of, Matrix<Unit> a, int64_t depth, int64_t first, int64_t width, T* y,
-                   T* preActivation, float* scratch) {
-  const Strips<T> out = {reinterpret_cast<T*>(scratch + kStripRows * kPanelColumns), of.rows};
+void linearColumns(Mode<Unit>& mode, Meanwhile<ACTIVATION, T>& meanwhile, const LinearRows& of, Matrix<Unit> a, int64_t depth,
+                   int64_t first, int64_t width, T* y, T* preActivation, float* scratch) {
+  float* const sums[2] = {scratch, scratch + kStripRows * kPanelColumns};
+  const Strips<T> out = {reinterpret_cast<T*>(scratch + 2 * kStripRows * kPanelColumns), of.rows};
   const Strips<T> kept = {out.at(columnsTogether(y, of.rows)), of.rows};
+  Finishing<ACTIVATION, T>& finishing = meanwhile.finishing;
+  const int64_t step = kHasTiles<Unit> && depth <= kDepthBlock<Unit> ? 32 : kStripRows;
+  alignas(64) float bias[2][kPanelColumns];
+  int turn = 0;
   for (int64_t j = 0; j < width; j += kPanelColumns) {
     const int64_t columns = smaller(kPanelColumns, width - j), lanes = wholeLanes(columns);
     const Unit* const strip = reinterpret_cast<const Unit*>(of.weights) + (first + j) * depth;
-    alignas(64) float bias[kPanelColumns] = {};
-    if (of.bias) copyFloats(bias, of.bias + first + j, columns);
-    for (int64_t r = 0; r < of.rows; r += kStripRows) {
-      const int64_t rows = smaller(kStripRows, of.rows - r);
-      stripOfAllDepth(mode, {a.data + r * a.rowStride, a.rowStride, a.columnStride}, strip, scratch, rows, depth, lanes);
-      finish<ACTIVATION>(scratch, of.bias ? bias : nullptr, preActivation ? kept.at(j) + r * lanes : nullptr,
-                         out.at(j) + r * lanes, rows, lanes);
+    float* const biasHere = bias[j / kPanelColumns % 2];
+    for (float& none : bias[j / kPanelColumns % 2]) none = -0.0f;  // which changes no number that it is added to
+    if (of.bias) copyFloats(biasHere, of.bias + first + j, columns);
+    for (int64_t r = 0; r < of.rows; r += step, turn = 1 - turn) {
+      const int64_t rows = smaller(step, of.rows - r), at = r * lanes;
+      const Matrix<Unit> some = {a.data + r * a.rowStride, a.rowStride, a.columnStride};
+      if constexpr (kHasTiles<Unit>) {
+        stripOfAllDepth(mode, meanwhile, some, strip, sums[turn], rows, depth, lanes);
+      } else {
+        Nothing nothing;
+        stripOfAllDepth(mode, nothing, some, strip, sums[turn], rows, depth, lanes);
+      }
+      finishing.rest();
+      finishing = {sums[turn], biasHere, preActivation ? kept.at(j) + at : nullptr, out.at(j) + at, lanes, rows};
+      if constexpr (!kHasTiles<Unit>) finishing.rest();
     }
   }
+  finishing.rest();
   if (preActivation) kept.gather(preActivation + first, of.stride, width, of.passesCaches);
   out.gather(y + first, of.stride, width, of.passesCaches);
+}
+
+template <Activation ACTIVATION, typename T, typename Unit>
+void linearOf(const LinearRows& of, Matrix<Unit> a, int64_t depth, T* y, T* preActivation, float* scratch) {
+  Mode<Unit> mode;
+  Meanwhile<ACTIVATION, T> meanwhile = {Asking<2>(of.ahead)};
+  const int64_t together = columnsTogether(y, of.rows);
+  for (int64_t first = 0; first < of.n; first += together) {
+    linearColumns(mode, meanwhile, of, a, depth, first, smaller(together, of.n - first), y, preActivation, scratch);
+  }
 }
 
 void linear(const LinearRows& of, float* scratch) {
@@ -116,13 +176,7 @@ void linear(const LinearRows& of, float* scratch) {
         typedef typename decltype(layout)::Unit Unit;
         const Matrix<Unit> a = {reinterpret_cast<const Unit*>(of.a.data), of.a.rowStride, of.a.columnStride};
         const auto preActivation = static_cast<decltype(y)>(of.preActivation.data);
-        Mode<Unit> mode;
-        mode.ahead = of.ahead;
-        const int64_t together = columnsTogether(y, of.rows);
-        for (int64_t first = 0; first < of.n; first += together) {
-          const int64_t width = smaller(together, of.n - first);
-          linearColumns<decltype(known)::value>(mode, of, a, layout.depth(of.k), first, width, y, preActivation, scratch);
-        }
+        linearOf<decltype(known)::value>(of, a, layout.depth(of.k), y, preActivation, scratch);
       });
     });
   });

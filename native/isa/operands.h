@@ -9,10 +9,9 @@
 // it. Where zeros follow, `someOf` elements may be contracted for the first n of all. Pairs are made of floats, or of bfloat16 (T).
 #pragma once
 
-#include "isa/amx.h"
 #include "isa/bfloat16.h"
 #include "isa/shuffle.h"
-#include "isa/tile.h"
+#include "isa/strip.h"
 
 namespace lockstep {
 namespace LOCKSTEP_ISA {

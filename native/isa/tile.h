@@ -86,9 +86,7 @@ LANES_INLINE Floats allUnits(float x) { return all(x); }
 
 // What lasts from one product to the next.
 template <typename Unit>
-struct Mode {
-  Ahead ahead = {};
-};
+struct Mode {};
 
 // While it lives, products of pairs take and give subnormal numbers as zeros, which is what the instruction does by itself.
 template <typename Unit>
@@ -170,50 +168,6 @@ LANES_INLINE void strips(Matrix<Unit> a, const Unit* b, int64_t bStride, float* 
     }
   }
 }
-
-// c[m, n] (+)= a[m, depth] · b[depth, n] where n is a multiple of 16 and one stride of `a` is 1. Not inlined: one copy a
-// file is enough.
-template <typename Unit>
-__attribute__((noinline)) static void stripProduct(Mode<Unit>&, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c,
-                                                   int64_t cStride, int64_t m, int64_t depth, int64_t n,
-                                                   bool accumulate) {
-  [[maybe_unused]] const Subnormals<Unit> asZeros;
-  if (a.columnStride == 1) {
-    strips<Unit>({a.data, a.rowStride, 1}, b, bStride, c, cStride, m, depth, n, accumulate);
-  } else {
-    strips<Unit>({a.data, 1, a.columnStride}, b, bStride, c, cStride, m, depth, n, accumulate);
-  }
-}
-
-#ifndef __AMX_BF16__  // see amx.h
-template <typename Unit>
-static void termsProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m, int64_t depth,
-                         int64_t n, bool accumulate) {
-  typedef Terms<Unit> Of;
-  const auto* const left = reinterpret_cast<const Pair<1>*>(a.data);
-  const auto* const right = reinterpret_cast<const Pair<1>*>(b);
-  Mode<Pair<1>> mode;
-  for (int64_t p = 0; p == 0 || p < depth; p += Of::kParts * kLanes) {
-    const int64_t rest = (depth - p) / Of::kParts, steps = rest < kLanes ? rest : kLanes;
-    for (int t = 0; t < Of::kCount; t++) {
-      const Matrix<Pair<1>> part = {left + (p + Of::kLeft[t] * steps) * a.columnStride, a.rowStride, a.columnStride};
-      stripProduct<Pair<1>>(mode, part, right + (p + Of::kRight[t] * steps) * bStride, bStride, c, cStride, m, steps, n,
-                            accumulate || p > 0 || t > 0);
-    }
-  }
-}
-
-template <>
-[[maybe_unused]] void stripProduct<Pair<2>>(Mode<Pair<2>>&, Matrix<Pair<2>> a, const Pair<2>* b, int64_t bStride, float* c,
-                                            int64_t cStride, int64_t m, int64_t depth, int64_t n, bool accumulate) {
-  termsProduct(a, b, bStride, c, cStride, m, depth, n, accumulate);
-}
-template <>
-[[maybe_unused]] void stripProduct<Pair<3>>(Mode<Pair<3>>&, Matrix<Pair<3>> a, const Pair<3>* b, int64_t bStride, float* c,
-                                            int64_t cStride, int64_t m, int64_t depth, int64_t n, bool accumulate) {
-  termsProduct(a, b, bStride, c, cStride, m, depth, n, accumulate);
-}
-#endif
 
 }  // namespace LOCKSTEP_ISA
 }  // namespace lockstep
