@@ -74,7 +74,7 @@ void matmul(const float* a, const float* b, float* c, int64_t m, int64_t k, int6
   const float* const units = packed(Slot::weights, Precision::float32, b, transposeB ? 1 : n, transposeB ? k : 1, k, n);
   forPanelsOf(kRows, m, [=](int64_t first, int64_t rows) {
     const Matrix<float> left = transposeA ? Matrix<float>{a + first, 1, m} : Matrix<float>{a + first * k, k, 1};
-    kernels().product(Precision::float32, left, units, c + first * n, n, rows, k, n, false);
+    kernels().product(Precision::float32, left, units, c + first * n, n, rows, k, n, false, kNoNext);
   });
 }
 

@@ -91,7 +91,7 @@ void crossEntropyGradient(Activations dLogits, const float* hidden, const float*
       copyRows(from(dLogits, first * vocabulary + v), vocabulary, block, size, count);
       const Matrix<float> part = kernels().left(precision, block, size, count, size, buffer);
       kernels().product(precision, part, weights + depthOf(precision, v) * columns, dense + first * width, width, count,
-                        size, width, v > 0);
+                        size, width, v > 0, kNoNext);
     }
   });
   forPanelsOf(kPanelRows, hiddenRows, [=](int64_t first, int64_t size) {

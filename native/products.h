@@ -51,6 +51,14 @@ inline int64_t evenPart(int64_t total, int64_t most) {
   return total > 0 ? wholeLanes(ceilDiv(total, ceilDiv(total, most))) : kLanes;
 }
 
+inline int64_t smallerOf(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// `width` numbers in each of so many rows.
+inline Ahead aheadOf(Activations a, int64_t stride, int64_t width, int64_t rows) {
+  const int64_t bytes = a.format == Format::bfloat16 ? 2 : 4;
+  return {static_cast<const char*>(a.data), width * bytes, stride * bytes, rows};
+}
+
 // dw[n,k] (+)= dzᵀ · x over m tokens. A panel is some rows and columns of dw; it takes blocks of tokens that stay in cache, of
 // which it lays out what it needs of dz and x.
 inline void weightGradient(Precision precision, Activations dz, Activations x, float* dw, int64_t m, int64_t k, int64_t n,
@@ -63,10 +71,18 @@ inline void weightGradient(Precision precision, Activations dz, Activations x, f
   }
   const int64_t rowPanels = ceilDiv(n, rowStep), columnPanels = ceilDiv(k, columnStep);
   const int64_t tokenStep = (isWide ? kWideBlockDepth : kBlockDepth) * (precision == Precision::bfloat16 ? 2 : 1);
-  forPanels(rowPanels * columnPanels, [=](int64_t panel) {
-    const int64_t row = panel % rowPanels * rowStep, column = panel / rowPanels * columnStep;
-    const int64_t rows = n - row < rowStep ? n - row : rowStep;
-    const int64_t columns = k - column < columnStep ? k - column : columnStep;
+  const int64_t panels = rowPanels * columnPanels;
+  const auto firstRow = [=](int64_t panel) { return panel % rowPanels * rowStep; };
+  const auto firstColumn = [=](int64_t panel) { return panel / rowPanels * columnStep; };
+  // What a panel needs of dz and x for tokens [t, t + tokenStep).
+  const auto operands = [=](int64_t panel, int64_t t) -> NextOperands {
+    const int64_t row = firstRow(panel), column = firstColumn(panel), tokens = smallerOf(tokenStep, m - t);
+    return {aheadOf(from(dz, t * n + row), n, smallerOf(rowStep, n - row), tokens),
+            aheadOf(from(x, t * k + column), k, smallerOf(columnStep, k - column), tokens)};
+  };
+  forPanels(panels, [=](int64_t panel) {
+    const int64_t row = firstRow(panel), column = firstColumn(panel);
+    const int64_t rows = smallerOf(rowStep, n - row), columns = smallerOf(columnStep, k - column);
     // The panel grows in memory of its own: rows of dw may lie a power of two apart, where they drive each other out of the cache.
     float* const sums = scratch(Slot::sums, rows * columns);
     float* const result = dw + row * k + column;
@@ -76,11 +92,13 @@ inline void weightGradient(Precision precision, Activations dz, Activations x, f
     float* const inputs = scratch(Slot::panel, packedUnits(precision, tokenStep, columns));
     float* const gradients = scratch(Slot::operand, leftUnits(precision, wholeLanes(rows), tokenStep));
     for (int64_t t = 0; t == 0 || t < m; t += tokenStep) {
-      const int64_t tokens = m - t < tokenStep ? m - t : tokenStep;
+      const int64_t tokens = smallerOf(tokenStep, m - t);
       kernels().transposed(precision, from(dz, t * n + row), n, tokens, rows, gradients);
       kernels().pack(precision, from(x, t * k + column), k, 1, 0, tokens, tokens, columns, inputs);
+      const int64_t after = panel + poolThreads();  // which this thread probably takes next
+      const NextOperands next = t + tokens < m ? operands(panel, t + tokens) : after < panels ? operands(after, 0) : kNoNext;
       kernels().product(precision, {gradients, leftStride(precision, tokens), 1}, inputs, sums, columns,
-                        rows, tokens, columns, accumulate || t > 0);
+                        rows, tokens, columns, accumulate || t > 0, next);
     }
     kernels().stream(sums, columns, result, k, rows, columns);
   });

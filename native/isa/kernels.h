@@ -156,6 +156,13 @@ struct Ahead {
 
 static constexpr Ahead kNothingAhead = {nullptr, 0, 0, 0};
 
+// What both operands of the next product are made from.
+struct NextOperands {
+  Ahead left, right;
+};
+
+static constexpr NextOperands kNoNext = {kNothingAhead, kNothingAhead};
+
 // Rows of a linear layer: y[rows, n] = activation(a[rows, k] · weights[k, n] + bias). `a` is in units, weights are packed; y and, if
 // it is wanted, preActivation are in one format, their rows `stride` apart.
 struct LinearRows {
@@ -208,7 +215,7 @@ struct Kernels {
   // Every element is one chain of multiply-adds over k in ascending order (of bfloat16: k + 1 before k, for even k; of several
   // parts: 32 of k at a time, once for each of Terms in tile.h; with AMX as amx.h says).
   void (*product)(Precision precision, Matrix<float> a, const float* packed, float* c, int64_t cStride, int64_t m,
-                  int64_t k, int64_t n, bool accumulate);
+                  int64_t k, int64_t n, bool accumulate, const NextOperands& next);
 
   // ---- linear layers
   void (*linear)(const LinearRows& of, float* scratch);

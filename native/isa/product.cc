@@ -69,13 +69,25 @@ void narrowStrip(Mode<Unit>& mode, Matrix<Unit> a, const Unit* b, int64_t bStrid
   }
 }
 
+// As many lines with a step as make panels of weight gradients ask for all of both (products.h).
+struct AskingForBoth {
+  Asking<4> left;
+  Asking<2> right;
+
+  __attribute__((always_inline)) void step() {
+    left.step();
+    right.step();
+  }
+};
+
 template <typename Unit>
 void productOf(Matrix<Unit> a, const Unit* b, float* c, int64_t cStride, int64_t m, int64_t depth, int64_t n,
-               bool accumulate) {
+               bool accumulate, const NextOperands& next) {
   if (depth == 0 && !accumulate) {
     for (int64_t i = 0; i < m; i++) zeroFloats(c + i * cStride, n);
   }
   Mode<Unit> mode;
+  AskingForBoth meanwhile = {Asking<4>(next.left), Asking<2>(next.right)};
   for (int64_t p = 0; p < depth; p += kDepthBlock<Unit>) {
     const int64_t block = smaller(kDepthBlock<Unit>, depth - p);
     const Matrix<Unit> part = {a.data + p * a.columnStride, a.rowStride, a.columnStride};
@@ -83,7 +95,7 @@ void productOf(Matrix<Unit> a, const Unit* b, float* c, int64_t cStride, int64_t
       const int64_t columns = smaller(kPanelColumns, n - j), whole = columns / kLanes * kLanes;
       const int64_t stride = wholeLanes(columns);
       const Unit* panel = b + j * depth + p * stride;
-      stripProduct(mode, part, panel, stride, c + j, cStride, m, block, whole, accumulate || p > 0);
+      stripProduct(mode, meanwhile, part, panel, stride, c + j, cStride, m, block, whole, accumulate || p > 0);
       if (whole < columns) {
         narrowStrip(mode, part, panel + whole, stride, c + j + whole, cStride, m, block, columns - whole, accumulate || p > 0);
       }
@@ -92,11 +104,11 @@ void productOf(Matrix<Unit> a, const Unit* b, float* c, int64_t cStride, int64_t
 }
 
 void product(Precision precision, Matrix<float> a, const float* b, float* c, int64_t cStride, int64_t m, int64_t k,
-             int64_t n, bool accumulate) {
+             int64_t n, bool accumulate, const NextOperands& next) {
   withLayout(precision, kNone, [=](auto layout, auto*) {
     typedef typename decltype(layout)::Unit Unit;
     const Matrix<Unit> units = {reinterpret_cast<const Unit*>(a.data), a.rowStride, a.columnStride};
-    productOf(units, reinterpret_cast<const Unit*>(b), c, cStride, m, layout.depth(k), n, accumulate);
+    productOf(units, reinterpret_cast<const Unit*>(b), c, cStride, m, layout.depth(k), n, accumulate, next);
   });
 }
 
