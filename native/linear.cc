@@ -21,15 +21,10 @@ int64_t panelRows(int64_t m, int64_t k, int64_t n, Precision precision) {
   return std::max<int64_t>(1, std::min(fitting, shared)) * kRows;
 }
 
-// Whether so many numbers are more than L2 holds until they are read, chosen by measurement.
-bool passesCaches(Activations a, int64_t count) { return floatsOf(a.format, count) * sizeof(float) > 1 << 20; }
-
 // What this thread probably reads next: the whole panel that it takes then.
 Ahead nextPanel(Activations a, int64_t first, int64_t rows, int64_t width, int64_t m) {
   const int64_t next = first + poolThreads() * rows;
-  const int64_t bytes = a.format == Format::bfloat16 ? 2 : 4;
-  if (next + rows > m) return kNothingAhead;
-  return {static_cast<const char*>(from(a, next * width).data), rows * width * bytes, 0, 1};
+  return next + rows > m ? kNothingAhead : aheadOf(from(a, next * width), 0, rows * width, 1);
 }
 
 void linear(Activations x, const float* w, const float* b, Activations y, Activations preActivation, int64_t m, int64_t k,

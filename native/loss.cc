@@ -1,4 +1,4 @@
-// The tied output product with cross-entropy. Only the rows that carry loss have logits, 256 of them at a time.
+// The tied output product with cross-entropy. Only the rows that carry loss have logits, some hundred of them at a time.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kRows = 512;                      // whose logits are there at a time
 constexpr int64_t kTableRows = kPanelsColumns;      // of the table, in one panel of the logits
-constexpr int64_t kPanelRows = 128;                 // of such a panel, at a time
+constexpr int64_t kPanelRows = 128;                 // that a thread takes at a time
 constexpr int64_t kHiddenRows = 512;                // in one panel of the hidden states' gradient, at most
 constexpr int64_t kTableBlock = 256;                // rows of the table that such a panel passes at a time
 
@@ -28,7 +28,7 @@ Activations gathered(const float* a, const int32_t* rows, int64_t count, int64_t
 // Rows of `width` from where they are `stride` apart to where they follow each other: a power of two apart they would drive
 // each other out of the caches.
 void copyRows(Activations rows, int64_t stride, Activations to, int64_t width, int64_t count) {
-  const size_t bytes = static_cast<size_t>(width) * (rows.format == Format::bfloat16 ? 2 : 4);
+  const size_t bytes = static_cast<size_t>(width * bytesOf(rows.format));
   for (int64_t i = 0; i < count; i++) std::memcpy(from(to, i * width).data, from(rows, i * stride).data, bytes);
 }
 
@@ -39,18 +39,20 @@ void crossEntropy(const float* hidden, const float* table, const float* bias, co
   const int64_t depth = depthOf(precision, width);
   const float* const weights = packed(Slot::weights, precision, table, 1, width, width, vocabulary);
   for (int64_t block = 0; block < rows; block += kRows) {
-    const int64_t count = rows - block < kRows ? rows - block : kRows;
+    const int64_t count = std::min(kRows, rows - block);
     const Activations kept = from(dLogits, block * vocabulary);
     float* const logits = scratch(Slot::kept, count * vocabulary);
     const Activations dense = gathered(hidden, lossRows + block, count, width, 1, precision);
     float* const buffer = scratch(Slot::inputs, leftUnits(precision, count, width));
     const Matrix<float> inputs = kernels().left(precision, dense, width, count, width, buffer);
+    const bool passes = passesCaches(activations(logits), count * vocabulary);
     forPanelsOf(kTableRows, vocabulary, [=](int64_t first, int64_t size) {
       for (int64_t r = 0; r < count; r += kPanelRows) {
-        const int64_t some = count - r < kPanelRows ? count - r : kPanelRows;
+        const int64_t some = std::min(kPanelRows, count - r);
         const Matrix<float> part = {inputs.data + r * inputs.rowStride, inputs.rowStride, inputs.columnStride};
-        kernels().linear({precision, part, weights + first * depth, bias + first, kNone,
-                          activations(logits + r * vocabulary + first), some, width, size, vocabulary, Activation::none, true, kNothingAhead},
+        const Activations out = activations(logits + r * vocabulary + first);
+        kernels().linear({precision, part, weights + first * depth, bias + first, kNone, out, some, width, size, vocabulary,
+                          Activation::none, passes, kNothingAhead},
                          scratch(Slot::sums, linearScratch(some)));
       }
     });
@@ -87,7 +89,7 @@ void crossEntropyGradient(Activations dLogits, const float* hidden, const float*
     const Activations block = {scratch(Slot::panel, floatsOf(dLogits.format, count * kTableBlock)), dLogits.format};
     float* const buffer = scratch(Slot::operand, leftUnits(precision, count, kTableBlock));
     for (int64_t v = 0; v < vocabulary; v += kTableBlock) {
-      const int64_t size = vocabulary - v < kTableBlock ? vocabulary - v : kTableBlock;
+      const int64_t size = std::min(kTableBlock, vocabulary - v);
       copyRows(from(dLogits, first * vocabulary + v), vocabulary, block, size, count);
       const Matrix<float> part = kernels().left(precision, block, size, count, size, buffer);
       kernels().product(precision, part, weights + depthOf(precision, v) * columns, dense + first * width, width, count,

@@ -54,6 +54,7 @@ struct Operations {
                             const float* logSum, Activations dOut, Activations dQuery, Activations dMemory,
                             const AttentionShape& shape);
 
+  // On a device all activations have one format: `operand` is none there, and what `add` takes is float32.
   void (*addDropoutNorm)(const float* residual, Activations x, const float* gamma, const float* beta,
                          float* sum, float* y, Activations operand, float* stats, int64_t rows, int64_t width, float epsilon,
                          const Dropout& dropout);

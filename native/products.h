@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -35,7 +36,7 @@ inline const float* packed(Slot slot, Precision precision, const float* b, int64
 // The sizes of a weight gradient's panels and of their blocks of tokens were chosen by measurement. No bit depends on them.
 constexpr int64_t kMostPanelRows = 512, kLeastPanelRows = 64, kBlockDepth = 128;
 // From so many rows on, dz is the logits'.
-constexpr int64_t kWideRows = 2048, kWideBlockDepth = 128;
+constexpr int64_t kWideRows = 2048;
 
 inline int64_t mostPanelColumns(bool isWide) {
 #ifdef _SC_LEVEL2_CACHE_SIZE
@@ -46,43 +47,42 @@ inline int64_t mostPanelColumns(bool isWide) {
   return isWide ? 512 : hasLargeL2 ? 256 : 192;
 }
 
+// Whether so many numbers are more than L2 holds until they are read, chosen by measurement.
+inline bool passesCaches(Activations a, int64_t count) { return floatsOf(a.format, count) * sizeof(float) > 1 << 20; }
+
 // The size of parts, whole vectors each, into which `total` falls evenly when none may be larger than `most`.
 inline int64_t evenPart(int64_t total, int64_t most) {
   return total > 0 ? wholeLanes(ceilDiv(total, ceilDiv(total, most))) : kLanes;
 }
 
-inline int64_t smallerOf(int64_t a, int64_t b) { return a < b ? a : b; }
-
 // `width` numbers in each of so many rows.
 inline Ahead aheadOf(Activations a, int64_t stride, int64_t width, int64_t rows) {
-  const int64_t bytes = a.format == Format::bfloat16 ? 2 : 4;
-  return {static_cast<const char*>(a.data), width * bytes, stride * bytes, rows};
+  return {static_cast<const char*>(a.data), width * bytesOf(a.format), stride * bytesOf(a.format), rows};
 }
 
 // dw[n,k] (+)= dzᵀ · x over m tokens. A panel is some rows and columns of dw; it takes blocks of tokens that stay in cache, of
 // which it lays out what it needs of dz and x.
 inline void weightGradient(Precision precision, Activations dz, Activations x, float* dw, int64_t m, int64_t k, int64_t n,
                            bool accumulate) {
-  const bool isWide = n > kWideRows;
-  int64_t rowStep = evenPart(n, kMostPanelRows), columnStep = evenPart(k, mostPanelColumns(isWide));
+  int64_t rowStep = evenPart(n, kMostPanelRows), columnStep = evenPart(k, mostPanelColumns(n > kWideRows));
   // Until every thread has two panels.
   while (ceilDiv(n, rowStep) * ceilDiv(k, columnStep) < 2 * poolThreads() && rowStep > kLeastPanelRows) {
     rowStep = wholeLanes(rowStep / 2);
   }
   const int64_t rowPanels = ceilDiv(n, rowStep), columnPanels = ceilDiv(k, columnStep);
-  const int64_t tokenStep = (isWide ? kWideBlockDepth : kBlockDepth) * (precision == Precision::bfloat16 ? 2 : 1);
+  const int64_t tokenStep = kBlockDepth * (precision == Precision::bfloat16 ? 2 : 1);
   const int64_t panels = rowPanels * columnPanels;
   const auto firstRow = [=](int64_t panel) { return panel % rowPanels * rowStep; };
   const auto firstColumn = [=](int64_t panel) { return panel / rowPanels * columnStep; };
   // What a panel needs of dz and x for tokens [t, t + tokenStep).
   const auto operands = [=](int64_t panel, int64_t t) -> NextOperands {
-    const int64_t row = firstRow(panel), column = firstColumn(panel), tokens = smallerOf(tokenStep, m - t);
-    return {aheadOf(from(dz, t * n + row), n, smallerOf(rowStep, n - row), tokens),
-            aheadOf(from(x, t * k + column), k, smallerOf(columnStep, k - column), tokens)};
+    const int64_t row = firstRow(panel), column = firstColumn(panel), tokens = std::min(tokenStep, m - t);
+    return {aheadOf(from(dz, t * n + row), n, std::min(rowStep, n - row), tokens),
+            aheadOf(from(x, t * k + column), k, std::min(columnStep, k - column), tokens)};
   };
   forPanels(panels, [=](int64_t panel) {
     const int64_t row = firstRow(panel), column = firstColumn(panel);
-    const int64_t rows = smallerOf(rowStep, n - row), columns = smallerOf(columnStep, k - column);
+    const int64_t rows = std::min(rowStep, n - row), columns = std::min(columnStep, k - column);
     // The panel grows in memory of its own: rows of dw may lie a power of two apart, where they drive each other out of the cache.
     float* const sums = scratch(Slot::sums, rows * columns);
     float* const result = dw + row * k + column;
@@ -92,7 +92,7 @@ inline void weightGradient(Precision precision, Activations dz, Activations x, f
     float* const inputs = scratch(Slot::panel, packedUnits(precision, tokenStep, columns));
     float* const gradients = scratch(Slot::operand, leftUnits(precision, wholeLanes(rows), tokenStep));
     for (int64_t t = 0; t == 0 || t < m; t += tokenStep) {
-      const int64_t tokens = smallerOf(tokenStep, m - t);
+      const int64_t tokens = std::min(tokenStep, m - t);
       kernels().transposed(precision, from(dz, t * n + row), n, tokens, rows, gradients);
       kernels().pack(precision, from(x, t * k + column), k, 1, 0, tokens, tokens, columns, inputs);
       const int64_t after = panel + poolThreads();  // which this thread probably takes next

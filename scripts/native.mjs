@@ -10,7 +10,7 @@ const sources = join(root, 'native');
 
 // native/isa/*.cc is compiled once per instruction set, each time into a namespace of that name, and chosen at run
 // time. -Wno-psabi: wide vectors are never passed between these translation units. Fused multiply-add is used by name
-// alone, in matrix products; -ffp-contract=off keeps it out of everything else.
+// alone (multiplyAdd, fused); -ffp-contract=off keeps it out of everything else.
 const AVX512 = ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mprefer-vector-width=512'];
 const ISAS = {
   sse2: [],

@@ -65,8 +65,8 @@ __device__ Lanes<V> bothOf(const T* a, const T* b, int64_t i) {
 }
 
 template <typename T, int V>
-__global__ void backward(const T* dy, const T* dOperand, const T* dSum, const T* sum, const float* gamma, const float* stats, T* dResidual, T* dx,
-                         int64_t rows, int64_t width, DropoutField dropout) {
+__global__ void backward(const T* dy, const T* dOperand, const T* dSum, const T* sum, const float* gamma,
+                         const float* stats, T* dResidual, T* dx, int64_t rows, int64_t width, DropoutField dropout) {
   const int64_t row = rowOfWarp(rows), first = threadIdx.x % 32 * V;
   if (row < 0) return;
   const float mean = stats[row * 2], inverse = stats[row * 2 + 1];
@@ -126,14 +126,15 @@ void addDropoutNorm(const float* residual, Activations x, const float* gamma, co
 
 template <typename T>
 void addDropoutNormGradient(const float* dy, Activations dOperand, const float* dSum, const float* sum, const float* gamma,
-                            const float* stats, float* dResidual, Activations dx, float* dGamma, float* dBeta, int64_t rows, int64_t width,
-                            const Dropout& dropout) {
+                            const float* stats, float* dResidual, Activations dx, float* dGamma, float* dBeta, int64_t rows,
+                            int64_t width, const Dropout& dropout) {
   withLanes(width, [&](auto lanes) {
     constexpr int V = decltype(lanes)::value;
     launch(backward<T, V>, dim3(static_cast<unsigned>(divideUp(rows, kWarps))), kWarps * 32, 0, activations<T>(dy),
-           activations<T>(dOperand), activations<T>(dSum), activations<T>(sum), gamma, stats, activations<T>(dResidual), activations<T>(dx), rows, width,
-           fieldOf(dropout));
-    sumColumns<V, 2>(ParameterTerms<T, V>{activations<T>(dy), activations<T>(dOperand), activations<T>(sum), stats, width}, dGamma, dBeta, rows, width);
+           activations<T>(dOperand), activations<T>(dSum), activations<T>(sum), gamma, stats, activations<T>(dResidual),
+           activations<T>(dx), rows, width, fieldOf(dropout));
+    const ParameterTerms<T, V> terms = {activations<T>(dy), activations<T>(dOperand), activations<T>(sum), stats, width};
+    sumColumns<V, 2>(terms, dGamma, dBeta, rows, width);
   }, gamma);
 }
 

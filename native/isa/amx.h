@@ -51,10 +51,11 @@ struct Mode<Pair<PARTS>> {
   }
 };
 
-// c (+)= a · b for one or two tiles of rows by one or two of columns, `steps` of each part in depth at a time.
+// c (+)= a · b for one or two tiles of rows by one or two of columns, `steps` of each part in depth at a time. With every
+// product of all of them, some 64 cycles for which a core has a dozen instructions, meanwhile.step() is called.
 template <int ROWS, int COLUMNS, typename Unit, typename Meanwhile>
-LANES_INLINE void tileProduct(Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t depth,
-                              int64_t steps, bool accumulate) {
+LANES_INLINE void tileProduct(Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c,
+                              int64_t cStride, int64_t depth, int64_t steps, bool accumulate) {
   typedef Terms<Unit> Of;
   const int64_t aBytes = a.rowStride * 4, bBytes = bStride * 4, cBytes = cStride * 4;
   float* const lower = c + kTileSize * cStride;
@@ -101,8 +102,8 @@ LANES_INLINE void tileProduct(Meanwhile& meanwhile, Matrix<Unit> a, const Unit* 
 
 // All columns of rows [from, to), as many rows at a time as the tiles hold: ROWS tiles of them.
 template <int ROWS, typename Unit, typename Meanwhile>
-LANES_INLINE void bands(Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t from,
-                        int64_t to, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
+LANES_INLINE void bands(Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride,
+                        int64_t from, int64_t to, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
   for (int64_t j = 0; j < n; j += 2 * kTileSize) {
     for (int64_t i = from; i < to; i += 2 * kTileSize) {
       const Matrix<Unit> rows = {a.data + i * a.rowStride, a.rowStride, 1};
@@ -117,8 +118,8 @@ LANES_INLINE void bands(Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int
 
 // The same for a depth that is a multiple of `steps` of each part, at most 16.
 template <typename Unit, typename Meanwhile>
-LANES_INLINE void steppedProduct(Mode<Unit>& tiles, Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride,
-                                 int64_t m, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
+LANES_INLINE void steppedProduct(Mode<Unit>& tiles, Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int64_t bStride,
+                                 float* c, int64_t cStride, int64_t m, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
   const int64_t whole = m / (2 * kTileSize) * (2 * kTileSize), rest = m - whole;
   if (whole > 0) {
     tiles.configure(kTileSize, kTileSize, steps);
@@ -135,8 +136,8 @@ LANES_INLINE void steppedProduct(Mode<Unit>& tiles, Meanwhile& meanwhile, Matrix
 
 // As stripProduct (strip.h); `a` is read by rows.
 template <typename Unit, typename Meanwhile>
-LANES_INLINE void pairsProduct(Mode<Unit>& tiles, Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride,
-                               int64_t m, int64_t depth, int64_t n, bool accumulate) {
+LANES_INLINE void pairsProduct(Mode<Unit>& tiles, Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int64_t bStride,
+                               float* c, int64_t cStride, int64_t m, int64_t depth, int64_t n, bool accumulate) {
   constexpr int64_t kParts = Terms<Unit>::kParts, kStep = kParts * kTileSize;
   const int64_t whole = depth / kStep * kStep, rest = depth - whole;
   if (depth == 0 && !accumulate) {
@@ -146,7 +147,8 @@ LANES_INLINE void pairsProduct(Mode<Unit>& tiles, Meanwhile& meanwhile, Matrix<U
   if (whole > 0) steppedProduct(tiles, meanwhile, a, b, bStride, c, cStride, m, whole, kTileSize, n, accumulate);
   if (rest > 0) {
     const Matrix<Unit> last = {a.data + whole, a.rowStride, 1};
-    steppedProduct(tiles, meanwhile, last, b + whole * bStride, bStride, c, cStride, m, rest, rest / kParts, n, accumulate || whole > 0);
+    steppedProduct(tiles, meanwhile, last, b + whole * bStride, bStride, c, cStride, m, rest, rest / kParts, n,
+                   accumulate || whole > 0);
   }
   compilerBarrier();
 }

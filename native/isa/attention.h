@@ -60,7 +60,7 @@ struct Parts {
   }
 };
 
-// Zeros from vector j of a row to `end`.
+// Zeros from element j of a row, the first of a vector, to `end`.
 template <typename T>
 LANES_INLINE void zeroLanes(T* row, int64_t j, int64_t end) {
   for (; j < end; j += kLanes) storeSome(row + j, Floats{}, kLanes);

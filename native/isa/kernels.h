@@ -84,10 +84,12 @@ static inline auto withNumbers(Activations a, const Body& body) {
 // So many floats take as much memory.
 static inline int64_t floatsOf(Format format, int64_t count) { return format == Format::bfloat16 ? (count + 1) / 2 : count; }
 
+static inline int64_t bytesOf(Format format) { return format == Format::bfloat16 ? 2 : 4; }
+
 // Those from element `index` on; of none, none.
 static inline Activations from(Activations a, int64_t index) {
   if (!a.data) return a;
-  return {static_cast<char*>(a.data) + index * (a.format == Format::bfloat16 ? 2 : 4), a.format};
+  return {static_cast<char*>(a.data) + index * bytesOf(a.format), a.format};
 }
 
 // What a linear layer's result passes. `gelu` is the exact one, z Φ(z); `swish` is z σ(z).
@@ -137,12 +139,12 @@ static constexpr int64_t kQueryTile = 64;
 // Enough for all precisions.
 static inline int64_t attentionScratch(int64_t keys, int64_t headWidth) {
   const int64_t k = leftStride(Precision::bfloat16x6, keys), d = leftStride(Precision::bfloat16x6, headWidth);
-  return k * d * 2 + kQueryTile * (3 * k + 2 * d);
+  return k * d * 2 + kQueryTile * 2 * (k + d);
 }
 
 static inline int64_t attentionGradientScratch(int64_t keys, int64_t headWidth) {
   const int64_t k = leftStride(Precision::bfloat16x6, keys), d = leftStride(Precision::bfloat16x6, headWidth);
-  return k * d * 5 + kQueryTile * (4 * k + 4 * d);
+  return k * d * 5 + kQueryTile * (3 * k + 4 * d);
 }
 
 // Columns of whole panels, whatever the instruction set.

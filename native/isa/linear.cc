@@ -29,7 +29,7 @@ LANES_INLINE Floats throughActivation(Floats dy, Floats z) {
   return dy;
 }
 
-static_assert(kLinearColumns % kPanelColumns == 0 && kPanelColumns >= 32 && kPanelColumns <= 48, "linearScratch counts on it");
+static_assert(kPanelColumns >= 32 && kPanelColumns <= 48, "linearScratch counts on it");
 
 // Columns of a result on their way out: strips of as many as a panel has, each [rows][its columns in whole lanes].
 template <typename T>
@@ -68,7 +68,7 @@ struct Strips {
 
 // As many columns of results as are kept together, in whole panels.
 template <typename T>
-int64_t columnsTogether(const T*, int64_t rows) {
+int64_t columnsTogether(int64_t rows) {
   const int64_t panels = smaller(kLinearBytes / (rows * static_cast<int64_t>(sizeof(T))), kLinearColumns) / kPanelColumns;
   return (panels > 0 ? panels : 1) * kPanelColumns;
 }
@@ -111,9 +111,8 @@ struct Finishing {
   }
 };
 
-// What a linear layer does while it multiplies.
 template <Activation ACTIVATION, typename T>
-struct Meanwhile {
+struct AskingAndFinishing {
   Asking<2> asking;
   Finishing<ACTIVATION, T> finishing = {};
 
@@ -123,35 +122,40 @@ struct Meanwhile {
   }
 };
 
-// Columns [first, first + width), of which scratch holds all.
+// Columns [first, first + width), of which scratch holds all. With tiles a strip is finished while the next one is multiplied.
 template <Activation ACTIVATION, typename T, typename Unit>
-void linearColumns(Mode<Unit>& mode, Meanwhile<ACTIVATION, T>& meanwhile, const LinearRows& of, Matrix<Unit> a, int64_t depth,
-                   int64_t first, int64_t width, T* y, T* preActivation, float* scratch) {
+void linearColumns(Mode<Unit>& mode, AskingAndFinishing<ACTIVATION, T>& meanwhile, const LinearRows& of, Matrix<Unit> a,
+                   int64_t depth, int64_t first, int64_t width, T* y, T* preActivation, float* scratch) {
   float* const sums[2] = {scratch, scratch + kStripRows * kPanelColumns};
   const Strips<T> out = {reinterpret_cast<T*>(scratch + 2 * kStripRows * kPanelColumns), of.rows};
-  const Strips<T> kept = {out.at(columnsTogether(y, of.rows)), of.rows};
+  const Strips<T> kept = {out.at(columnsTogether<T>(of.rows)), of.rows};
   Finishing<ACTIVATION, T>& finishing = meanwhile.finishing;
-  const int64_t step = kHasTiles<Unit> && depth <= kDepthBlock<Unit> ? 32 : kStripRows;
-  alignas(64) float bias[2][kPanelColumns];
+  // A block of depth is 16 steps of two rows each.
+  const int64_t stripRows = kHasTiles<Unit> && depth <= kDepthBlock<Unit> ? 32 : kStripRows;
+  alignas(64) float biases[2][kPanelColumns];
   int turn = 0;
   for (int64_t j = 0; j < width; j += kPanelColumns) {
     const int64_t columns = smaller(kPanelColumns, width - j), lanes = wholeLanes(columns);
     const Unit* const strip = reinterpret_cast<const Unit*>(of.weights) + (first + j) * depth;
-    float* const biasHere = bias[j / kPanelColumns % 2];
-    for (float& none : bias[j / kPanelColumns % 2]) none = -0.0f;  // which changes no number that it is added to
-    if (of.bias) copyFloats(biasHere, of.bias + first + j, columns);
-    for (int64_t r = 0; r < of.rows; r += step, turn = 1 - turn) {
-      const int64_t rows = smaller(step, of.rows - r), at = r * lanes;
+    auto& bias = biases[j / kPanelColumns % 2];
+    for (float& none : bias) none = -0.0f;  // which changes no number that it is added to
+    if (of.bias) copyFloats(bias, of.bias + first + j, columns);
+    for (int64_t r = 0; r < of.rows; r += stripRows) {
+      const int64_t rows = smaller(stripRows, of.rows - r), at = r * lanes;
       const Matrix<Unit> some = {a.data + r * a.rowStride, a.rowStride, a.columnStride};
+      const Finishing<ACTIVATION, T> thisStrip = {
+          sums[turn], bias, preActivation ? kept.at(j) + at : nullptr, out.at(j) + at, lanes, rows};
       if constexpr (kHasTiles<Unit>) {
         stripOfAllDepth(mode, meanwhile, some, strip, sums[turn], rows, depth, lanes);
+        finishing.rest();
+        finishing = thisStrip;
+        turn = 1 - turn;
       } else {
         Nothing nothing;
         stripOfAllDepth(mode, nothing, some, strip, sums[turn], rows, depth, lanes);
+        finishing = thisStrip;
+        finishing.rest();
       }
-      finishing.rest();
-      finishing = {sums[turn], biasHere, preActivation ? kept.at(j) + at : nullptr, out.at(j) + at, lanes, rows};
-      if constexpr (!kHasTiles<Unit>) finishing.rest();
     }
   }
   finishing.rest();
@@ -162,8 +166,8 @@ void linearColumns(Mode<Unit>& mode, Meanwhile<ACTIVATION, T>& meanwhile, const 
 template <Activation ACTIVATION, typename T, typename Unit>
 void linearOf(const LinearRows& of, Matrix<Unit> a, int64_t depth, T* y, T* preActivation, float* scratch) {
   Mode<Unit> mode;
-  Meanwhile<ACTIVATION, T> meanwhile = {Asking<2>(of.ahead)};
-  const int64_t together = columnsTogether(y, of.rows);
+  AskingAndFinishing<ACTIVATION, T> meanwhile = {Asking<2>(of.ahead)};
+  const int64_t together = columnsTogether<T>(of.rows);
   for (int64_t first = 0; first < of.n; first += together) {
     linearColumns(mode, meanwhile, of, a, depth, first, smaller(together, of.n - first), y, preActivation, scratch);
   }
@@ -202,7 +206,7 @@ void columnSums(Activations a, int64_t rowStride, int64_t rows, int64_t columns,
     forLanes(columns, [=](int64_t c, int64_t count) {
       Floats sum = {};
       for (int64_t block = 0; block < rows; block += 64) {
-        const int64_t end = block + 64 < rows ? block + 64 : rows;
+        const int64_t end = smaller(block + 64, rows);
         Floats part = {};
         for (int64_t r = block; r < end; r++) part += loadSome(numbers + r * rowStride + c, count);
         sum += part;

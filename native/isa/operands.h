@@ -28,7 +28,7 @@ static inline void prefetchRows(const T* rows, int64_t stride, int64_t first, in
 // Numbers as they are.
 struct Numbers {
   typedef float Unit;
-  typedef float Kept;  // numbers of which products alone read more
+  typedef float Kept;  // as what numbers are kept that only products read
   static int64_t depth(int64_t n) { return depthOf(Precision::float32, n); }
   static int64_t span(int64_t n) { return leftStride(Precision::float32, n); }
   static int64_t someOf(int64_t, int64_t n) { return n; }
@@ -64,7 +64,7 @@ struct Numbers {
   }
 };
 
-// As what a number of so many parts can be stored with nothing lost.
+// What holds all that a product takes of a number of so many parts.
 template <int PARTS>
 struct StoredAs {
   typedef float Type;

@@ -37,11 +37,12 @@ struct Asking {
 
 // c[m, lanes] = a · strip, packed columns in whole lanes. All blocks of depth follow each other, so c stays in L1.
 template <typename Unit, typename Meanwhile>
-static inline void stripOfAllDepth(Mode<Unit>& mode, Meanwhile& meanwhile, Matrix<Unit> a, const Unit* strip, float* c, int64_t m, int64_t depth,
-                                   int64_t lanes) {
+static inline void stripOfAllDepth(Mode<Unit>& mode, Meanwhile& meanwhile, Matrix<Unit> a, const Unit* strip, float* c,
+                                   int64_t m, int64_t depth, int64_t lanes) {
   for (int64_t p = 0; p == 0 || p < depth; p += kDepthBlock<Unit>) {
     const Matrix<Unit> part = {a.data + p * a.columnStride, a.rowStride, a.columnStride};
-    stripProduct(mode, meanwhile, part, strip + p * lanes, lanes, c, lanes, m, smaller(kDepthBlock<Unit>, depth - p), lanes, p > 0);
+    const int64_t block = smaller(kDepthBlock<Unit>, depth - p);
+    stripProduct(mode, meanwhile, part, strip + p * lanes, lanes, c, lanes, m, block, lanes, p > 0);
   }
 }
 

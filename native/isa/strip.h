@@ -21,18 +21,17 @@ static constexpr bool kHasTiles =
     false;
 #endif
 
-// What a core does while its tiles multiply: step() is called with every four products of tiles, that is all 64 cycles. Where
-// there are no tiles nobody calls it.
+// To do meanwhile.
 struct Nothing {
   void step() {}
 };
 
 template <typename Unit>
-LANES_INLINE void termsProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m, int64_t depth,
-                               int64_t n, bool accumulate);
+LANES_INLINE void termsProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
+                               int64_t depth, int64_t n, bool accumulate);
 
-// c[m, n] (+)= a[m, depth] · b[depth, n] where n is a multiple of 16 and one stride of `a` is 1; with tiles the second one. Not
-// inlined: one copy a file is enough.
+// c[m, n] (+)= a[m, depth] · b[depth, n] where n is a multiple of 16 and one stride of `a` is 1; with tiles the second one.
+// `meanwhile` is what a core does while its tiles multiply (amx.h). Not inlined: one copy for each such thing is enough.
 template <typename Unit, typename Meanwhile>
 __attribute__((noinline)) static void stripProduct([[maybe_unused]] Mode<Unit>& mode, [[maybe_unused]] Meanwhile& meanwhile,
                                                    Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride,
@@ -62,8 +61,8 @@ static void stripProduct(Mode<Unit>& mode, Matrix<Unit> a, const Unit* b, int64_
 
 // Numbers of several parts without tiles: one product for each term.
 template <typename Unit>
-LANES_INLINE void termsProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m, int64_t depth,
-                               int64_t n, bool accumulate) {
+LANES_INLINE void termsProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
+                               int64_t depth, int64_t n, bool accumulate) {
   typedef Terms<Unit> Of;
   const auto* const left = reinterpret_cast<const Pair<1>*>(a.data);
   const auto* const right = reinterpret_cast<const Pair<1>*>(b);

@@ -88,9 +88,9 @@ export function stackNorms(parameters: ModelParameters, config: ModelConfig, sta
  * that of the *next* sub-layer (of the stack, at the end), whose sum is carried on: both placements are one chain.
  */
 export class ResidualPath {
-  /** What the next sub-layer takes. */
+  /** What products take: the next sub-layer, and of an encoder's result those of the decoder. */
   hidden: tf.Tensor; // [B, T, d]
-  /** The same, for what is no sub-layer: the stack's result, at the end. */
+  /** The same in the residual path's format: what the loss and the logits take. */
   normed: tf.Tensor; // [B, T, d]
   private residual: tf.Tensor; // [B, T, d]
   private norm = 0;
