@@ -107,30 +107,33 @@ LANES_INLINE void bands(Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int
   for (int64_t j = 0; j < n; j += 2 * kTileSize) {
     for (int64_t i = from; i < to; i += 2 * kTileSize) {
       const Matrix<Unit> rows = {a.data + i * a.rowStride, a.rowStride, 1};
+      Nothing nothing;
       if (n - j > kTileSize) {
         tileProduct<ROWS, 2>(meanwhile, rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
       } else {
-        tileProduct<ROWS, 1>(meanwhile, rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
+        tileProduct<ROWS, 1>(nothing, rows, b + j, bStride, c + i * cStride + j, cStride, depth, steps, accumulate);
       }
     }
   }
 }
 
-// The same for a depth that is a multiple of `steps` of each part, at most 16.
+// The same for a depth that is a multiple of `steps` of each part, at most 16. What is left of rows, as of columns and of depth, is
+// little, and nothing is done beside it.
 template <typename Unit, typename Meanwhile>
 LANES_INLINE void steppedProduct(Mode<Unit>& tiles, Meanwhile& meanwhile, Matrix<Unit> a, const Unit* b, int64_t bStride,
                                  float* c, int64_t cStride, int64_t m, int64_t depth, int64_t steps, int64_t n, bool accumulate) {
   const int64_t whole = m / (2 * kTileSize) * (2 * kTileSize), rest = m - whole;
+  Nothing nothing;
   if (whole > 0) {
     tiles.configure(kTileSize, kTileSize, steps);
     bands<2>(meanwhile, a, b, bStride, c, cStride, 0, whole, depth, steps, n, accumulate);
   }
   if (rest > kTileSize) {
     tiles.configure(kTileSize, rest - kTileSize, steps);
-    bands<2>(meanwhile, a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
+    bands<2>(nothing, a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
   } else if (rest > 0) {
     tiles.configure(rest, 0, steps);
-    bands<1>(meanwhile, a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
+    bands<1>(nothing, a, b, bStride, c, cStride, whole, m, depth, steps, n, accumulate);
   }
 }
 
@@ -147,7 +150,8 @@ LANES_INLINE void pairsProduct(Mode<Unit>& tiles, Meanwhile& meanwhile, Matrix<U
   if (whole > 0) steppedProduct(tiles, meanwhile, a, b, bStride, c, cStride, m, whole, kTileSize, n, accumulate);
   if (rest > 0) {
     const Matrix<Unit> last = {a.data + whole, a.rowStride, 1};
-    steppedProduct(tiles, meanwhile, last, b + whole * bStride, bStride, c, cStride, m, rest, rest / kParts, n,
+    Nothing nothing;
+    steppedProduct(tiles, nothing, last, b + whole * bStride, bStride, c, cStride, m, rest, rest / kParts, n,
                    accumulate || whole > 0);
   }
   compilerBarrier();

@@ -21,11 +21,6 @@ static constexpr bool kHasTiles =
     false;
 #endif
 
-// To do meanwhile.
-struct Nothing {
-  void step() {}
-};
-
 template <typename Unit>
 LANES_INLINE void termsProduct(Matrix<Unit> a, const Unit* b, int64_t bStride, float* c, int64_t cStride, int64_t m,
                                int64_t depth, int64_t n, bool accumulate);

@@ -84,6 +84,11 @@ LANES_INLINE Floats multiplyAdd(Words a, Words b, Floats c) {
 LANES_INLINE Floats loadUnits(const float* p) { return load(p); }
 LANES_INLINE Floats allUnits(float x) { return all(x); }
 
+// To do while tiles multiply (amx.h).
+struct Nothing {
+  void step() {}
+};
+
 // What lasts from one product to the next.
 template <typename Unit>
 struct Mode {};
