@@ -1,6 +1,7 @@
-// A training step of one of this project's engines as a process of its own, for `npm run bench -- engine`. It speaks as torch_peer.py does:
-// commands on stdin, each answered by one line of JSON on stdout. {"steps": N} runs N training steps and gives their
-// seconds, and those inside the addon or, of further steps, the share in which a device waited; the first line describes the process once it is warm. Ends with its input.
+// A training step of one of this project's engines as a process of its own, for `npm run bench -- engine`. It speaks as
+// torch_peer.py does: commands on stdin, each answered by one line of JSON on stdout. {"steps": N} runs one training step, and
+// then N of which it gives the seconds, and those inside the addon or, of further steps, the share in which a device waited; the
+// first line describes the process once it is warm. Ends with its input.
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { loadEngine } from '../../src/engine/load.js';
@@ -59,6 +60,7 @@ answer({ version: `${matmul}, ${isa}`, parameters: training.layout.trainable });
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { steps } = JSON.parse(line) as { steps: number };
+  training.run(); // the others ran meanwhile, and in a run a step follows another
   kernels.take();
   const seconds = Array.from({ length: steps }, step);
   if (device !== 'cpu') answer({ seconds, waitShare: waitShare(steps) });

@@ -1,8 +1,8 @@
 """The model of `npm run bench -- engine` and `-- gpu` in PyTorch, as its users would write it: the same sizes and the same
 work per step (forward, backward, clipping, AdamW). With bfloat16 products and attention run under autocast.
 
-Reads commands on stdin, answers each with one line of JSON on stdout: {"steps": N} runs N training steps and gives their
-seconds; the first line printed describes the process once it is warm. Ends with its input.
+Reads commands on stdin, answers each with one line of JSON on stdout: {"steps": N} runs one training step, and then N of
+which it gives the seconds; the first line printed describes the process once it is warm. Ends with its input.
 """
 
 import argparse
@@ -125,6 +125,7 @@ def main():
         step()
     answer(version=torch.__version__, parameters=sum(p.numel() for p in model.parameters()))
     for line in sys.stdin:
+        step()  # the others ran meanwhile, and in a run a step follows another
         answer(seconds=[step() for _ in range(json.loads(line)["steps"])])
 
 
