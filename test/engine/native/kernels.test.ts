@@ -5,7 +5,8 @@ import { after, describe, test } from 'node:test';
 import { loadAddon } from '../../../src/engine/native/load.js';
 import { ActivationCode, PrecisionCode } from '../../../src/engine/native/addon.js';
 import { philox, RandomField } from '../../../src/util/philox.js';
-import { activationGradient, assertWithin, cases, randoms } from './cases.js';
+import { assertWithin, randoms } from './case.js';
+import { activationGradient, cases } from './cases.js';
 
 const addon = loadAddon();
 const best = addon.info().isa;

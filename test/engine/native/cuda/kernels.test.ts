@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Arithmetic } from '../../../../src/engine/native/addon.js';
-import { cases, difference } from '../cases.js';
+import { difference } from '../case.js';
+import { cases } from '../cases.js';
 import { openTestDevice, overHostArrays } from './device.js';
 
 const { addon, info } = await openTestDevice();
