@@ -108,10 +108,13 @@ export function embedding(
 /** The matrix itself, but what flows back through it is zero in one row. */
 function withoutRowGradient(matrix: tf.Tensor, row: number): tf.Tensor {
   const kept = tf.range(0, matrix.shape[0]).notEqual(row).toFloat().expandDims(1); // [V, 1]
-  return tf.customGrad((x) => ({
-    value: (x as tf.Tensor).clone(),
-    gradFunc: (dy: tf.Tensor) => dy.mul(kept),
-  }))(matrix);
+  return tf.customGrad((x, save) => {
+    (save as tf.GradSaveFunc)([kept]); // a scope may end before the gradient is wanted
+    return {
+      value: (x as tf.Tensor).clone(),
+      gradFunc: (dy: tf.Tensor, [saved]: tf.Tensor[]) => dy.mul(saved!),
+    };
+  })(matrix);
 }
 
 export function crossEntropy(
