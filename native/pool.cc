@@ -1,11 +1,14 @@
-// The pool: threads that sleep on a condition variable, and one job at a time whose panels they take in turn.
+// The pool: threads that wait for a job, one at a time, whose panels they take in turn. Whoever waits, for work or for the others'
+// last panels, stays awake for a moment: kernels follow each other faster than a sleeping thread is woken.
 //
 // Ownership: the pool is allocated once and never freed, since a thread of another environment may still be about
 // to use it while static objects are destroyed; its threads are joined by releasePool(). Whoever holds `busy_` owns
-// the job and the list of threads; everything that pool threads look at is guarded by `mutex_`, panel numbers aside.
+// the job and the list of threads; everything that pool threads look at is changed under `mutex_`, panel numbers aside. What is
+// looked at without it, to see whether waiting has an end, is atomic.
 #include "pool.h"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -57,6 +60,9 @@ struct Job {
   }
 };
 
+// Longer than the gaps between a step's kernels, and too short to count where no work comes.
+constexpr std::chrono::microseconds kAwake{500};
+
 class Pool {
  public:
   void run(Job& job) {
@@ -73,10 +79,10 @@ class Pool {
     wake_.notify_all();
     job.work();
     {
-      std::unique_lock<std::mutex> lock(mutex_);
-      job_ = nullptr;  // a thread that wakes only now has nothing to do
-      idle_.wait(lock, [this] { return working_ == 0; });
+      const std::lock_guard<std::mutex> lock(mutex_);
+      job_ = nullptr;  // a thread that comes only now has nothing to do
     }
+    waitUntil(idle_, [this] { return working_.load() == 0; });
     busy_.store(false, std::memory_order_release);
   }
 
@@ -115,12 +121,11 @@ class Pool {
   }
 
   void serve(int number, uint64_t seen) {
-    std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      wake_.wait(lock, [&] { return generation_ != seen || number >= keep_; });
-      if (number >= keep_) return;
-      seen = generation_;
-      Job* job = job_;
+      auto lock = waitUntil(wake_, [&] { return generation_.load() != seen || number >= keep_.load(); });
+      if (number >= keep_.load()) return;
+      seen = generation_.load();
+      Job* const job = job_;
       if (!job) continue;
       working_++;
       lock.unlock();
@@ -128,6 +133,16 @@ class Pool {
       lock.lock();
       if (--working_ == 0) idle_.notify_all();
     }
+  }
+
+  // Returns with mutex_ held. Awake at first, giving the core to any other thread that has work for it.
+  template <typename Done>
+  std::unique_lock<std::mutex> waitUntil(std::condition_variable& changed, const Done& done) {
+    const auto start = std::chrono::steady_clock::now();
+    while (!done() && std::chrono::steady_clock::now() - start < kAwake) std::this_thread::yield();
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed.wait(lock, done);
+    return lock;
   }
 
   std::atomic<bool> busy_{false};
@@ -138,9 +153,9 @@ class Pool {
   std::mutex mutex_;  // guards what follows
   std::condition_variable wake_, idle_;
   Job* job_ = nullptr;
-  uint64_t generation_ = 0;
-  int working_ = 0;
-  int keep_ = 0;  // threads numbered from here on end
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<int> working_{0};
+  std::atomic<int> keep_{0};  // threads numbered from here on end
 };
 
 Pool& pool() {
