@@ -49,6 +49,45 @@ napi_value setIsa(const Arguments& a) {
   return text(a.env(), kernels().isa);
 }
 
+// run(count)
+napi_value run(const Arguments& a) {
+  a.queue()->run(a.size(0, "count"));
+  return nullptr;
+}
+
+napi_value makeQueue(const Arguments& a) {
+  Queue& queue = Environment::of(a.env()).addQueue();
+  napi_value result;
+  napi_create_object(a.env(), &result);
+  bindOperations(a.env(), result, {&fastOperations(), &queue});
+  define<run>(a.env(), result, "run", {nullptr, &queue});
+  return result;
+}
+
+napi_value timeOf(napi_env env, const Function& function) {
+  napi_value result, calls, seconds;
+  napi_create_object(env, &result);
+  napi_create_double(env, static_cast<double>(function.ended), &calls);
+  napi_create_double(env, function.seconds, &seconds);
+  napi_set_named_property(env, result, "name", text(env, function.name));
+  napi_set_named_property(env, result, "calls", calls);
+  napi_set_named_property(env, result, "seconds", seconds);
+  return result;
+}
+
+napi_value kernelTimes(const Arguments& a) {
+  napi_value result;
+  napi_create_array(a.env(), &result);
+  uint32_t entries = 0;
+  for (Function& function : Environment::of(a.env()).functions()) {
+    if (function.ended == 0) continue;
+    napi_set_element(a.env(), result, entries++, timeOf(a.env(), function));
+    function.ended = 0;
+    function.seconds = 0;
+  }
+  return result;
+}
+
 // ---- for tests: the functions that kernels are made of, over arrays
 
 napi_value exponential(const Arguments& a) {
@@ -72,17 +111,17 @@ napi_value initialise(napi_env env, napi_value exports) {
   keepFreedMemory();
   napi_add_env_cleanup_hook(env, [](void*) { releasePool(); }, nullptr);
 
-  define<info>(env, exports, "info", nullptr);
-  define<setThreads>(env, exports, "setThreads", nullptr);
-  define<setIsa>(env, exports, "setIsa", nullptr);
+  define<info>(env, exports, "info");
+  define<setThreads>(env, exports, "setThreads");
+  define<setIsa>(env, exports, "setIsa");
   bindMemory(env, exports);
-  bindModelOperations(env, exports, fastOperations());
-  bindVectorOperations(env, exports, fastOperations());
+  define<makeQueue>(env, exports, "makeQueue");
+  define<kernelTimes>(env, exports, "kernelTimes");
+  bindOperations(env, exports, {&fastOperations()});
 
   napi_value naive;
   napi_create_object(env, &naive);
-  bindModelOperations(env, naive, naiveOperations());
-  bindVectorOperations(env, naive, naiveOperations());
+  bindOperations(env, naive, {&naiveOperations()});
   napi_set_named_property(env, exports, "naive", naive);
 
   napi_value cuda;
@@ -92,8 +131,8 @@ napi_value initialise(napi_env env, napi_value exports) {
 
   napi_value elementary;
   napi_create_object(env, &elementary);
-  define<exponential>(env, elementary, "exponential", nullptr);
-  define<dropoutFactors>(env, elementary, "dropoutFactors", nullptr);
+  define<exponential>(env, elementary, "exponential");
+  define<dropoutFactors>(env, elementary, "dropoutFactors");
   napi_set_named_property(env, exports, "elementary", elementary);
   return exports;
 }

@@ -29,14 +29,14 @@ Arguments::Arguments(napi_env env, napi_callback_info info) : env_(env) {
   void* data = nullptr;
   // Arguments that were not given are filled with undefined, which every reader below refuses.
   napi_get_cb_info(env, info, &given, values_, nullptr, &data);
-  operations_ = static_cast<const Operations*>(data);
+  function_ = static_cast<Function*>(data);
 }
 
 void* Arguments::array(int index, const char* name, napi_typedarray_type type, const char* typeName,
                        int64_t least, bool optional) const {
   if (optional && isNull(index)) return nullptr;
-  int64_t onDevice;
-  if (operations_ && operations_->onDevice) return deviceArray(index, name, least, &onDevice);
+  int64_t deviceLength;
+  if (onDevice()) return deviceArray(index, name, least, &deviceLength);
   bool isArray = false;
   napi_is_typedarray(env_, values_[index], &isArray);
   napi_typedarray_type found;
@@ -113,7 +113,7 @@ napi_value Arguments::bufferOf(int index, const char* name) const {
 }
 
 int64_t Arguments::length(int index, const char* name) const {
-  if (operations_ && operations_->onDevice) {
+  if (onDevice()) {
     int64_t length;
     deviceArray(index, name, 0, &length);
     return length;

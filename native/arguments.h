@@ -1,5 +1,5 @@
 // Reads the arguments of a JavaScript call, checked: a wrong type is a TypeError, a wrong size a RangeError,
-// both naming the argument. Pointers are valid until the call returns and are never kept. Where the operations are a
+// both naming the argument. Pointers are valid while the array lives: whoever lets a call wait keeps it. Where the operations are a
 // device's, arrays are objects of an address in its memory and a length in elements (DeviceArray in addon.ts).
 #pragma once
 
@@ -8,8 +8,11 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
 
-#include "operations.h"
+#include "calls.h"
 
 namespace lockstep {
 
@@ -26,8 +29,28 @@ class Arguments {
   Arguments(napi_env env, napi_callback_info info);
 
   napi_env env() const { return env_; }
-  // The table of operations this JavaScript function was created for (fast or naive).
-  const Operations& operations() const { return *operations_; }
+  // Whether arrays are a device's.
+  bool onDevice() const { return operations() && operations()->onDevice; }
+
+  // Where calls of this function wait, or null.
+  Queue* queue() const { return function_->table.queue; }
+
+  // Calls an operation of the table that the JavaScript function was made for: now, or when its turn in the queue comes.
+  template <typename... Parameters, typename... Given>
+  void perform(void (*Operations::*operation)(Parameters...), const Given&... given) const {
+    auto call = [function = operations()->*operation, parameters = std::tuple<std::decay_t<Parameters>...>(given...)] {
+      std::apply(function, parameters);
+    };
+    if (queue()) return queue()->push(*function_, std::move(call));
+    const Stopwatch time(*function_);
+    call();
+  }
+  // The same of one whose result is wanted now.
+  template <typename... Parameters, typename... Given>
+  double compute(double (*Operations::*operation)(Parameters...), const Given&... given) const {
+    const Stopwatch time(*function_);
+    return (operations()->*operation)(given...);
+  }
 
   // Arrays with at least `least` elements. The plain forms refuse null, the optional ones return nullptr.
   float* floats(int index, const char* name, int64_t least) const;
@@ -61,6 +84,7 @@ class Arguments {
   AdamW adamW(int index) const;
 
  private:
+  const Operations* operations() const { return function_->table.operations; }
   void* array(int index, const char* name, napi_typedarray_type type, const char* typeName, int64_t least,
               bool optional) const;
   bool isHalves(int index) const;
@@ -75,7 +99,7 @@ class Arguments {
   static constexpr size_t kMostArguments = 14;
   napi_env env_;
   napi_value values_[kMostArguments];
-  const Operations* operations_ = nullptr;
+  Function* function_ = nullptr;
 };
 
 }  // namespace lockstep

@@ -143,30 +143,29 @@ napi_value operations(const Arguments& a) {
   const Operations& table = loaded().operations(static_cast<cuda::Arithmetic>(arithmetic));
   napi_value target;
   napi_create_object(a.env(), &target);
-  bindModelOperations(a.env(), target, table);
-  bindVectorOperations(a.env(), target, table);
+  bindOperations(a.env(), target, {&table});
   return target;
 }
 
 }  // namespace
 
 void bindCuda(napi_env env, napi_value target) {
-  define<load>(env, target, "load", nullptr);
-  define<productVersion>(env, target, "productVersion", nullptr);
-  define<open>(env, target, "open", nullptr);
-  define<allocate>(env, target, "allocate", nullptr);
-  define<release>(env, target, "release", nullptr);
-  define<pin>(env, target, "pin", nullptr);
-  define<upload>(env, target, "upload", nullptr);
-  define<download>(env, target, "download", nullptr);
-  define<fetch>(env, target, "fetch", nullptr);
-  define<fetched>(env, target, "fetched", nullptr);
-  define<zero>(env, target, "zero", nullptr);
-  define<synchronise>(env, target, "synchronise", nullptr);
-  define<starved>(env, target, "starved", nullptr);
-  define<convert>(env, target, "convert", nullptr);
-  define<sum>(env, target, "sum", nullptr);
-  define<operations>(env, target, "operations", nullptr);
+  define<load>(env, target, "load");
+  define<productVersion>(env, target, "productVersion");
+  define<open>(env, target, "open");
+  define<allocate>(env, target, "allocate");
+  define<release>(env, target, "release");
+  define<pin>(env, target, "pin");
+  define<upload>(env, target, "upload");
+  define<download>(env, target, "download");
+  define<fetch>(env, target, "fetch");
+  define<fetched>(env, target, "fetched");
+  define<zero>(env, target, "zero");
+  define<synchronise>(env, target, "synchronise");
+  define<starved>(env, target, "starved");
+  define<convert>(env, target, "convert");
+  define<sum>(env, target, "sum");
+  define<operations>(env, target, "operations");
 }
 
 }  // namespace lockstep

@@ -9,7 +9,7 @@ namespace {
 // Ids and row numbers come from data: one outside its table would read or write foreign memory. Those in a device's memory
 // were checked on their way there.
 void checkIndices(const Arguments& a, const int32_t* values, int64_t count, int64_t limit, const char* name) {
-  if (a.operations().onDevice) return;
+  if (a.onDevice()) return;
   for (int64_t i = 0; i < count; i++) {
     if (values[i] < 0 || values[i] >= limit) {
       throw ArgumentError(true, std::string(name) + ": element " + std::to_string(i) + " is " +
@@ -40,7 +40,7 @@ napi_value linear(const Arguments& a) {
   checkFormat("x", x, precision);
   checkFormat("y", y, precision);
   checkSameFormat("y", y, "preActivation", preActivation);
-  a.operations().linear(x, a.floats(1, "w", sizeOf(n, k)), a.floatsOrNull(2, "b", n), y, preActivation, m, k, n,
+  a.perform(&Operations::linear, x, a.floats(1, "w", sizeOf(n, k)), a.floatsOrNull(2, "b", n), y, preActivation, m, k, n,
                         a.activation(8, "activation"), precision);
   return nullptr;
 }
@@ -56,14 +56,14 @@ napi_value linearGradient(const Arguments& a) {
   checkFormat("x", x, precision);
   checkFormat("dx", dx, precision);
   checkSameFormat("dy", dy, "saved", saved);
-  a.operations().linearGradient(dy, x, a.floats(2, "w", sizeOf(n, k)), saved, dx, a.floats(5, "dw", sizeOf(n, k)),
+  a.perform(&Operations::linearGradient, dy, x, a.floats(2, "w", sizeOf(n, k)), saved, dx, a.floats(5, "dw", sizeOf(n, k)),
                                 a.floatsOrNull(6, "db", n), m, k, n, activation, precision);
   return nullptr;
 }
 
 napi_value matmul(const Arguments& a) {
   const int64_t m = a.size(3, "m"), k = a.size(4, "k"), n = a.size(5, "n");
-  a.operations().matmul(a.floats(0, "a", sizeOf(m, k)), a.floats(1, "b", sizeOf(k, n)),
+  a.perform(&Operations::matmul, a.floats(0, "a", sizeOf(m, k)), a.floats(1, "b", sizeOf(k, n)),
                         a.floats(2, "c", sizeOf(m, n)), m, k, n, a.flag(6, "transposeA"),
                         a.flag(7, "transposeB"));
   return nullptr;
@@ -94,7 +94,7 @@ napi_value attention(const Arguments& a) {
   checkFormat("query", query, shape.precision);
   checkSameFormat("query", query, "memory", memory);
   checkSameFormat("query", query, "out", out);
-  a.operations().attention(query, memory, lengths, out, a.floats(4, "logSum", sizes.logSum), shape);
+  a.perform(&Operations::attention, query, memory, lengths, out, a.floats(4, "logSum", sizes.logSum), shape);
   return nullptr;
 }
 
@@ -112,14 +112,14 @@ napi_value attentionGradient(const Arguments& a) {
   checkSameFormat("query", query, "dOut", dOut);
   checkSameFormat("query", query, "dQuery", dQuery);
   checkSameFormat("query", query, "dMemory", dMemory);
-  a.operations().attentionGradient(query, memory, lengths, out, a.floats(4, "logSum", sizes.logSum), dOut, dQuery, dMemory,
+  a.perform(&Operations::attentionGradient, query, memory, lengths, out, a.floats(4, "logSum", sizes.logSum), dOut, dQuery, dMemory,
                                    shape);
   return nullptr;
 }
 
 napi_value addDropoutNorm(const Arguments& a) {
   const int64_t rows = a.size(8, "rows"), width = a.size(9, "width"), all = sizeOf(rows, width);
-  a.operations().addDropoutNorm(a.floatsOrNull(0, "residual", all), a.activations(1, "x", all),
+  a.perform(&Operations::addDropoutNorm, a.floatsOrNull(0, "residual", all), a.activations(1, "x", all),
                                 a.floats(2, "gamma", width), a.floats(3, "beta", width),
                                 a.floats(4, "sum", all), a.floats(5, "y", all), a.activationsOrNone(6, "operand", all),
                                 a.floats(7, "stats", sizeOf(rows, 2)), rows, width,
@@ -131,8 +131,8 @@ napi_value addDropoutNormGradient(const Arguments& a) {
   const int64_t rows = a.size(10, "rows"), width = a.size(11, "width"), all = sizeOf(rows, width);
   const float* const dy = a.floatsOrNull(0, "dy", all);
   const Activations dOperand = a.isNull(0) ? a.activations(1, "dOperand", all) : a.activationsOrNone(1, "dOperand", all);
-  a.operations().addDropoutNormGradient(
-      dy, dOperand, a.floatsOrNull(2, "dSum", all), a.floats(3, "sum", all), a.floats(4, "gamma", width),
+  a.perform(
+      &Operations::addDropoutNormGradient, dy, dOperand, a.floatsOrNull(2, "dSum", all), a.floats(3, "sum", all), a.floats(4, "gamma", width),
       a.floats(5, "stats", sizeOf(rows, 2)), a.floatsOrNull(6, "dResidual", all), a.activations(7, "dx", all),
       a.floats(8, "dGamma", width), a.floats(9, "dBeta", width), rows, width, a.dropout(12));
   return nullptr;
@@ -146,7 +146,7 @@ napi_value embedding(const Arguments& a) {
   const float* positions = a.floats(1, "positions", used > 0 ? sizeOf(first + used, width) : 0);
   const int32_t* ids = a.ints(2, "ids", rows);
   if (rows > 0) checkIndices(a, ids, rows, a.length(0, "table") / width, "ids");
-  a.operations().embedding(a.floats(0, "table", 0), positions, ids, a.floats(3, "out", sizeOf(rows, width)),
+  a.perform(&Operations::embedding, a.floats(0, "table", 0), positions, ids, a.floats(3, "out", sizeOf(rows, width)),
                            rows, length, first, width, static_cast<float>(a.number(8, "scale")), a.dropout(9));
   return nullptr;
 }
@@ -155,7 +155,7 @@ napi_value embeddingGradient(const Arguments& a) {
   const int64_t rows = a.size(3, "rows"), vocabulary = a.size(4, "vocabulary"), width = a.size(5, "width");
   const int32_t* ids = a.ints(1, "ids", rows);
   checkIndices(a, ids, rows, vocabulary, "ids");
-  a.operations().embeddingGradient(a.floats(0, "dOut", sizeOf(rows, width)), ids,
+  a.perform(&Operations::embeddingGradient, a.floats(0, "dOut", sizeOf(rows, width)), ids,
                                    a.floats(2, "dTable", sizeOf(vocabulary, width)), rows, vocabulary, width,
                                    static_cast<float>(a.number(6, "scale")), a.dropout(7),
                                    a.idOrNone(8, "padding"), a.flag(9, "accumulate"));
@@ -172,7 +172,7 @@ napi_value crossEntropy(const Arguments& a) {
   const Precision precision = a.precision(12, "precision");
   const Activations dLogits = a.activationsOrNone(5, "dLogits", sizeOf(rows, vocabulary));
   checkFormat("dLogits", dLogits, precision);
-  a.operations().crossEntropy(a.floats(0, "hidden", 0), a.floats(1, "table", sizeOf(vocabulary, width)),
+  a.perform(&Operations::crossEntropy, a.floats(0, "hidden", 0), a.floats(1, "table", sizeOf(vocabulary, width)),
                               a.floats(2, "bias", vocabulary), lossRows, labels, dLogits,
                               a.floats(6, "loss", 1), a.floats(7, "correct", 1), rows, width, vocabulary,
                               a.number(11, "smoothing"), precision);
@@ -187,8 +187,8 @@ napi_value crossEntropyGradient(const Arguments& a) {
   const Precision precision = a.precision(12, "precision");
   const Activations dLogits = a.activations(0, "dLogits", sizeOf(rows, vocabulary));
   checkFormat("dLogits", dLogits, precision);
-  a.operations().crossEntropyGradient(
-      dLogits, a.floats(1, "hidden", sizeOf(hiddenRows, width)),
+  a.perform(
+      &Operations::crossEntropyGradient, dLogits, a.floats(1, "hidden", sizeOf(hiddenRows, width)),
       a.floats(2, "table", sizeOf(vocabulary, width)), lossRows,
       a.floats(4, "dHidden", sizeOf(hiddenRows, width)), a.floats(5, "dTable", sizeOf(vocabulary, width)),
       hiddenRows, rows, width, vocabulary, static_cast<float>(a.number(10, "scale")),
@@ -198,18 +198,18 @@ napi_value crossEntropyGradient(const Arguments& a) {
 
 }  // namespace
 
-void bindModelOperations(napi_env env, napi_value target, const Operations& operations) {
-  define<linear>(env, target, "linear", &operations);
-  define<linearGradient>(env, target, "linearGradient", &operations);
-  define<matmul>(env, target, "matmul", &operations);
-  define<attention>(env, target, "attention", &operations);
-  define<attentionGradient>(env, target, "attentionGradient", &operations);
-  define<addDropoutNorm>(env, target, "addDropoutNorm", &operations);
-  define<addDropoutNormGradient>(env, target, "addDropoutNormGradient", &operations);
-  define<embedding>(env, target, "embedding", &operations);
-  define<embeddingGradient>(env, target, "embeddingGradient", &operations);
-  define<crossEntropy>(env, target, "crossEntropy", &operations);
-  define<crossEntropyGradient>(env, target, "crossEntropyGradient", &operations);
+void bindModelOperations(napi_env env, napi_value target, const Table& table) {
+  define<linear>(env, target, "linear", table);
+  define<linearGradient>(env, target, "linearGradient", table);
+  define<matmul>(env, target, "matmul", table);
+  define<attention>(env, target, "attention", table);
+  define<attentionGradient>(env, target, "attentionGradient", table);
+  define<addDropoutNorm>(env, target, "addDropoutNorm", table);
+  define<addDropoutNormGradient>(env, target, "addDropoutNormGradient", table);
+  define<embedding>(env, target, "embedding", table);
+  define<embeddingGradient>(env, target, "embeddingGradient", table);
+  define<crossEntropy>(env, target, "crossEntropy", table);
+  define<crossEntropyGradient>(env, target, "crossEntropyGradient", table);
 }
 
 }  // namespace lockstep

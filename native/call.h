@@ -23,12 +23,11 @@ napi_value call(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// Operations is read-only here and process-wide, so that worker threads may share it.
+// `name` is a literal.
 template <Body body>
-void define(napi_env env, napi_value target, const char* name, const Operations* operations) {
+void define(napi_env env, napi_value target, const char* name, const Table& table = {}) {
   napi_value function;
-  napi_create_function(env, name, NAPI_AUTO_LENGTH, call<body>, const_cast<Operations*>(operations),
-                       &function);
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, call<body>, &Environment::of(env).addFunction(name, table), &function);
   napi_set_named_property(env, target, name, function);
 }
 

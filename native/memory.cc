@@ -141,10 +141,10 @@ void keepFreedMemory() {
 }
 
 void bindMemory(napi_env env, napi_value target) {
-  define<allocate>(env, target, "allocate", nullptr);
-  define<useHugePages>(env, target, "useHugePages", nullptr);
-  define<release>(env, target, "release", nullptr);
-  define<crc32>(env, target, "crc32", nullptr);
+  define<allocate>(env, target, "allocate");
+  define<useHugePages>(env, target, "useHugePages");
+  define<release>(env, target, "release");
+  define<crc32>(env, target, "crc32");
 }
 
 }  // namespace lockstep

@@ -8,7 +8,6 @@ import { loadEngine } from '../../src/engine/load.js';
 import { loadAddon } from '../../src/engine/native/load.js';
 import { type DeviceName, engineNames, precisions } from '../../src/engine/names.js';
 import { DeviceStep } from '../support/device-step.js';
-import { KernelTimes } from '../support/kernel-times.js';
 import { TrainingStep } from '../support/training-step.js';
 
 const names = [
@@ -33,7 +32,6 @@ const precision = precisions.find((known) => known === values['precision']);
 if (precision === undefined) throw new Error(`expected a precision, got ${String(values['precision'])}`);
 
 const addon = loadAddon();
-const kernels = new KernelTimes(addon);
 const name = engineNames.find((known) => known === values['engine']);
 if (name === undefined) throw new Error(`expected an engine, got ${String(values['engine'])}`);
 const device = (values['device'] ?? 'cpu') as DeviceName;
@@ -61,10 +59,10 @@ answer({ version: `${matmul}, ${isa}`, parameters: training.layout.trainable });
 for await (const line of createInterface({ input: process.stdin })) {
   const { steps } = JSON.parse(line) as { steps: number };
   training.run(); // the others ran meanwhile, and in a run a step follows another
-  kernels.take();
+  addon.kernelTimes(); // and forgotten
   const seconds = Array.from({ length: steps }, step);
   if (device !== 'cpu') answer({ seconds, waitShare: waitShare(steps) });
-  else answer(name === 'native' ? { seconds, kernels: kernels.take() } : { seconds });
+  else answer(name === 'native' ? { seconds, kernels: addon.kernelTimes() } : { seconds });
 }
 
 /** Of steps that are not timed: looking costs time. */

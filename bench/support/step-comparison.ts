@@ -3,7 +3,7 @@
 import { messageOf } from '../../src/util/errors.js';
 import type { Arm, TorchPrecision } from './arms.js';
 import type { Deadline } from './deadline.js';
-import type { KernelTime } from './kernel-times.js';
+import type { KernelTime } from '../../src/engine/native/addon.js';
 import { Peer, type PeerAnswer } from './peer.js';
 import { mean, median } from './statistics.js';
 import { stepFlops, tokensOf, type StepWorkload } from './step-workload.js';

@@ -29,7 +29,9 @@ export function queuedGradients({
   const memory = hostGradients(kernels);
   return {
     ...memory,
-    copy: (to, from) => queue.push(() => memory.copy(to, from)),
+    copy(to: Float32Array, from: Float32Array) {
+      if (!isSame(to, from)) queue.push(() => memory.copy(to, from));
+    },
     zero: (vector) => queue.push(() => memory.zero(vector)),
     deliver: (_host, _start, _end, arrived) => queue.push(arrived),
     settle(wait) {
@@ -40,6 +42,10 @@ export function queuedGradients({
 
 export type HostArithmetic = Pick<Addon, 'add' | 'roundToBfloat16'>;
 
+function isSame(a: Float32Array, b: Float32Array): boolean {
+  return a.buffer === b.buffer && a.byteOffset === b.byteOffset;
+}
+
 /** The host's memory. */
 export function hostGradients({ add, roundToBfloat16 }: HostArithmetic): GradientMemory {
   return {
@@ -47,7 +53,7 @@ export function hostGradients({ add, roundToBfloat16 }: HostArithmetic): Gradien
     sourceOf: (host) => host,
     part: (vector: Float32Array, offset: number, size: number) => vector.subarray(offset, offset + size),
     copy(to: Float32Array, from: Float32Array) {
-      if (to.buffer !== from.buffer || to.byteOffset !== from.byteOffset) to.set(from);
+      if (!isSame(to, from)) to.set(from);
     },
     zero: (vector: Float32Array) => void vector.fill(0),
     add,

@@ -3,9 +3,9 @@
 // stored in that format; the residual path, and all that tfjs's kernels make, is float32.
 import * as tf from '@tensorflow/tfjs';
 import { assert } from '../../util/errors.js';
-import { type Activations, type Addon, PrecisionCode } from './addon.js';
+import { type Activations, type Addon, PrecisionCode, type QueuedKernels } from './addon.js';
 import { type AllocatorStatistics, type CachingAllocator, hostAllocator } from './allocator.js';
-import { CallQueue, type QueuedKernels } from './call-queue.js';
+import { CallQueue } from './call-queue.js';
 import { GradientSlots } from './gradient-slots.js';
 import type { GradientOutput, KernelBackend, Output } from './kernel-backend.js';
 import { HostRecord, type Values } from './record.js';
@@ -20,20 +20,21 @@ function inOwnArray(values: Values, dtype: tf.DataType): Values {
 
 export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   readonly allocator: CachingAllocator<Float32Array>;
-  readonly queue = new CallQueue();
+  readonly queue: CallQueue;
   readonly kernels: QueuedKernels;
   /** What the matrix products of our own kernels take; tfjs's plain ones always take float32. */
   precision: PrecisionCode = PrecisionCode.float32;
   readonly gradientSlots = new GradientSlots<Float32Array>({
     output: (shape) => this.floatOutput(shape),
-    over: (values, shape) => this.write(values, [...shape], 'float32'),
+    over: (values) => this.over(values),
     isAlive: (dataId) => this.data.has(dataId),
     incRef: (dataId) => this.incRef(dataId),
   });
 
   constructor(private readonly addon: Addon) {
     super();
-    this.kernels = this.queue.kernelsOf(addon);
+    this.queue = new CallQueue(addon);
+    this.kernels = this.queue.kernels;
     this.allocator = hostAllocator((bytes) => addon.allocate(bytes));
   }
 
@@ -54,7 +55,7 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     const values = inOwnArray(given, dtype);
     // Without values it is a complex tensor, which only refers to its parts.
     if (ArrayBuffer.isView(values)) this.allocator.retain(values);
-    this.record(dataId, values, dtype, refCount);
+    this.record(dataId, values, false, dtype, refCount);
   }
 
   override disposeData(dataId: tf.DataId, force = false): boolean {
@@ -130,17 +131,18 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
 
   private made(memory: Float32Array | Uint16Array, shape: readonly number[]): tf.TensorInfo {
     const dataId = {};
-    this.record(dataId, memory, 'float32', 1);
+    this.record(dataId, memory, true, 'float32', 1);
     return { dataId, shape: [...shape], dtype: 'float32' };
   }
 
   private record(
     dataId: tf.DataId,
     memory: HostRecord['memory'],
+    isQueued: boolean,
     dtype: tf.DataType,
     refCount: number,
   ): void {
-    this.data.set(dataId, new HostRecord(memory, dtype, refCount, this.queue, this.addon)); // tfjs asks of it what that has
+    this.data.set(dataId, new HostRecord(memory, isQueued, dtype, refCount, this.queue, this.addon)); // tfjs asks of it what that has
   }
 
   private recordOf(dataId: tf.DataId): HostRecord {
@@ -227,6 +229,13 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   view(values: Float32Array, shape: readonly number[]): tf.Tensor {
     const size = tf.util.sizeFromShape([...shape]);
     assert(values.length === size, `view: expected ${size} values, got ${values.length}`);
-    return tf.keep(tf.engine().makeTensor(values, [...shape], 'float32', this));
+    return tf.keep(tf.engine().makeTensorFromDataId(this.over(values), [...shape], 'float32', this));
+  }
+
+  private over(values: Float32Array): tf.DataId {
+    const dataId = {};
+    this.allocator.retain(values);
+    this.record(dataId, values, true, 'float32', 1);
+    return dataId;
   }
 }

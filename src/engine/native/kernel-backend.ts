@@ -1,8 +1,7 @@
 // What the fused kernels need of a backend: where tensors' values lie, and memory for results. The host's backend is
 // backend.ts, that of a CUDA device cuda/backend.ts.
 import type * as tf from '@tensorflow/tfjs';
-import type { Activations, Floats, Ints, PrecisionCode } from './addon.js';
-import type { QueuedKernels } from './call-queue.js';
+import type { Activations, Floats, Ints, PrecisionCode, QueuedKernels } from './addon.js';
 
 /** A result of a kernel, and the memory to write it to. */
 export interface Output<F extends Activations = Floats> {

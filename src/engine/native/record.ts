@@ -13,6 +13,8 @@ export class HostRecord {
 
   constructor(
     readonly memory: Values | Uint16Array,
+    /** Whether calls in the queue may have to write it; what tfjs stored is written. */
+    private readonly isQueued: boolean,
     readonly dtype: tf.DataType,
     public refCount: number,
     private readonly queue: CallQueue,
@@ -20,7 +22,7 @@ export class HostRecord {
   ) {}
 
   get values(): Values {
-    this.queue.run();
+    if (this.isQueued) this.queue.run();
     return this.memory instanceof Uint16Array ? (this.copy ??= this.widened(this.memory)) : this.memory;
   }
 

@@ -1,11 +1,15 @@
 // Kernels' calls wait until somebody wants a result, and nobody can tell.
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import * as tf from '@tensorflow/tfjs';
 import type { Engine } from '../../../src/engine/engine.js';
 import { loadEngine } from '../../../src/engine/load.js';
 import type { NativeBackend } from '../../../src/engine/native/backend.js';
 import { CallQueue } from '../../../src/engine/native/call-queue.js';
+import { loadAddon } from '../../../src/engine/native/load.js';
 import { linear } from '../../../src/engine/ops.js';
 import { valueAndGradients } from '../../../src/engine/reverse.js';
 import { tinyBatch, tinyConfig, tinyModel } from '../../model/tiny.js';
@@ -20,19 +24,73 @@ beforeEach(async () => {
 
 const layer = () => linear(randomTensor(1, [3, 4]), randomTensor(2, [5, 4]), randomTensor(3, [5]), 'none');
 
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
 test('calls run in their order, when one waits too long or when they are asked to', () => {
-  const queue = new CallQueue();
+  const queue = new CallQueue(loadAddon());
   const ran: number[] = [];
-  for (let i = 0; i < 100; i++) queue.push(() => ran.push(i));
-  assert.ok(ran.length > 0 && ran.length < 100);
+  for (let i = 0; i < 2500; i++) queue.push(() => ran.push(i));
+  assert.ok(ran.length > 0 && ran.length < 2500);
   queue.run();
-  assert.deepEqual(ran, [...Array(100).keys()]);
+  assert.deepEqual(ran, [...Array(2500).keys()]);
   queue.run();
-  assert.equal(ran.length, 100);
+  assert.equal(ran.length, 2500);
+});
+
+/** Doubles a number three times, and tells of it in between. */
+function askForDoubles(queue: CallQueue, told: (number: number | undefined) => void): void {
+  const values = new Float32Array([1]);
+  const found = new WeakRef(values);
+  for (let i = 0; i < 3; i++) {
+    queue.kernels.add(values, values, values, 1, false);
+    queue.push(() => {
+      told(found.deref()?.[0]);
+    });
+  }
+}
+
+test("kernels' calls and others run in one order, and what kernels work on lives as long as they wait", async () => {
+  const queue = new CallQueue(loadAddon());
+  const numbers: unknown[] = [];
+  askForDoubles(queue, (number) => numbers.push(number));
+  await setImmediate(); // so long a WeakRef keeps what it was made of
+  collectGarbage();
+  assert.deepEqual(numbers, []);
+  queue.run();
+  assert.deepEqual(numbers, [2, 4, 8]);
+});
+
+test('what a kernel does not take is refused where it is asked for', () => {
+  const queue = new CallQueue(loadAddon());
+  const one = new Float32Array(1);
+  assert.throws(() => queue.kernels.add(one, one, one, 2, false), /expected at least 2 elements, got 1/);
+  queue.run();
+});
+
+test('the addon counts the calls that it made, and the time that they took', () => {
+  const addon = loadAddon();
+  const queue = new CallQueue(addon);
+  const values = new Float32Array(1000);
+  addon.kernelTimes();
+  queue.kernels.add(values, values, values, values.length, false);
+  assert.deepEqual(addon.kernelTimes(), []);
+  queue.run();
+  addon.sumOfSquares(values, values.length);
+  const times = addon.kernelTimes();
+  assert.deepEqual(
+    times.map(({ name, calls }) => [name, calls]),
+    [
+      ['sumOfSquares', 1],
+      ['add', 1],
+    ],
+  );
+  assert.ok(times.every(({ seconds }) => seconds > 0 && seconds < 1));
+  assert.deepEqual(addon.kernelTimes(), []);
 });
 
 test('a call that throws takes those behind it with it, and everybody who wants a result is told', () => {
-  const queue = new CallQueue();
+  const queue = new CallQueue(loadAddon());
   const ran: string[] = [];
   queue.push(() => ran.push('before'));
   queue.push(() => assert.fail('broken'));
@@ -44,7 +102,7 @@ test('a call that throws takes those behind it with it, and everybody who wants 
 });
 
 test('a call may wait for those behind it', () => {
-  const queue = new CallQueue();
+  const queue = new CallQueue(loadAddon());
   const ran: number[] = [];
   queue.push(() => {
     queue.run();
@@ -69,31 +127,26 @@ test('a result is there for whoever reads it: by dataSync, by an operation of tf
 });
 
 test('memory that a tensor leaves is taken by the next one before either is computed, with the same bits', () => {
-  const gradients = (push: CallQueue['push']): Float32Array[] => {
+  const gradients = (): Float32Array[] => {
     const { model, parameters } = tinyModel(engine, tinyConfig({ activation: 'gelu' }));
     const found: Float32Array[] = [];
     const { queue } = backend;
-    const usual = queue.push.bind(queue);
-    queue.push = push;
     valueAndGradients(
       () => model.loss(tinyBatch(), { smoothing: 0.1, random: null }),
       parameters.trainable.map(({ tensor }) => tensor),
       (index, tensor) => {
         const memory = engine.memoryOf(tensor!) as Float32Array;
-        usual(() => (found[index] = memory.slice()));
+        queue.push(() => (found[index] = memory.slice()));
       },
     );
     queue.run();
-    queue.push = usual;
     parameters.dispose();
     return found;
   };
-  const { queue } = backend;
-  const usual = queue.push.bind(queue);
-  const waiting = gradients(usual);
-  const atOnce = gradients((call) => {
-    usual(call);
-    queue.run();
-  });
+  const waiting = gradients();
+  backend.allocator.poison = true; // what waits is run before memory is handed out
+  const atOnce = gradients();
+  backend.allocator.poison = false;
+  assert.ok(waiting.length > 0 && waiting.every((gradient) => gradient.length > 0));
   assert.deepEqual(waiting, atOnce);
 });
