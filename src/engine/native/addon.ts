@@ -282,7 +282,7 @@ export interface Addon extends Kernels {
    * The kernels once more, for calls that wait: each only checks its arguments, whose memory the caller keeps. `run` makes the
    * first `count` that wait, in their order; after one that throws none waits any more. It lives as long as the thread.
    */
-  makeQueue(): QueuedKernels & { run(count: number): void };
+  makeQueue(): QueuedKernels & { readonly run: (count: number) => void };
   /** What this thread's calls of kernels took since it was last asked. */
   kernelTimes(): KernelTime[];
   info(): AddonInfo;
