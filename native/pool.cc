@@ -39,22 +39,50 @@ class DefaultFloatingPoint {
 #endif
 };
 
+// Panels of one thread, in their order; one that has done its own takes what others have left.
+struct alignas(64) Share {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
+
+  // The next panel, if there is one.
+  bool take(int64_t* panel) {
+    if (next.load(std::memory_order_relaxed) >= end) return false;
+    *panel = next.fetch_add(1, std::memory_order_relaxed);
+    return *panel < end;
+  }
+};
+
 struct Job {
   int64_t count;
   void (*panel)(const void*, int64_t);
   const void* context;
-  std::atomic<int64_t> next{0};
+  Share* shares = nullptr;
+  int64_t threads = 0;
   std::mutex errorMutex;
   std::exception_ptr error;
 
-  void work() {
+  // The same panels go to the same threads again and again: what one operation writes lies in the cache of the core that reads
+  // it in the next.
+  void divide(Share* among, int64_t number) {
+    shares = among;
+    threads = number;
+    for (int64_t i = 0; i < threads; i++) {
+      shares[i].next.store(count * i / threads, std::memory_order_relaxed);
+      shares[i].end = count * (i + 1) / threads;
+    }
+  }
+
+  void work(int64_t thread) {
     const DefaultFloatingPoint mode;
-    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
-      try {
-        panel(context, i);
-      } catch (...) {
-        const std::lock_guard<std::mutex> lock(errorMutex);
-        if (!error) error = std::current_exception();
+    for (int64_t i = 0; i < threads; i++) {
+      Share& share = shares[(thread + i) % threads];
+      for (int64_t next; share.take(&next);) {
+        try {
+          panel(context, next);
+        } catch (...) {
+          const std::lock_guard<std::mutex> lock(errorMutex);
+          if (!error) error = std::current_exception();
+        }
       }
     }
   }
@@ -67,17 +95,20 @@ class Pool {
  public:
   void run(Job& job) {
     if (job.count < 2 || wanted_.load() < 2 || busy_.exchange(true, std::memory_order_acquire)) {
-      job.work();
+      Share all;
+      job.divide(&all, 1);
+      job.work(0);
       return;
     }
     resize(wanted_.load() - 1);
+    job.divide(shares_.data(), threads_.size() + 1);
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       job_ = &job;
       generation_++;
     }
     wake_.notify_all();
-    job.work();
+    job.work(0);
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       job_ = nullptr;  // a thread that comes only now has nothing to do
@@ -118,6 +149,7 @@ class Pool {
       }
     } catch (const std::system_error&) {
     }
+    if (shares_.size() <= threads_.size()) shares_ = std::vector<Share>(threads_.size() + 1);
   }
 
   void serve(int number, uint64_t seen) {
@@ -129,7 +161,7 @@ class Pool {
       if (!job) continue;
       working_++;
       lock.unlock();
-      job->work();
+      job->work(number + 1);
       lock.lock();
       if (--working_ == 0) idle_.notify_all();
     }
@@ -149,6 +181,7 @@ class Pool {
   std::atomic<int> wanted_{1};
   std::atomic<int> environments_{0};
   std::vector<std::thread> threads_;  // guarded by busy_
+  std::vector<Share> shares_;         // the caller's first; guarded by busy_
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable wake_, idle_;

@@ -95,7 +95,7 @@ inline void weightGradient(Precision precision, Activations dz, Activations x, f
       const int64_t tokens = std::min(tokenStep, m - t);
       kernels().transposed(precision, from(dz, t * n + row), n, tokens, rows, gradients);
       kernels().pack(precision, from(x, t * k + column), k, 1, 0, tokens, tokens, columns, inputs);
-      const int64_t after = panel + poolThreads();  // which this thread probably takes next
+      const int64_t after = panel + 1;  // which this thread probably takes next
       const NextOperands next = t + tokens < m ? operands(panel, t + tokens) : after < panels ? operands(after, 0) : kNoNext;
       kernels().product(precision, {gradients, leftStride(precision, tokens), 1}, inputs, sums, columns,
                         rows, tokens, columns, accumulate || t > 0, next);
