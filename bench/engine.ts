@@ -9,7 +9,14 @@ import { precisions } from '../src/engine/names.js';
 import { isMadeFor } from '../src/engine/precision.js';
 import { installedPackage } from '../src/engine/tensorflow/load.js';
 import { messageOf } from '../src/util/errors.js';
-import { ownArm, torchArms, torchPrecisions, type Arm, type TorchPrecision } from './support/arms.js';
+import {
+  ownArm,
+  tfjsArm,
+  torchArms,
+  torchPrecisions,
+  type Arm,
+  type TorchPrecision,
+} from './support/arms.js';
 import { Deadline } from './support/deadline.js';
 import { describeComparison } from './support/engine-report.js';
 import { oneOrMoreOf } from './support/list-option.js';
@@ -127,7 +134,7 @@ function ownArms(precision: TorchPrecision): Arm[] {
   return [
     ownArm('native'),
     ...apart.map((name) => ownArm('native', { precision: name })),
-    ...(installedPackage() === null ? [] : [ownArm('tensorflow')]),
+    ...(installedPackage() === null ? [] : [ownArm('tensorflow'), tfjsArm]),
   ];
 }
 

@@ -1,4 +1,5 @@
-// The processes that `bench engine` and `bench gpu` compare: Lockstep's engines, and PyTorch as fast as it gets on this machine.
+// The processes that `bench engine` and `bench gpu` compare: Lockstep's engines, PyTorch as fast as it gets on this machine, and
+// TensorFlow.js.
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -11,6 +12,7 @@ import type { Precision } from '../../src/engine/names.js';
 import { QUICK, type StepWorkload } from './step-workload.js';
 
 const OWN_PEER = fileURLToPath(new URL('../peers/own-peer.js', import.meta.url));
+const TFJS_PEER = fileURLToPath(new URL('../peers/tfjs-peer.js', import.meta.url));
 const TORCH_PEER = `${packageRoot}bench/peers/torch_peer.py`;
 const WARM_UP_STEPS = 2;
 
@@ -92,6 +94,17 @@ async function allocators(): Promise<Allocator[]> {
   const others = [...byName].map(([name, path]) => ({ name, environment: { LD_PRELOAD: path } }));
   return [DEFAULT_ALLOCATOR, KEEPING_ALLOCATOR, ...others];
 }
+
+/** TensorFlow.js as its users train with it, on the package that the `tensorflow` engine uses. */
+export const tfjsArm: Arm = {
+  name: 'tfjs',
+  isTorch: false,
+  command: (task) => ({
+    program: process.execPath,
+    args: [TFJS_PEER, ...argumentsOf(task)],
+    environment: {},
+  }),
+};
 
 /** Eager and compiled torch on a CUDA device, without what does not run here. */
 export async function torchDeviceArms(

@@ -1,5 +1,6 @@
 // What `bench engine` and `bench gpu` print of a comparison.
 import type { Comparison, Measurement } from './step-comparison.js';
+import { ownArm, tfjsArm } from './arms.js';
 import { percent } from './percent.js';
 import { counted } from '../../src/util/format.js';
 import { table } from '../../src/util/table.js';
@@ -28,6 +29,7 @@ export function describeComparison(comparison: Comparison, profile: boolean): st
     ]),
     '',
     ...speedUps(measurements),
+    ...timesTensorFlow(measurements),
     ...own.map(hostTime),
     ...measurements.flatMap(waitTime),
     ...(profile ? own.flatMap(kernelTable) : []),
@@ -72,6 +74,17 @@ function speedUps(measurements: readonly Measurement[]): string[] {
   return others.map((threads) => {
     const ratios = measurements.filter((measurement) => measurement.threads === threads).map(of);
     return `speed-up from ${counted(fewest, 'thread')} to ${threads}: ${ratios.join('; ')}`;
+  });
+}
+
+/** This engine against TensorFlow, through our own kernels and through tfjs. */
+function timesTensorFlow(measurements: readonly Measurement[]): string[] {
+  const others = measurements.filter(({ arm }) => arm === ownArm('tensorflow').name || arm === tfjsArm.name);
+  return others.map(({ arm, threads, medianSeconds }) => {
+    const ratios = measurements
+      .filter((own) => own.kernels.length > 0 && own.threads === threads)
+      .map((own) => `${own.arm} ${(medianSeconds / own.medianSeconds).toFixed(2)}`);
+    return `times ${arm}, ${counted(threads, 'thread')}: ${ratios.join('; ')}`;
   });
 }
 
