@@ -65,8 +65,8 @@ inline Ahead aheadOf(Activations a, int64_t stride, int64_t width, int64_t rows)
 inline void weightGradient(Precision precision, Activations dz, Activations x, float* dw, int64_t m, int64_t k, int64_t n,
                            bool accumulate) {
   int64_t rowStep = evenPart(n, kMostPanelRows), columnStep = evenPart(k, mostPanelColumns(n > kWideRows));
-  // Until every thread has two panels.
-  while (ceilDiv(n, rowStep) * ceilDiv(k, columnStep) < 2 * poolThreads() && rowStep > kLeastPanelRows) {
+  // Until every thread has a panel.
+  while (ceilDiv(n, rowStep) * ceilDiv(k, columnStep) < poolThreads() && rowStep > kLeastPanelRows) {
     rowStep = wholeLanes(rowStep / 2);
   }
   const int64_t rowPanels = ceilDiv(n, rowStep), columnPanels = ceilDiv(k, columnStep);
