@@ -7,7 +7,6 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { basename, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { BuildError, compiler, root } from './build.mjs';
-import { offerCommand } from './command.mjs';
 import { buildCuda } from './cuda.mjs';
 import { acquireLock } from './lock.mjs';
 import { buildNative } from './native.mjs';
@@ -175,7 +174,6 @@ async function buildTypeScript() {
     say(lastLines(output, 40));
     throw new BuildError('The TypeScript does not compile: correct the errors above, then run this again.');
   }
-  offerCommand();
   return statSync(record).mtimeMs === before ? 'up to date' : 'built';
 }
 
