@@ -40,8 +40,8 @@ napi_value linear(const Arguments& a) {
   checkFormat("x", x, precision);
   checkFormat("y", y, precision);
   checkSameFormat("y", y, "preActivation", preActivation);
-  a.perform(&Operations::linear, x, a.floats(1, "w", sizeOf(n, k)), a.floatsOrNull(2, "b", n), y, preActivation, m, k, n,
-                        a.activation(8, "activation"), precision);
+  a.perform(&Operations::linear, x, a.floats(1, "w", sizeOf(n, k)), a.floatsOrNull(2, "b", n), y, preActivation, m, k,
+            n, a.activation(8, "activation"), precision);
   return nullptr;
 }
 
@@ -56,16 +56,15 @@ napi_value linearGradient(const Arguments& a) {
   checkFormat("x", x, precision);
   checkFormat("dx", dx, precision);
   checkSameFormat("dy", dy, "saved", saved);
-  a.perform(&Operations::linearGradient, dy, x, a.floats(2, "w", sizeOf(n, k)), saved, dx, a.floats(5, "dw", sizeOf(n, k)),
-                                a.floatsOrNull(6, "db", n), m, k, n, activation, precision);
+  a.perform(&Operations::linearGradient, dy, x, a.floats(2, "w", sizeOf(n, k)), saved, dx,
+            a.floats(5, "dw", sizeOf(n, k)), a.floatsOrNull(6, "db", n), m, k, n, activation, precision);
   return nullptr;
 }
 
 napi_value matmul(const Arguments& a) {
   const int64_t m = a.size(3, "m"), k = a.size(4, "k"), n = a.size(5, "n");
   a.perform(&Operations::matmul, a.floats(0, "a", sizeOf(m, k)), a.floats(1, "b", sizeOf(k, n)),
-                        a.floats(2, "c", sizeOf(m, n)), m, k, n, a.flag(6, "transposeA"),
-                        a.flag(7, "transposeB"));
+            a.floats(2, "c", sizeOf(m, n)), m, k, n, a.flag(6, "transposeA"), a.flag(7, "transposeB"));
   return nullptr;
 }
 
@@ -112,18 +111,17 @@ napi_value attentionGradient(const Arguments& a) {
   checkSameFormat("query", query, "dOut", dOut);
   checkSameFormat("query", query, "dQuery", dQuery);
   checkSameFormat("query", query, "dMemory", dMemory);
-  a.perform(&Operations::attentionGradient, query, memory, lengths, out, a.floats(4, "logSum", sizes.logSum), dOut, dQuery, dMemory,
-                                   shape);
+  a.perform(&Operations::attentionGradient, query, memory, lengths, out, a.floats(4, "logSum", sizes.logSum), dOut,
+            dQuery, dMemory, shape);
   return nullptr;
 }
 
 napi_value addDropoutNorm(const Arguments& a) {
   const int64_t rows = a.size(8, "rows"), width = a.size(9, "width"), all = sizeOf(rows, width);
   a.perform(&Operations::addDropoutNorm, a.floatsOrNull(0, "residual", all), a.activations(1, "x", all),
-                                a.floats(2, "gamma", width), a.floats(3, "beta", width),
-                                a.floats(4, "sum", all), a.floats(5, "y", all), a.activationsOrNone(6, "operand", all),
-                                a.floats(7, "stats", sizeOf(rows, 2)), rows, width,
-                                static_cast<float>(a.number(10, "epsilon")), a.dropout(11));
+            a.floats(2, "gamma", width), a.floats(3, "beta", width), a.floats(4, "sum", all), a.floats(5, "y", all),
+            a.activationsOrNone(6, "operand", all), a.floats(7, "stats", sizeOf(rows, 2)), rows, width,
+            static_cast<float>(a.number(10, "epsilon")), a.dropout(11));
   return nullptr;
 }
 
@@ -131,10 +129,10 @@ napi_value addDropoutNormGradient(const Arguments& a) {
   const int64_t rows = a.size(10, "rows"), width = a.size(11, "width"), all = sizeOf(rows, width);
   const float* const dy = a.floatsOrNull(0, "dy", all);
   const Activations dOperand = a.isNull(0) ? a.activations(1, "dOperand", all) : a.activationsOrNone(1, "dOperand", all);
-  a.perform(
-      &Operations::addDropoutNormGradient, dy, dOperand, a.floatsOrNull(2, "dSum", all), a.floats(3, "sum", all), a.floats(4, "gamma", width),
-      a.floats(5, "stats", sizeOf(rows, 2)), a.floatsOrNull(6, "dResidual", all), a.activations(7, "dx", all),
-      a.floats(8, "dGamma", width), a.floats(9, "dBeta", width), rows, width, a.dropout(12));
+  a.perform(&Operations::addDropoutNormGradient, dy, dOperand, a.floatsOrNull(2, "dSum", all), a.floats(3, "sum", all),
+            a.floats(4, "gamma", width), a.floats(5, "stats", sizeOf(rows, 2)), a.floatsOrNull(6, "dResidual", all),
+            a.activations(7, "dx", all), a.floats(8, "dGamma", width), a.floats(9, "dBeta", width), rows, width,
+            a.dropout(12));
   return nullptr;
 }
 
@@ -147,7 +145,7 @@ napi_value embedding(const Arguments& a) {
   const int32_t* ids = a.ints(2, "ids", rows);
   if (rows > 0) checkIndices(a, ids, rows, a.length(0, "table") / width, "ids");
   a.perform(&Operations::embedding, a.floats(0, "table", 0), positions, ids, a.floats(3, "out", sizeOf(rows, width)),
-                           rows, length, first, width, static_cast<float>(a.number(8, "scale")), a.dropout(9));
+            rows, length, first, width, static_cast<float>(a.number(8, "scale")), a.dropout(9));
   return nullptr;
 }
 
@@ -156,9 +154,8 @@ napi_value embeddingGradient(const Arguments& a) {
   const int32_t* ids = a.ints(1, "ids", rows);
   checkIndices(a, ids, rows, vocabulary, "ids");
   a.perform(&Operations::embeddingGradient, a.floats(0, "dOut", sizeOf(rows, width)), ids,
-                                   a.floats(2, "dTable", sizeOf(vocabulary, width)), rows, vocabulary, width,
-                                   static_cast<float>(a.number(6, "scale")), a.dropout(7),
-                                   a.idOrNone(8, "padding"), a.flag(9, "accumulate"));
+            a.floats(2, "dTable", sizeOf(vocabulary, width)), rows, vocabulary, width,
+            static_cast<float>(a.number(6, "scale")), a.dropout(7), a.idOrNone(8, "padding"), a.flag(9, "accumulate"));
   return nullptr;
 }
 
@@ -173,9 +170,8 @@ napi_value crossEntropy(const Arguments& a) {
   const Activations dLogits = a.activationsOrNone(5, "dLogits", sizeOf(rows, vocabulary));
   checkFormat("dLogits", dLogits, precision);
   a.perform(&Operations::crossEntropy, a.floats(0, "hidden", 0), a.floats(1, "table", sizeOf(vocabulary, width)),
-                              a.floats(2, "bias", vocabulary), lossRows, labels, dLogits,
-                              a.floats(6, "loss", 1), a.floats(7, "correct", 1), rows, width, vocabulary,
-                              a.number(11, "smoothing"), precision);
+            a.floats(2, "bias", vocabulary), lossRows, labels, dLogits, a.floats(6, "loss", 1),
+            a.floats(7, "correct", 1), rows, width, vocabulary, a.number(11, "smoothing"), precision);
   return nullptr;
 }
 
@@ -187,12 +183,11 @@ napi_value crossEntropyGradient(const Arguments& a) {
   const Precision precision = a.precision(12, "precision");
   const Activations dLogits = a.activations(0, "dLogits", sizeOf(rows, vocabulary));
   checkFormat("dLogits", dLogits, precision);
-  a.perform(
-      &Operations::crossEntropyGradient, dLogits, a.floats(1, "hidden", sizeOf(hiddenRows, width)),
-      a.floats(2, "table", sizeOf(vocabulary, width)), lossRows,
-      a.floats(4, "dHidden", sizeOf(hiddenRows, width)), a.floats(5, "dTable", sizeOf(vocabulary, width)),
-      hiddenRows, rows, width, vocabulary, static_cast<float>(a.number(10, "scale")),
-      a.flag(11, "accumulate"), precision);
+  a.perform(&Operations::crossEntropyGradient, dLogits, a.floats(1, "hidden", sizeOf(hiddenRows, width)),
+            a.floats(2, "table", sizeOf(vocabulary, width)), lossRows,
+            a.floats(4, "dHidden", sizeOf(hiddenRows, width)), a.floats(5, "dTable", sizeOf(vocabulary, width)),
+            hiddenRows, rows, width, vocabulary, static_cast<float>(a.number(10, "scale")), a.flag(11, "accumulate"),
+            precision);
   return nullptr;
 }
 
