@@ -65,7 +65,7 @@ export function register(program: Command, signal: AbortSignal): void {
     .option('--steps <n>', 'steps of a measurement (default: 2 of small, else 1)', integerArgument(1, 1000))
     .option('--budget <seconds>', 'nothing further is begun that would end later', numberArgument(0), 400)
     .option('--python <path>', 'a Python that has torch', 'python3')
-    .option('--no-torch', "Lockstep's engines alone")
+    .option('--no-torch', 'without PyTorch')
     .option('--profile', "print the time of each of this engine's kernels")
     .option('--quick', 'a tiny model, one step: shows that it works, measures nothing')
     .option('--json', 'print the result as JSON')

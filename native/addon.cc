@@ -57,17 +57,19 @@ napi_value run(const Arguments& a) {
 
 napi_value makeQueue(const Arguments& a) {
   Queue& queue = Environment::of(a.env()).addQueue();
-  napi_value result;
+  napi_value result, kernels;
   napi_create_object(a.env(), &result);
-  bindOperations(a.env(), result, {&fastOperations(), &queue});
+  napi_create_object(a.env(), &kernels);
+  bindOperations(a.env(), kernels, {&fastOperations(), &queue});
+  napi_set_named_property(a.env(), result, "kernels", kernels);
   define<run>(a.env(), result, "run", {nullptr, &queue});
   return result;
 }
 
-napi_value timeOf(napi_env env, const Function& function) {
+napi_value timeOf(napi_env env, const BoundFunction& function) {
   napi_value result, calls, seconds;
   napi_create_object(env, &result);
-  napi_create_double(env, static_cast<double>(function.ended), &calls);
+  napi_create_double(env, static_cast<double>(function.calls), &calls);
   napi_create_double(env, function.seconds, &seconds);
   napi_set_named_property(env, result, "name", text(env, function.name));
   napi_set_named_property(env, result, "calls", calls);
@@ -79,10 +81,10 @@ napi_value kernelTimes(const Arguments& a) {
   napi_value result;
   napi_create_array(a.env(), &result);
   uint32_t entries = 0;
-  for (Function& function : Environment::of(a.env()).functions()) {
-    if (function.ended == 0) continue;
+  for (BoundFunction& function : Environment::of(a.env()).functions()) {
+    if (function.calls == 0) continue;
     napi_set_element(a.env(), result, entries++, timeOf(a.env(), function));
-    function.ended = 0;
+    function.calls = 0;
     function.seconds = 0;
   }
   return result;

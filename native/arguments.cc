@@ -29,7 +29,7 @@ Arguments::Arguments(napi_env env, napi_callback_info info) : env_(env) {
   void* data = nullptr;
   // Arguments that were not given are filled with undefined, which every reader below refuses.
   napi_get_cb_info(env, info, &given, values_, nullptr, &data);
-  function_ = static_cast<Function*>(data);
+  function_ = static_cast<BoundFunction*>(data);
 }
 
 void* Arguments::array(int index, const char* name, napi_typedarray_type type, const char* typeName,
@@ -89,8 +89,11 @@ Activations Arguments::activationsOrNone(int index, const char* name, int64_t le
   return isNull(index) ? kNone : activations(index, name, least);
 }
 
-int32_t* Arguments::ints(int index, const char* name, int64_t least) const {
-  return static_cast<int32_t*>(array(index, name, napi_int32_array, "Int32Array", least, false));
+const int32_t* Arguments::ints(int index, const char* name, int64_t least) const {
+  const auto values = static_cast<const int32_t*>(array(index, name, napi_int32_array, "Int32Array", least, false));
+  if (!queue()) return values;
+  copies_.push_back(std::make_shared<const std::vector<int32_t>>(values, values + least));
+  return copies_.back()->data();
 }
 
 uint16_t* Arguments::halves(int index, const char* name, int64_t least) const {

@@ -1,16 +1,19 @@
-// Reads the arguments of a JavaScript call, checked: a wrong type is a TypeError, a wrong size a RangeError,
-// both naming the argument. Pointers are valid while the array lives: whoever lets a call wait keeps it. Where the operations are a
+// Reads the arguments of a JavaScript call, checked, and calls an operation with them: a wrong type is a TypeError, a wrong size a RangeError,
+// both naming the argument. Pointers are valid while the array lives: a call that waits needs somebody
+// who keeps it. Of indices it has a copy, since one that changed after it was checked would lead to foreign memory. Where the operations are a
 // device's, arrays are objects of an address in its memory and a length in elements (DeviceArray in addon.ts).
 #pragma once
 
 #include <node_api.h>
 
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "calls.h"
 
@@ -33,12 +36,13 @@ class Arguments {
   bool onDevice() const { return operations() && operations()->onDevice; }
 
   // Where calls of this function wait, or null.
-  Queue* queue() const { return function_->table.queue; }
+  Queue* queue() const { return function_->callee.queue; }
 
   // Calls an operation of the table that the JavaScript function was made for: now, or when its turn in the queue comes.
   template <typename... Parameters, typename... Given>
   void perform(void (*Operations::*operation)(Parameters...), const Given&... given) const {
-    auto call = [function = operations()->*operation, parameters = std::tuple<std::decay_t<Parameters>...>(given...)] {
+    auto call = [function = operations()->*operation, indices = copies_,
+                 parameters = std::tuple<std::decay_t<Parameters>...>(given...)] {
       std::apply(function, parameters);
     };
     if (queue()) return queue()->push(*function_, std::move(call));
@@ -58,7 +62,7 @@ class Arguments {
   // Of float32 or, in a Uint16Array, bfloat16. A device knows the format of its own.
   Activations activations(int index, const char* name, int64_t least) const;
   Activations activationsOrNone(int index, const char* name, int64_t least) const;
-  int32_t* ints(int index, const char* name, int64_t least) const;
+  const int32_t* ints(int index, const char* name, int64_t least) const;
   bool isNull(int index) const;
   uint16_t* halves(int index, const char* name, int64_t least) const;
   // A Uint8Array, of any length.
@@ -84,7 +88,7 @@ class Arguments {
   AdamW adamW(int index) const;
 
  private:
-  const Operations* operations() const { return function_->table.operations; }
+  const Operations* operations() const { return function_->callee.operations; }
   void* array(int index, const char* name, napi_typedarray_type type, const char* typeName, int64_t least,
               bool optional) const;
   bool isHalves(int index) const;
@@ -99,7 +103,8 @@ class Arguments {
   static constexpr size_t kMostArguments = 14;
   napi_env env_;
   napi_value values_[kMostArguments];
-  Function* function_ = nullptr;
+  BoundFunction* function_ = nullptr;
+  mutable std::vector<std::shared_ptr<const std::vector<int32_t>>> copies_;
 };
 
 }  // namespace lockstep

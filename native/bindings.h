@@ -1,4 +1,4 @@
-// The JavaScript functions of the addon: `describe` attaches one function per operation to an object.
+// The JavaScript functions of the addon's operations: `bind…` adds one function per operation to an object.
 #pragma once
 
 #include <node_api.h>
@@ -7,12 +7,12 @@
 
 namespace lockstep {
 
-// Adds every operation of `table` to `target` as a function, those left out whose results are numbers where calls wait.
-void bindModelOperations(napi_env env, napi_value target, const Table& table);
-void bindVectorOperations(napi_env env, napi_value target, const Table& table);
-inline void bindOperations(napi_env env, napi_value target, const Table& table) {
-  bindModelOperations(env, target, table);
-  bindVectorOperations(env, target, table);
+// For a queue without those that return a number.
+void bindModelOperations(napi_env env, napi_value target, const Callee& callee);
+void bindVectorOperations(napi_env env, napi_value target, const Callee& callee);
+inline void bindOperations(napi_env env, napi_value target, const Callee& callee) {
+  bindModelOperations(env, target, callee);
+  bindVectorOperations(env, target, callee);
 }
 
 // The functions of a CUDA device, which is loaded by one of them.

@@ -193,18 +193,18 @@ napi_value crossEntropyGradient(const Arguments& a) {
 
 }  // namespace
 
-void bindModelOperations(napi_env env, napi_value target, const Table& table) {
-  define<linear>(env, target, "linear", table);
-  define<linearGradient>(env, target, "linearGradient", table);
-  define<matmul>(env, target, "matmul", table);
-  define<attention>(env, target, "attention", table);
-  define<attentionGradient>(env, target, "attentionGradient", table);
-  define<addDropoutNorm>(env, target, "addDropoutNorm", table);
-  define<addDropoutNormGradient>(env, target, "addDropoutNormGradient", table);
-  define<embedding>(env, target, "embedding", table);
-  define<embeddingGradient>(env, target, "embeddingGradient", table);
-  define<crossEntropy>(env, target, "crossEntropy", table);
-  define<crossEntropyGradient>(env, target, "crossEntropyGradient", table);
+void bindModelOperations(napi_env env, napi_value target, const Callee& callee) {
+  define<linear>(env, target, "linear", callee);
+  define<linearGradient>(env, target, "linearGradient", callee);
+  define<matmul>(env, target, "matmul", callee);
+  define<attention>(env, target, "attention", callee);
+  define<attentionGradient>(env, target, "attentionGradient", callee);
+  define<addDropoutNorm>(env, target, "addDropoutNorm", callee);
+  define<addDropoutNormGradient>(env, target, "addDropoutNormGradient", callee);
+  define<embedding>(env, target, "embedding", callee);
+  define<embeddingGradient>(env, target, "embeddingGradient", callee);
+  define<crossEntropy>(env, target, "crossEntropy", callee);
+  define<crossEntropyGradient>(env, target, "crossEntropyGradient", callee);
 }
 
 }  // namespace lockstep

@@ -46,13 +46,13 @@ napi_value adamW(const Arguments& a) {
 
 }  // namespace
 
-void bindVectorOperations(napi_env env, napi_value target, const Table& table) {
-  define<add>(env, target, "add", table);
-  define<roundToBfloat16>(env, target, "roundToBfloat16", table);
-  define<packBfloat16>(env, target, "packBfloat16", table);
-  define<unpackBfloat16>(env, target, "unpackBfloat16", table);
-  if (!table.queue) define<sumOfSquares>(env, target, "sumOfSquares", table);
-  define<adamW>(env, target, "adamW", table);
+void bindVectorOperations(napi_env env, napi_value target, const Callee& callee) {
+  define<add>(env, target, "add", callee);
+  define<roundToBfloat16>(env, target, "roundToBfloat16", callee);
+  define<packBfloat16>(env, target, "packBfloat16", callee);
+  define<unpackBfloat16>(env, target, "unpackBfloat16", callee);
+  if (!callee.queue) define<sumOfSquares>(env, target, "sumOfSquares", callee);
+  define<adamW>(env, target, "adamW", callee);
 }
 
 }  // namespace lockstep

@@ -25,9 +25,10 @@ napi_value call(napi_env env, napi_callback_info info) {
 
 // `name` is a literal.
 template <Body body>
-void define(napi_env env, napi_value target, const char* name, const Table& table = {}) {
+void define(napi_env env, napi_value target, const char* name, const Callee& callee = {}) {
   napi_value function;
-  napi_create_function(env, name, NAPI_AUTO_LENGTH, call<body>, &Environment::of(env).addFunction(name, table), &function);
+  void* const bound = &Environment::of(env).addFunction(name, callee);
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, call<body>, bound, &function);
   napi_set_named_property(env, target, name, function);
 }
 

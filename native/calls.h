@@ -16,46 +16,46 @@ namespace lockstep {
 
 class Queue;
 
-// Whose operations a JavaScript function calls (none: it is no operation), and where its calls wait (nowhere: they do not).
-struct Table {
+// The operations that a JavaScript function calls one of, if it does, and the queue that its calls wait in, if they wait.
+struct Callee {
   const Operations* operations = nullptr;
   Queue* queue = nullptr;
 };
 
-struct Function {
-  const char* name;
-  Table table;
-  // Of all its calls that ended since they were last asked for.
-  int64_t ended = 0;
+struct BoundFunction {
+  const char* name;  // a literal
+  Callee callee;
+  // That ended since they were last asked for, and what they took together.
+  int64_t calls = 0;
   double seconds = 0;
 };
 
 // Adds the time until it ends to a function's.
 class Stopwatch {
  public:
-  explicit Stopwatch(Function& function) : function_(function) {}
+  explicit Stopwatch(BoundFunction& function) : function_(function) {}
   Stopwatch(const Stopwatch&) = delete;
   Stopwatch& operator=(const Stopwatch&) = delete;
   ~Stopwatch() {
-    function_.ended++;
+    function_.calls++;
     function_.seconds += std::chrono::duration<double>(Clock::now() - start_).count();
   }
 
  private:
   using Clock = std::chrono::steady_clock;
-  Function& function_;
+  BoundFunction& function_;
   const Clock::time_point start_ = Clock::now();
 };
 
 class Queue {
  public:
-  void push(Function& function, std::function<void()> call) { waiting_.push_back({&function, std::move(call)}); }
+  void push(BoundFunction& function, std::function<void()> call) { waiting_.push_back({&function, std::move(call)}); }
   // Makes the first `count` of those that wait, in their order. Once one throws nothing waits any more.
   void run(int64_t count);
 
  private:
   struct Waiting {
-    Function* function;
+    BoundFunction* function;
     std::function<void()> call;
   };
   std::deque<Waiting> waiting_;
@@ -66,13 +66,14 @@ class Environment {
  public:
   static Environment& of(napi_env env);
 
-  // `name` is a literal.
-  Function& addFunction(const char* name, const Table& table) { return functions_.emplace_back(Function{name, table}); }
+  BoundFunction& addFunction(const char* name, const Callee& callee) {
+    return functions_.emplace_back(BoundFunction{name, callee});
+  }
   Queue& addQueue() { return queues_.emplace_back(); }
-  std::deque<Function>& functions() { return functions_; }
+  std::deque<BoundFunction>& functions() { return functions_; }
 
  private:
-  std::deque<Function> functions_;
+  std::deque<BoundFunction> functions_;
   std::deque<Queue> queues_;
 };
 

@@ -21,7 +21,7 @@ int64_t panelRows(int64_t m, int64_t k, int64_t n, Precision precision) {
   return std::max<int64_t>(1, std::min(fitting, shared)) * kRows;
 }
 
-// What this thread probably reads next: the whole panel that it takes then, see pool.cc.
+// The whole panel behind this one, which is this thread's next unless its share ends here.
 Ahead nextPanel(Activations a, int64_t first, int64_t rows, int64_t width, int64_t m) {
   const int64_t next = first + rows;
   return next + rows > m ? kNothingAhead : aheadOf(from(a, next * width), 0, rows * width, 1);

@@ -1,4 +1,4 @@
-// The pool: threads that wait for a job, one at a time, whose panels they take in turn. Whoever waits, for work or for the others'
+// The pool: threads that work on one job at a time, each on its share of the panels first. Whoever waits, for work or for the others'
 // last panels, stays awake for a moment: kernels follow each other faster than a sleeping thread is woken.
 //
 // Ownership: the pool is allocated once and never freed, since a thread of another environment may still be about
@@ -39,7 +39,7 @@ class DefaultFloatingPoint {
 #endif
 };
 
-// Panels of one thread, in their order; one that has done its own takes what others have left.
+// One thread's panels, in order; a thread that has finished its own takes from the others'.
 struct alignas(64) Share {
   std::atomic<int64_t> next{0};
   int64_t end = 0;
@@ -61,7 +61,7 @@ struct Job {
   std::mutex errorMutex;
   std::exception_ptr error;
 
-  // The same panels go to the same threads again and again: what one operation writes lies in the cache of the core that reads
+  // Operations of as many panels give each of them to the same thread: what one writes lies in the cache of the core that reads
   // it in the next.
   void divide(Share* among, int64_t number) {
     shares = among;
@@ -91,6 +91,13 @@ struct Job {
 // Longer than the gaps between a step's kernels, and too short to count where no work comes.
 constexpr std::chrono::microseconds kAwake{500};
 
+// Gives up what was taken.
+struct Owner {
+  explicit Owner(std::atomic<bool>& taken) : busy(taken) {}
+  ~Owner() { busy.store(false, std::memory_order_release); }
+  std::atomic<bool>& busy;
+};
+
 class Pool {
  public:
   void run(Job& job) {
@@ -100,6 +107,7 @@ class Pool {
       job.work(0);
       return;
     }
+    const Owner owner(busy_);
     resize(wanted_.load() - 1);
     job.divide(shares_.data(), threads_.size() + 1);
     {
@@ -114,7 +122,6 @@ class Pool {
       job_ = nullptr;  // a thread that comes only now has nothing to do
     }
     waitUntil(idle_, [this] { return working_.load() == 0; });
-    busy_.store(false, std::memory_order_release);
   }
 
   void setThreads(int threads) { wanted_.store(threads); }
@@ -125,8 +132,8 @@ class Pool {
   void release() {
     if (environments_.fetch_sub(1) > 1) return;
     while (busy_.exchange(true, std::memory_order_acquire)) std::this_thread::yield();
+    const Owner owner(busy_);
     resize(0);
-    busy_.store(false, std::memory_order_release);
   }
 
  private:

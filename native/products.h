@@ -65,10 +65,12 @@ inline Ahead aheadOf(Activations a, int64_t stride, int64_t width, int64_t rows)
 inline void weightGradient(Precision precision, Activations dz, Activations x, float* dw, int64_t m, int64_t k, int64_t n,
                            bool accumulate) {
   int64_t rowStep = evenPart(n, kMostPanelRows), columnStep = evenPart(k, mostPanelColumns(n > kWideRows));
-  // Until every thread has a panel.
-  while (ceilDiv(n, rowStep) * ceilDiv(k, columnStep) < poolThreads() && rowStep > kLeastPanelRows) {
-    rowStep = wholeLanes(rowStep / 2);
-  }
+  // Until panels fall evenly to the threads, or every thread has two: each lays out what it reads.
+  const auto isUneven = [&] {
+    const int64_t panels = ceilDiv(n, rowStep) * ceilDiv(k, columnStep);
+    return panels < 2 * poolThreads() && panels % poolThreads() != 0;
+  };
+  while (isUneven() && rowStep > kLeastPanelRows) rowStep = wholeLanes(rowStep / 2);
   const int64_t rowPanels = ceilDiv(n, rowStep), columnPanels = ceilDiv(k, columnStep);
   const int64_t tokenStep = kBlockDepth * (precision == Precision::bfloat16 ? 2 : 1);
   const int64_t panels = rowPanels * columnPanels;
@@ -95,7 +97,7 @@ inline void weightGradient(Precision precision, Activations dz, Activations x, f
       const int64_t tokens = std::min(tokenStep, m - t);
       kernels().transposed(precision, from(dz, t * n + row), n, tokens, rows, gradients);
       kernels().pack(precision, from(x, t * k + column), k, 1, 0, tokens, tokens, columns, inputs);
-      const int64_t after = panel + 1;  // which this thread probably takes next
+      const int64_t after = panel + 1;  // this thread's next, unless its share ends here
       const NextOperands next = t + tokens < m ? operands(panel, t + tokens) : after < panels ? operands(after, 0) : kNoNext;
       kernels().product(precision, {gradients, leftStride(precision, tokens), 1}, inputs, sums, columns,
                         rows, tokens, columns, accumulate || t > 0, next);

@@ -1,6 +1,6 @@
 // A training step of one of this project's engines as a process of its own, for `npm run bench -- engine`. It speaks as
 // torch_peer.py does: commands on stdin, each answered by one line of JSON on stdout. {"steps": N} runs one training step, and
-// then N of which it gives the seconds, and those inside the addon or, of further steps, the share in which a device waited; the
+// then N of which it gives the seconds, and those inside kernels or, of further steps, the share in which a device waited; the
 // first line describes the process once it is warm. Ends with its input.
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';

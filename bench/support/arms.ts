@@ -58,7 +58,7 @@ function compileSteps({ workload }: Task): string[] {
   return ['--compile-steps', workload === QUICK ? '1' : '150'];
 }
 
-/** Both peers take the same. */
+/** All peers take the same. */
 function argumentsOf(
   { workload, precision: ofTask, threads }: Task,
   precision: Precision = ofTask,

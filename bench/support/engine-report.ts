@@ -83,8 +83,8 @@ function timesTensorFlow(measurements: readonly Measurement[]): string[] {
   return others.map(({ arm, threads, medianSeconds }) => {
     const ratios = measurements
       .filter((own) => own.kernels.length > 0 && own.threads === threads)
-      .map((own) => `${own.arm} ${(medianSeconds / own.medianSeconds).toFixed(2)}`);
-    return `times ${arm}, ${counted(threads, 'thread')}: ${ratios.join('; ')}`;
+      .map((own) => `${own.arm} ${(medianSeconds / own.medianSeconds).toFixed(2)} times`);
+    return `faster than ${arm}, ${counted(threads, 'thread')}: ${ratios.join('; ')}`;
   });
 }
 

@@ -30,7 +30,7 @@ export function queuedGradients({
   return {
     ...memory,
     copy(to: Float32Array, from: Float32Array) {
-      if (!isSame(to, from)) queue.push(() => memory.copy(to, from));
+      if (!isSame(to, from)) queue.push(() => to.set(from));
     },
     zero: (vector) => queue.push(() => memory.zero(vector)),
     deliver: (_host, _start, _end, arrived) => queue.push(arrived),

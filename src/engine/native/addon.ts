@@ -1,7 +1,7 @@
 // The typed face of the C++ addon (native/addon.cc): every function it exports, and nothing else of it.
 // Arrays are float32 unless said otherwise, row-major, and may lie on a SharedArrayBuffer. Activations may
 // be bfloat16 where products take that; y and preActivation have one format, so have dy and `saved`, and all of an attention's. The addon keeps
-// no array after a call returns, but for those of a queue. Lengths are checked by the addon against the sizes given (a RangeError
+// no array after a call returns, but a queue its address. Lengths are checked by the addon against the sizes given (a RangeError
 // names the argument). Results do not depend on the number of threads: each element is summed in one fixed order.
 
 /** Applied to a linear layer's result. `gelu` is the exact one, x Φ(x); `swish` is x σ(x). */
@@ -270,7 +270,14 @@ export interface Kernels {
 /** Those that give nothing back but in memory. */
 export type QueuedKernels = Omit<Kernels, 'sumOfSquares'>;
 
-/** What the calls of one kernel took. */
+export interface AddonQueue {
+  /** A call checks its arguments, and waits. It has the addresses of arrays, which the caller keeps and does not detach. */
+  readonly kernels: QueuedKernels;
+  /** Makes the first `count` calls that wait, in their order. After one that throws none waits any more. */
+  readonly run: (count: number) => void;
+}
+
+/** What the calls of one of the addon's kernels took. */
 export interface KernelTime {
   readonly name: string;
   readonly calls: number;
@@ -278,12 +285,9 @@ export interface KernelTime {
 }
 
 export interface Addon extends Kernels {
-  /**
-   * The kernels once more, for calls that wait: each only checks its arguments, whose memory the caller keeps. `run` makes the
-   * first `count` that wait, in their order; after one that throws none waits any more. It lives as long as the thread.
-   */
-  makeQueue(): QueuedKernels & { readonly run: (count: number) => void };
-  /** What this thread's calls of kernels took since it was last asked. */
+  /** It lives as long as the thread. */
+  makeQueue(): AddonQueue;
+  /** What this thread's calls took since it was last asked; those of a queue's kernels apart. On a device, to start them. */
   kernelTimes(): KernelTime[];
   info(): AddonInfo;
   /** Threads of the process-wide pool, the caller included; 1 runs everything on the caller. */

@@ -22,11 +22,16 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   readonly allocator: CachingAllocator<Float32Array>;
   readonly queue: CallQueue;
   readonly kernels: QueuedKernels;
+  /** Memory that tensors are views of. */
+  private readonly viewed = new WeakSet<ArrayBufferLike>();
   /** What the matrix products of our own kernels take; tfjs's plain ones always take float32. */
   precision: PrecisionCode = PrecisionCode.float32;
   readonly gradientSlots = new GradientSlots<Float32Array>({
     output: (shape) => this.floatOutput(shape),
-    over: (values) => this.over(values),
+    over: (values, shape) => {
+      this.viewed.add(values.buffer);
+      return this.write(values, [...shape], 'float32');
+    },
     isAlive: (dataId) => this.data.has(dataId),
     incRef: (dataId) => this.incRef(dataId),
   });
@@ -55,7 +60,9 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     const values = inOwnArray(given, dtype);
     // Without values it is a complex tensor, which only refers to its parts.
     if (ArrayBuffer.isView(values)) this.allocator.retain(values);
-    this.record(dataId, values, false, dtype, refCount);
+    // Views of the caller's memory, and windows of them, are of what calls in the queue may still have to write.
+    const isViewed = ArrayBuffer.isView(values) && this.viewed.has(values.buffer);
+    this.record(dataId, values, isViewed ? this.queue : null, dtype, refCount);
   }
 
   override disposeData(dataId: tf.DataId, force = false): boolean {
@@ -131,18 +138,18 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
 
   private made(memory: Float32Array | Uint16Array, shape: readonly number[]): tf.TensorInfo {
     const dataId = {};
-    this.record(dataId, memory, true, 'float32', 1);
+    this.record(dataId, memory, this.queue, 'float32', 1);
     return { dataId, shape: [...shape], dtype: 'float32' };
   }
 
   private record(
     dataId: tf.DataId,
     memory: HostRecord['memory'],
-    isQueued: boolean,
+    writers: CallQueue | null,
     dtype: tf.DataType,
     refCount: number,
   ): void {
-    this.data.set(dataId, new HostRecord(memory, isQueued, dtype, refCount, this.queue, this.addon)); // tfjs asks of it what that has
+    this.data.set(dataId, new HostRecord(memory, writers, dtype, refCount, this.addon)); // tfjs asks of it what that has
   }
 
   private recordOf(dataId: tf.DataId): HostRecord {
@@ -229,13 +236,7 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   view(values: Float32Array, shape: readonly number[]): tf.Tensor {
     const size = tf.util.sizeFromShape([...shape]);
     assert(values.length === size, `view: expected ${size} values, got ${values.length}`);
-    return tf.keep(tf.engine().makeTensorFromDataId(this.over(values), [...shape], 'float32', this));
-  }
-
-  private over(values: Float32Array): tf.DataId {
-    const dataId = {};
-    this.allocator.retain(values);
-    this.record(dataId, values, true, 'float32', 1);
-    return dataId;
+    this.viewed.add(values.buffer);
+    return tf.keep(tf.engine().makeTensor(values, [...shape], 'float32', this));
   }
 }

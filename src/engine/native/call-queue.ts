@@ -3,69 +3,71 @@
 // run in the order in which they came, so memory that a tensor left may be taken by the next one before either was computed.
 import type { Addon, QueuedKernels } from './addon.js';
 
-/** As many calls wait at most: a step of a few layers has some hundred. */
+/** As many calls wait at most: a step of a few layers has one or two hundred. */
 const MOST_CALLS = 1000;
+
+type Kernel = (...given: unknown[]) => void;
 
 export class CallQueue {
   readonly kernels: QueuedKernels;
-  /** What kernels were asked for, since the queue was empty, with the memory that they work on: it must live. */
-  private readonly waiting: unknown[] = [];
-  /** What runs between kernels, each with the number of kernels that were asked for before it. */
-  private readonly between: { readonly after: number; readonly call: () => void }[] = [];
+  /** What waits: so many kernels of the addon's queue, or a function. */
+  private readonly steps: (number | (() => void))[] = [];
+  /** The arguments of kernels that wait: the addon has only pointers into them. */
+  private readonly held: unknown[] = [];
   private readonly runKernels: (count: number) => void;
-  private asked = 0;
-  private made = 0;
   /** What a call threw: those behind it would compute from what it did not write. */
   private failure: { readonly error: unknown } | null = null;
 
   constructor(addon: Pick<Addon, 'makeQueue'>) {
-    type Kernel = (...given: unknown[]) => void;
-    const { run, ...kernels } = addon.makeQueue();
+    const { kernels, run } = addon.makeQueue();
     this.runKernels = run;
     const waiting = Object.entries(kernels as unknown as Readonly<Record<string, Kernel>>).map(
-      ([name, kernel]) => [name, (...given: unknown[]) => this.ask(kernel, given)],
+      ([name, kernel]) => [name, (...given: unknown[]) => this.enqueue(kernel, given)],
     );
     this.kernels = Object.fromEntries(waiting) as QueuedKernels;
   }
 
-  /** Runs `call` after the kernels that were asked for before it. */
+  /** Runs `call` after the kernels that were asked for before it, and before those behind it. */
   push(call: () => void): void {
-    this.between.push({ after: this.asked, call });
-    this.limit();
+    this.throwFailure();
+    this.steps.push(call);
+    this.runIfFull();
   }
 
-  /** Runs what waits. Once a call threw, its error is thrown to all who want a result. A call may call it. */
+  /** Runs what waits. Once a call threw, its error is thrown to all who want something. A call may call it. */
   run(): void {
-    if (this.failure) throw this.failure.error;
+    this.throwFailure();
     try {
-      for (let next = this.between.shift(); next; next = this.between.shift()) {
-        this.makeCalls(next.after);
-        next.call();
+      for (let step = this.steps.shift(); step !== undefined; step = this.steps.shift()) {
+        if (typeof step === 'number') this.runKernels(step);
+        else step();
+        this.throwFailure(); // of a run within
       }
-      this.makeCalls(this.asked);
     } catch (error) {
       this.failure ??= { error };
+      this.steps.length = 0;
       throw error;
     } finally {
-      this.waiting.length = 0;
+      this.held.length = 0;
     }
   }
 
-  private ask(kernel: (...given: unknown[]) => void, given: unknown[]): void {
+  private enqueue(kernel: Kernel, given: unknown[]): void {
+    this.throwFailure();
     kernel(...given); // the addon throws here at what it does not take
-    this.waiting.push(given);
-    this.asked++;
-    this.limit();
+    this.held.push(given);
+    const last = this.steps.pop();
+    if (typeof last === 'number') this.steps.push(last + 1);
+    else if (last) this.steps.push(last, 1);
+    else this.steps.push(1);
+    this.runIfFull();
   }
 
-  private limit(): void {
-    if (this.waiting.length + this.between.length >= MOST_CALLS) this.run();
+  private runIfFull(): void {
+    if (this.held.length + this.steps.length >= MOST_CALLS) this.run();
   }
 
-  /** The kernels' calls up to the `end`th. */
-  private makeCalls(end: number): void {
-    const count = end - this.made;
-    this.made = end;
-    this.runKernels(count);
+  private throwFailure(): void {
+    if (this.failure) throw this.failure.error;
   }
 }

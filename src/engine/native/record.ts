@@ -13,16 +13,15 @@ export class HostRecord {
 
   constructor(
     readonly memory: Values | Uint16Array,
-    /** Whether calls in the queue may have to write it; what tfjs stored is written. */
-    private readonly isQueued: boolean,
+    /** Whose calls may still have to write it; null: it is written. */
+    private readonly writers: CallQueue | null,
     readonly dtype: tf.DataType,
     public refCount: number,
-    private readonly queue: CallQueue,
     private readonly addon: Addon,
   ) {}
 
   get values(): Values {
-    if (this.isQueued) this.queue.run();
+    this.writers?.run();
     return this.memory instanceof Uint16Array ? (this.copy ??= this.widened(this.memory)) : this.memory;
   }
 

@@ -10,7 +10,7 @@ import { loadEngine } from '../../../src/engine/load.js';
 import type { NativeBackend } from '../../../src/engine/native/backend.js';
 import { CallQueue } from '../../../src/engine/native/call-queue.js';
 import { loadAddon } from '../../../src/engine/native/load.js';
-import { linear } from '../../../src/engine/ops.js';
+import { embedding, linear } from '../../../src/engine/ops.js';
 import { valueAndGradients } from '../../../src/engine/reverse.js';
 import { tinyBatch, tinyConfig, tinyModel } from '../../model/tiny.js';
 import { randomTensor, scoped } from '../support.js';
@@ -89,19 +89,23 @@ test('the addon counts the calls that it made, and the time that they took', () 
   assert.deepEqual(addon.kernelTimes(), []);
 });
 
-test('a call that throws takes those behind it with it, and everybody who wants a result is told', () => {
+test('a call that throws takes those behind it with it, and everybody who wants something is told', () => {
   const queue = new CallQueue(loadAddon());
+  const one = new Float32Array([1]);
   const ran: string[] = [];
   queue.push(() => ran.push('before'));
   queue.push(() => assert.fail('broken'));
+  queue.kernels.add(one, one, one, 1, false);
   queue.push(() => ran.push('behind'));
   assert.throws(() => queue.run(), /broken/);
-  queue.push(() => ran.push('later'));
+  assert.throws(() => queue.push(() => ran.push('later')), /broken/);
+  assert.throws(() => queue.kernels.add(one, one, one, 1, false), /broken/);
   assert.throws(() => queue.run(), /broken/);
   assert.deepEqual(ran, ['before']);
+  assert.equal(one[0], 1);
 });
 
-test('a call may wait for those behind it', () => {
+test("a call may wait for those behind it, whose failure is everybody's though it is caught", () => {
   const queue = new CallQueue(loadAddon());
   const ran: number[] = [];
   queue.push(() => {
@@ -111,6 +115,33 @@ test('a call may wait for those behind it', () => {
   queue.push(() => ran.push(2));
   queue.run();
   assert.deepEqual(ran, [2, 1]);
+
+  queue.push(() => assert.throws(() => queue.run(), /broken/));
+  queue.push(() => assert.fail('broken'));
+  assert.throws(() => queue.run(), /broken/);
+});
+
+test('ids that change after they were checked lead nowhere else', () => {
+  scoped(() => {
+    const ids = new Int32Array([2, 0]);
+    const table = randomTensor(1, [3, 4]);
+    const options = { scale: 1, first: 0, padding: null, dropout: null };
+    const found = embedding(table, tf.zeros([2, 4]), tf.tensor2d(ids, [1, 2], 'int32'), options);
+    ids.fill(2 ** 30);
+    const rows = table.arraySync() as number[][];
+    assert.deepEqual(found.arraySync(), [[rows[2], rows[0]]]);
+  });
+});
+
+test("what waits to be written to a view's memory is seen by windows of it", () => {
+  scoped(() => {
+    const flat = new Float32Array([1, 2, 3, 4]);
+    const view = engine.view(flat, [4]);
+    const window = view.slice([1], [2]);
+    engine.gradients.add(flat, flat, flat, 4, false);
+    assert.deepEqual([...window.dataSync()], [4, 6]);
+    view.dispose();
+  });
 });
 
 test('a result is there for whoever reads it: by dataSync, by an operation of tfjs, and as the values of an engine', () => {
