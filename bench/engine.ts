@@ -78,6 +78,7 @@ export function register(program: Command, signal: AbortSignal): void {
 
 async function measure(options: Options, signal: AbortSignal): Promise<Result> {
   const { quick = false, rounds = quick ? 1 : 3 } = options;
+  if (quick) note('--quick only shows that it works: its figures mean nothing');
   const cores = availableParallelism();
   const threads = options.threads ?? (cores === 1 ? [1] : [1, 2]);
   const workloads = quick ? [QUICK] : WORKLOADS.filter(({ name }) => options.workloads.includes(name));

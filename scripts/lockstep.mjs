@@ -7,9 +7,18 @@ import { fileURLToPath } from 'node:url';
 
 const program = new URL('../dist/src/cli/main.js', import.meta.url);
 if (existsSync(program)) {
-  await import(program.href);
+  await import(program.href).catch((error) => {
+    if (error.code !== 'EMFILE') throw error;
+    fail('the limit of open files is too low to load the program: raise it (ulimit -n 4096)');
+  });
 } else {
-  const root = fileURLToPath(new URL('..', import.meta.url));
-  console.error(`lockstep is not built yet: run \`npm run setup\` in ${root}`);
+  fail(
+    `lockstep is not built yet: run \`npm run setup\` in ${fileURLToPath(new URL('..', import.meta.url))}`,
+  );
+}
+
+/** @param {string} message */
+function fail(message) {
+  console.error(`error: ${message}`);
   process.exitCode = 2;
 }

@@ -76,7 +76,7 @@ export async function expectRunOrRoom(own: Folder): Promise<void> {
 }
 
 /** Holds the run's identity; written once. */
-const IDENTITY_FILE = 'run.json';
+export const IDENTITY_FILE = 'run.json';
 const identitySchema = z.object({ runId: z.uuid() });
 
 /** null when nobody has made one yet. Throws UserError RUN_INVALID. */

@@ -62,7 +62,7 @@ class Display implements TrainingDisplay {
         ? `, going on from step ${progress.version}`
         : '';
     this.log(
-      `Training ${path.relative(process.cwd(), run.directory.path) || '.'}: ${formatCount(trainable)} parameters, ${config.steps} steps${from}.`,
+      `Training ${path.relative(process.cwd(), run.directory.path) || '.'}: ${formatCount(trainable)} parameters, ${formatCount(config.steps)} steps${from}.`,
     );
     const url = coordinator.httpUrl ?? null;
     if (url !== null) this.log(`Live page: ${url}  (metrics: ${url}/metrics)`);

@@ -1,5 +1,6 @@
 // `lockstep verify`: computes every checksum of a checkpoint, or of all of a run's, again.
 
+import path from 'node:path';
 import type { Command } from 'commander';
 import type { Verdict } from '../checkpoint/verify.js';
 import { UserError } from '../util/errors.js';
@@ -16,7 +17,8 @@ interface Report {
 async function verify(given: string): Promise<Report> {
   const { openFolder } = await import('../checkpoint/open-folder.js');
   const { storageOf } = await import('../checkpoint/storage-place.js');
-  const { CHECKPOINTS } = await import('../checkpoint/run-directory.js');
+  const { CHECKPOINTS, IDENTITY_FILE } = await import('../checkpoint/run-directory.js');
+  const { MODEL_FILE, STATE_FILE, stepOfName } = await import('../checkpoint/names.js');
   const { checkpointFolders } = await import('../checkpoint/list.js');
   const { verifyCheckpoint } = await import('../checkpoint/verify.js');
   const { locate } = await import('./locate.js');
@@ -24,8 +26,16 @@ async function verify(given: string): Promise<Report> {
   const folder = await storageOf(opened);
   const entries = await folder.list();
   if (entries.length === 0) throw new UserError('NOT_FOUND', `${given} is empty, or no directory`);
+  const names = entries.map(({ name }) => name);
   const found = await checkpointFolders(folder.at(CHECKPOINTS));
-  if (found.length === 0 && !entries.some(({ name }) => name === CHECKPOINTS)) {
+  if (found.length === 0 && !names.includes(CHECKPOINTS)) {
+    if (names.includes(IDENTITY_FILE)) throw new UserError('NOT_FOUND', `${given} has no checkpoint yet`);
+    const isCheckpoint = names.includes(MODEL_FILE) || names.includes(STATE_FILE);
+    if (!isCheckpoint && stepOfName(path.basename(folder.url)) === null)
+      throw new UserError(
+        'NOT_FOUND',
+        `expected a run or a checkpoint, ${given} is neither (lockstep runs DIR --verify checks all runs in a folder)`,
+      );
     const verdict = await verifyCheckpoint(folder);
     return { sound: verdict.status === 'whole', checkpoints: [verdict] };
   }

@@ -16,6 +16,7 @@ import { MetricsLog } from '../metrics/metrics-log.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { Tracker } from '../metrics/tracking/tracker.js';
 import { messageOf } from '../util/errors.js';
+import { counted } from '../util/format.js';
 import { progressHealth } from './health.js';
 import type { OpenRun } from './run.js';
 import { Sampler, samplesTask } from './samples/sampler.js';
@@ -61,6 +62,11 @@ export class Telemetry {
   static async open(options: TelemetryOptions): Promise<Telemetry> {
     const { directory, progress } = options.run;
     const metricsLog = await MetricsLog.open(directory.metricsLog, progress.version);
+    if (progress.version === 0 && metricsLog.stepsCut > 0) {
+      options.log.warn(
+        `there is no checkpoint of the ${counted(metricsLog.stepsCut, 'step')} in ${directory.metricsLog}: beginning again from step 0`,
+      );
+    }
     const started = runStarted(options.run, metricsLog.stepsCut);
     const eventsLog = await EventsLog.open(directory.eventsLog, (message) => options.log.warn(message));
     const history = await viewFromFiles(directory);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, rename } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { runLockstep, type Outcome } from '../../bench/support/run-lockstep.js';
@@ -76,4 +76,9 @@ test('verify of a run without a checkpoint exits with 2, and so does verify of w
   const { out, err, code } = await verify(path.join(directory, 'none'));
   assert.deepEqual([out, code], ['', 2]);
   assert.match(err, /there is no .*none/);
+  await writeFile(path.join(directory, 'run.json'), '{}');
+  await rm(path.join(directory, 'checkpoints'), { recursive: true });
+  assert.match((await verify(directory)).err, /has no checkpoint yet/);
+  await rename(path.join(directory, 'run.json'), path.join(directory, 'manifest.json'));
+  assert.match((await verify(directory)).err, /expected a run or a checkpoint, .* is neither/);
 });
