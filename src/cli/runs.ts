@@ -28,7 +28,9 @@ export function register(program: Command): void {
 async function summarise(place: string, verify: boolean): Promise<RunSummary[]> {
   const { openFolder } = await import('../checkpoint/open-folder.js');
   const { runFolders, summariseRun } = await import('../live/run-summary.js');
-  const folder = await openFolder(place);
+  const { locate } = await import('./locate.js');
+  // A run's name does as well. Where there is nothing, what is missing is a run.
+  const folder = await openFolder(await locate(place).catch(() => place));
   const folders = await runFolders(folder);
   if (folders.length === 0) {
     throw new UserError(

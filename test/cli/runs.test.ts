@@ -231,6 +231,13 @@ test('a place without a run, and a URL that is none, are refused with what was e
   assert.match(err, /expected s3:\/\/BUCKET\/PREFIX, got "ftp:\/\/host\/run"/);
 });
 
+test('a run is found by its name, under runs/', async () => {
+  await runIdentity(new DiskFolder(diskRun('runs', 'one')));
+  const [found] = await summaries('one');
+  assert.equal(found!.name, 'one');
+  await rm(diskRun('runs'), { recursive: true });
+});
+
 test('who asks for the status of a run by its S3 URL is told of the command that knows', async () => {
   const { code, err } = await runLockstep(['status', s3.urlOf('all/first')], { cwd: root });
   assert.equal(code, 2);
