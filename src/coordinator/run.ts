@@ -1,6 +1,6 @@
 // A run on disk, opened to be trained: its data, its model's shape, and its vectors, either new or as the newest
 // checkpoint left them.
-import { rm } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { DiskFolder } from '../checkpoint/disk-folder.js';
 import type { CheckpointState } from '../checkpoint/state.js';
@@ -127,6 +127,15 @@ export async function openRun({ config, directory, log, beforeMaking }: OpenRunO
 }
 
 async function openRunDirectory(directory: string, { checkpoints }: RunConfig): Promise<RunDirectory> {
+  const isFile = await stat(directory).then(
+    (found) => !found.isDirectory(),
+    () => false,
+  );
+  if (isFile)
+    throw new UserError(
+      'NOT_A_RUN',
+      `--run: expected a folder, ${directory} is a file: choose another place`,
+    );
   const own = new DiskFolder(directory);
   await expectRunOrRoom(own);
   const { spool } = new RunDirectory(directory);

@@ -177,6 +177,12 @@ test('a run begins in no folder that holds something else, which is named and le
   assert.deepEqual((await readdir(scene.root)).sort(), ['data', 'run']);
 });
 
+test('a run begins in no file', async (t) => {
+  const scene = await Scene.open(t);
+  await writeFile(scene.at('run'), 'mine');
+  await assert.rejects(scene.use({}, nothing), userError('NOT_A_RUN', /expected a folder, .*run is a file/));
+});
+
 test('a run begins beside what a volume, or the job that trains it, put there before', async (t) => {
   const scene = await Scene.open(t);
   for (const folder of ['lost+found', 'keys-7-0', '.snapshot'])
