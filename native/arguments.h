@@ -1,7 +1,7 @@
-// Reads the arguments of a JavaScript call, checked, and calls an operation with them: a wrong type is a TypeError, a wrong size a RangeError,
-// both naming the argument. Pointers are valid while the array lives: a call that waits needs somebody
-// who keeps it. Of indices it has a copy, since one that changed after it was checked would lead to foreign memory. Where the operations are a
-// device's, arrays are objects of an address in its memory and a length in elements (DeviceArray in addon.ts).
+// Reads the arguments of a JavaScript call, checked, and calls an operation with them. A wrong type is a TypeError, a wrong size
+// a RangeError, both naming the argument. Pointers are valid while the array lives: a call that waits needs somebody who keeps
+// it. Of indices it has a copy, since one that changed after it was checked would lead to foreign memory. Where the operations
+// are a device's, arrays are objects of an address in its memory and a length in elements (DeviceArray in addon.ts).
 #pragma once
 
 #include <node_api.h>

@@ -1,6 +1,6 @@
 // The same training step as a user of TensorFlow.js writes it: operations of tfjs, its gradients and its Adam, on the backend
 // `tensorflow`. Shapes, parameters and work per step are those of own-peer.ts, which describes how both are spoken to;
-// tfjs has no AdamW, so nothing decays here.
+// tfjs has no AdamW, so nothing decays here. Its steps are long against their JavaScript, which is not compiled first.
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import * as tf from '@tensorflow/tfjs';
@@ -27,12 +27,11 @@ loadBackend(number('threads'));
 await tf.setBackend(BACKEND_NAME);
 
 const matrix = (rows: number, columns: number) => tf.variable(tf.randomNormal([rows, columns], 0, 0.02));
-const vector = (of: (shape: number[]) => tf.Tensor) => tf.variable(of([width]));
 const linear = (inputs: number, outputs: number) => ({
   w: matrix(inputs, outputs),
   b: tf.variable(tf.zeros([outputs])),
 });
-const norm = () => ({ gamma: vector((shape) => tf.ones(shape)), beta: vector((shape) => tf.zeros(shape)) });
+const norm = () => ({ gamma: tf.variable(tf.ones([width])), beta: tf.variable(tf.zeros([width])) });
 const feedForwardLayer = () => ({
   up: linear(width, feedForward),
   down: linear(feedForward, width),

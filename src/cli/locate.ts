@@ -4,11 +4,21 @@ import { isUrl } from '../checkpoint/open-folder.js';
 import { UserError } from '../util/errors.js';
 import { pathExists } from '../util/exists.js';
 
-/** A path or URL as it is; the name of a folder under runs/ otherwise. Throws UserError MODEL_NOT_FOUND. */
-export async function locate(given: string): Promise<string> {
+/** A path or URL as it is; the name of a folder under runs/ otherwise; null where there is neither. */
+export async function find(given: string): Promise<string | null> {
   if (isUrl(given) || (await pathExists(given))) return given;
-  const named = path.join('runs', given);
-  const isName = path.basename(given) === given;
-  if (isName && (await pathExists(named))) return named;
-  throw new UserError('MODEL_NOT_FOUND', `there is no ${given}${isName ? `, and no ${named}` : ''}`);
+  const named = namedFolder(given);
+  return named !== null && (await pathExists(named)) ? named : null;
+}
+
+/** The same. Throws UserError MODEL_NOT_FOUND where there is neither. */
+export async function locate(given: string): Promise<string> {
+  const found = await find(given);
+  if (found !== null) return found;
+  const named = namedFolder(given);
+  throw new UserError('MODEL_NOT_FOUND', `there is no ${given}${named === null ? '' : `, and no ${named}`}`);
+}
+
+function namedFolder(given: string): string | null {
+  return path.basename(given) === given ? path.join('runs', given) : null;
 }

@@ -14,7 +14,7 @@ export function register(program: Command): void {
     .description(
       'list runs: steps, losses, checkpoints and their age, size and soundness, and who trains them',
     )
-    .argument('[place]', 'a folder of runs, a run, or s3://BUCKET/PREFIX of either', 'runs')
+    .argument('[place]', 'a folder of runs, a run or its name, or s3://BUCKET/PREFIX of either', 'runs')
     .option('--verify', 'hash every file of every checkpoint; exit with 2 if one is damaged')
     .action(async (place: string, options: { verify?: true }, command: Command) => {
       const output = outputOf(command);
@@ -28,9 +28,8 @@ export function register(program: Command): void {
 async function summarise(place: string, verify: boolean): Promise<RunSummary[]> {
   const { openFolder } = await import('../checkpoint/open-folder.js');
   const { runFolders, summariseRun } = await import('../live/run-summary.js');
-  const { locate } = await import('./locate.js');
-  // A run's name does as well. Where there is nothing, what is missing is a run.
-  const folder = await openFolder(await locate(place).catch(() => place));
+  const { find } = await import('./locate.js');
+  const folder = await openFolder((await find(place)) ?? place);
   const folders = await runFolders(folder);
   if (folders.length === 0) {
     throw new UserError(

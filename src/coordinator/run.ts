@@ -134,7 +134,7 @@ async function openRunDirectory(directory: string, { checkpoints }: RunConfig): 
   if (isFile)
     throw new UserError(
       'NOT_A_RUN',
-      `--run: expected a folder, ${directory} is a file: choose another place`,
+      `expected a folder for the run, ${directory} is a file: choose another place (--run DIR)`,
     );
   const own = new DiskFolder(directory);
   await expectRunOrRoom(own);

@@ -180,7 +180,10 @@ test('a run begins in no folder that holds something else, which is named and le
 test('a run begins in no file', async (t) => {
   const scene = await Scene.open(t);
   await writeFile(scene.at('run'), 'mine');
-  await assert.rejects(scene.use({}, nothing), userError('NOT_A_RUN', /expected a folder, .*run is a file/));
+  await assert.rejects(
+    scene.use({}, nothing),
+    userError('NOT_A_RUN', /expected a folder for the run, .*run is a file/),
+  );
 });
 
 test('a run begins beside what a volume, or the job that trains it, put there before', async (t) => {
