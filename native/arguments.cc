@@ -185,14 +185,18 @@ Precision Arguments::asPrecision(double value, const std::string& name) const {
   return static_cast<Precision>(asInteger(value, name, static_cast<int>(Precision::bfloat16x6)));
 }
 
-napi_value Arguments::property(int index, const char* owner, const char* name) const {
+napi_value Arguments::property(napi_value object, const char* owner, const char* name) const {
   napi_valuetype kind;
-  napi_typeof(env_, values_[index], &kind);
+  napi_typeof(env_, object, &kind);
   napi_value value;
-  if (kind != napi_object || napi_get_named_property(env_, values_[index], name, &value) != napi_ok) {
+  if (kind != napi_object || napi_get_named_property(env_, object, name, &value) != napi_ok) {
     throw ArgumentError(false, std::string(owner) + ": expected an object");
   }
   return value;
+}
+
+napi_value Arguments::property(int index, const char* owner, const char* name) const {
+  return property(values_[index], owner, name);
 }
 
 double Arguments::propertyNumber(int index, const char* owner, const char* name) const {
@@ -209,15 +213,16 @@ Dropout Arguments::dropout(int index) const {
     throw ArgumentError(true, "dropout.rate: expected 0 <= rate < 1, got " + std::to_string(spec.rate));
   }
   if (spec.rate == 0) return spec;
-  const auto word = [&](const char* name) {
-    const double value = propertyNumber(index, "dropout", name);
-    return static_cast<uint32_t>(asInteger(value, std::string("dropout.") + name, 4294967295.0));
+  constexpr double kMostOfWord = 4294967295.0;
+  spec.site = asInteger(propertyNumber(index, "dropout", "site"), "dropout.site", kMostOfWord);
+  const napi_value key = property(index, "dropout", "key");
+  const auto part = [&](const char* name, double limit) {
+    const std::string path = std::string("dropout.key.") + name;
+    return asInteger(asNumber(property(key, "dropout.key", name), path), path, limit);
   };
-  spec.seed = static_cast<uint64_t>(
-      asInteger(propertyNumber(index, "dropout", "seed"), "dropout.seed", 9007199254740991.0));
-  spec.step = word("step");
-  spec.microBatch = word("microBatch");
-  spec.site = word("site");
+  spec.seed = part("seed", 9007199254740991.0);
+  spec.step = part("step", kMostOfWord);
+  spec.microBatch = part("microBatch", kMostOfWord);
   return spec;
 }
 

@@ -93,6 +93,7 @@ class Arguments {
               bool optional) const;
   bool isHalves(int index) const;
   void* deviceArray(int index, const char* name, int64_t least, int64_t* length) const;
+  napi_value property(napi_value object, const char* owner, const char* name) const;
   napi_value property(int index, const char* owner, const char* name) const;
   double asNumber(napi_value value, const std::string& name) const;
   double propertyNumber(int index, const char* owner, const char* name) const;

@@ -47,18 +47,18 @@ export const Kernel = {
   crossEntropyGradient: 'LockstepCrossEntropyGradient',
 } as const;
 
-/** Dropout of a layer: null is none, as in evaluation. */
-export type Dropout = { readonly rate: number; readonly key: RandomKey } | null;
+/** What the dropout of one micro-batch is keyed by; each layer that drops has a site of its own beside it. */
+export type DropoutKey = Omit<RandomKey, 'site'>;
 
-/** Attributes, as `type` and not `interface` because tfjs wants them to have an index signature. */
-export type DropoutAttrs = {
-  rate: number;
-  seed: number;
-  step: number;
-  microBatch: number;
-  site: number;
-};
-export const NO_DROPOUT: DropoutAttrs = { rate: 0, seed: 0, step: 0, microBatch: 0, site: 0 };
+/** Dropout of a layer: null is none, as in evaluation. */
+export type Dropout = DropoutAttrs | null;
+
+/**
+ * Attributes, as `type` and not `interface` because tfjs wants them to have an index signature. The key is never copied: who
+ * asks for the same calls once more (recording.ts) has changed it.
+ */
+export type DropoutAttrs = { readonly rate: number; readonly site: number; readonly key: DropoutKey };
+export const NO_DROPOUT: DropoutAttrs = { rate: 0, site: 0, key: { seed: 0, step: 0, microBatch: 0 } };
 /** `isLast`: the result goes into no other product, and is not rounded for one. */
 export type LinearAttrs = { activation: 'none' | Activation; isLast?: boolean };
 export type AttentionAttrs = { heads: number; causal: boolean };

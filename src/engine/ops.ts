@@ -16,9 +16,9 @@ registerGradients();
 
 function dropoutAttrs(op: string, dropout: Dropout): DropoutAttrs {
   if (dropout === null) return NO_DROPOUT;
-  const { rate, key } = dropout;
+  const { rate } = dropout;
   assert(rate >= 0 && rate < 1, `${op}: expected a dropout rate in [0, 1), got ${rate}`);
-  return { rate, seed: key.seed, step: key.step, microBatch: key.microBatch, site: key.site };
+  return dropout;
 }
 
 /** activation(x · wᵀ + b): x [..., K], w [N, K], b [N] -> [..., N]. `gelu` is the exact one, z Φ(z); `swish` is z σ(z). */

@@ -85,8 +85,8 @@ export function layerNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor): tf.T
 /** Keeps element i where the Philox word i is at least rate · 2^32, and makes up for the others. */
 function applyDropout(x: tf.Tensor, dropout: Dropout): tf.Tensor {
   if (dropout === null || dropout.rate === 0) return x;
-  const { rate, key } = dropout;
-  const field = new RandomField(key);
+  const { rate, site, key } = dropout;
+  const field = new RandomField({ ...key, site });
   const mask = Float32Array.from({ length: x.size }, (_, i) =>
     field.word(i) >= rate * 2 ** 32 ? 1 / (1 - rate) : 0,
   );

@@ -3,14 +3,14 @@
 // PegasusForConditionalGeneration (`norm: pre`). Training (`loss`) and use (`encode`, `decodeStep`) share it.
 
 import * as tf from '@tensorflow/tfjs';
-import type { Dropout } from '../engine/kernels.js';
+import type { Dropout, DropoutKey } from '../engine/kernels.js';
 import { crossAttention, crossEntropy, embedding, lastLinear, linear, selfAttention } from '../engine/ops.js';
 import { assert, UserError } from '../util/errors.js';
 import { RandomSite } from '../util/philox.js';
 import type { Batch } from './batch.js';
 import { DecoderCache } from './cache.js';
 import type { ModelConfig } from './config.js';
-import { DropoutSites, type DropoutKey } from './dropout.js';
+import { DropoutSites } from './dropout.js';
 import {
   decoderLayers,
   encoderLayers,

@@ -32,7 +32,7 @@ export const implementations: { fused: Implementation; reference: Implementation
   reference: references,
 };
 
-export const DROPOUT: Dropout = { rate: 0.3, key: { seed: 2 ** 40 + 7, step: 5, microBatch: 3, site: 18 } };
+export const DROPOUT: Dropout = { rate: 0.3, site: 18, key: { seed: 2 ** 40 + 7, step: 5, microBatch: 3 } };
 
 const SMALL_SIZE = 400;
 

@@ -122,7 +122,7 @@ export function layerNorm(x: Float64Array, gamma: Float64Array, beta: Float64Arr
 
 function applyDropout(x: Float64Array, dropout: Dropout): Float64Array {
   if (dropout === null) return x;
-  const field = new RandomField(dropout.key);
+  const field = new RandomField({ ...dropout.key, site: dropout.site });
   const { rate } = dropout;
   return x.map((value, i) => (field.word(i) >= rate * 2 ** 32 ? value / (1 - rate) : 0));
 }

@@ -234,7 +234,7 @@ test('no two dropouts of a forward share a site, in the encoder and the decoder'
   const next = Object.getOwnPropertyDescriptor(DropoutSites.prototype, 'next')!.value as () => Dropout;
   context.mock.method(DropoutSites.prototype, 'next', function (this: DropoutSites) {
     const dropout = next.call(this);
-    drawn.push(dropout!.key.site);
+    drawn.push(dropout!.site);
     return dropout;
   });
   withModels({ dropout: 0.3, encoderLayers: 3 }, (tiny) => {

@@ -41,11 +41,9 @@ export interface AttentionShape {
 
 /** Dropout with Philox words: element i is kept where word(i) ≥ rate * 2^32 and scaled by 1 / (1 - rate). */
 export interface DropoutSpec {
-  readonly rate: number; // 0: none, the key is not read
-  readonly seed: number;
-  readonly step: number;
-  readonly microBatch: number;
+  readonly rate: number; // 0: none, the rest is not read
   readonly site: number;
+  readonly key: { readonly seed: number; readonly step: number; readonly microBatch: number };
 }
 
 export interface AdamWSpec {

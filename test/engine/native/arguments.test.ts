@@ -6,7 +6,7 @@ import { loadAddon } from '../../../src/engine/native/load.js';
 import type { AttentionShape, DropoutSpec } from '../../../src/engine/native/addon.js';
 
 const addon = loadAddon();
-const none: DropoutSpec = { rate: 0, seed: 0, step: 0, microBatch: 0, site: 0 };
+const none: DropoutSpec = { rate: 0, site: 0, key: { seed: 0, step: 0, microBatch: 0 } };
 
 test('views on a SharedArrayBuffer, at an offset, are read and written in place', () => {
   const memory = new SharedArrayBuffer(64);

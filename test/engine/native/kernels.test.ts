@@ -5,7 +5,7 @@ import { after, describe, test } from 'node:test';
 import { loadAddon } from '../../../src/engine/native/load.js';
 import { ActivationCode, PrecisionCode } from '../../../src/engine/native/addon.js';
 import { philox, RandomField } from '../../../src/util/philox.js';
-import { assertWithin, randoms } from './case.js';
+import { assertWithin, noDropout, randoms } from './case.js';
 import { activationGradient, cases } from './cases.js';
 
 const addon = loadAddon();
@@ -315,18 +315,18 @@ describe('random words', () => {
   });
 
   test('dropout keeps exactly the elements whose word in TypeScript reaches rate * 2^32', () => {
-    const keys = [
-      { seed: 0, step: 0, microBatch: 0, site: 0, rate: 0.5 },
-      { seed: 2 ** 53 - 1, step: 2 ** 32 - 1, microBatch: 77, site: 16, rate: 0.1 },
-      { seed: 123456789, step: 3, microBatch: 2 ** 31, site: 2 ** 20, rate: 1 - 2 ** -33 },
+    const dropouts = [
+      { rate: 0.5, site: 0, key: { seed: 0, step: 0, microBatch: 0 } },
+      { rate: 0.1, site: 16, key: { seed: 2 ** 53 - 1, step: 2 ** 32 - 1, microBatch: 77 } },
+      { rate: 1 - 2 ** -33, site: 2 ** 20, key: { seed: 123456789, step: 3, microBatch: 2 ** 31 } },
     ];
-    for (const key of keys) {
-      const field = new RandomField(key);
-      const scale = Math.fround(1 / (1 - key.rate));
+    for (const dropout of dropouts) {
+      const field = new RandomField({ ...dropout.key, site: dropout.site });
+      const scale = Math.fround(1 / (1 - dropout.rate));
       for (const first of [0, 3, 1001, 2 ** 33 + 1]) {
         const out = new Float32Array(300);
-        addon.elementary.dropoutFactors(out, first, key);
-        const kept = (i: number): boolean => field.word(first + i) >= Math.round(key.rate * 2 ** 32);
+        addon.elementary.dropoutFactors(out, first, dropout);
+        const kept = (i: number): boolean => field.word(first + i) >= Math.round(dropout.rate * 2 ** 32);
         assert.deepEqual(
           [...out],
           Array.from(out, (_, i) => (kept(i) ? scale : 0)),
@@ -378,7 +378,7 @@ describe('bfloat16', () => {
       // Of a row whose own gradient is 0, dx is what comes from elsewhere: dSum.
       addon.addDropoutNormGradient(
         ...([zeros, null, sum, zeros, ones, stats, null, dx, zeros.slice(), zeros.slice()] as const),
-        ...([1, sums.length, { rate: 0, seed: 0, step: 0, microBatch: 0, site: 0 }] as const),
+        ...([1, sums.length, noDropout] as const),
       );
       return [...dx];
     });

@@ -88,21 +88,21 @@ describe('the tensorflow engine', { skip }, () => {
   test('dropout keeps its share, scaled, and every part of its key matters', () => {
     scoped(() => {
       const shape = [100, 300];
-      const { rate, key } = DROPOUT!;
+      const { rate, site, key } = DROPOUT!;
       const drawn = factors(shape, DROPOUT).dataSync();
       const kept = drawn.filter((factor) => factor !== 0);
       assertClose(kept, new Float32Array(kept.length).fill(1 / (1 - rate)), 1e-7, 'factors');
       assert.ok(Math.abs(kept.length / drawn.length - (1 - rate)) < 0.01, `${kept.length} are kept`);
       assert.deepEqual(factors(shape, DROPOUT).dataSync(), drawn);
       const others = [
-        { seed: 7 },
-        { seed: key.seed + 2 ** 32 },
-        { step: 6 },
-        { microBatch: 2 },
         { site: 17 },
+        { key: { ...key, seed: 7 } },
+        { key: { ...key, seed: key.seed + 2 ** 32 } },
+        { key: { ...key, step: 6 } },
+        { key: { ...key, microBatch: 2 } },
       ];
       for (const other of others) {
-        const values = factors(shape, { rate, key: { ...key, ...other } }).dataSync();
+        const values = factors(shape, { rate, site, key, ...other }).dataSync();
         const same = values.filter((value, i) => value === drawn[i]).length / values.length;
         const byChance = rate ** 2 + (1 - rate) ** 2;
         assert.ok(Math.abs(same - byChance) < 0.02, `${JSON.stringify(other)}: ${same} are the same`);

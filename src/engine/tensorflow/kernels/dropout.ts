@@ -16,7 +16,7 @@ export function dropOut(ops: Operations, x: tf.TensorInfo, attrs: DropoutAttrs):
 }
 
 /** TensorFlow takes 64 bits of seed: two words of our own generator under the whole key. */
-function seedOf({ seed, step, microBatch, site }: DropoutAttrs): [number, number] {
+function seedOf({ site, key: { seed, step, microBatch } }: DropoutAttrs): [number, number] {
   const words = new Uint32Array(4);
   philox(words, seed, Math.floor(seed / 2 ** 32), 0, site, microBatch, step);
   return [words[0]! | 0, words[1]! | 0];
