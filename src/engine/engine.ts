@@ -4,6 +4,7 @@ import type { GradientMemory } from './gradient-memory.js';
 import type { EngineChoice, EngineName } from './names.js';
 import type { Addon, Floats } from './native/addon.js';
 import type { PrecisionOptions } from './precision.js';
+import type { Recording } from './recording.js';
 
 /** The defaults: on the processor, in float32. */
 export interface EngineOptions
@@ -50,6 +51,8 @@ export interface Engine {
   setGradientSlots(slots: Iterable<readonly [tf.Tensor, Floats]>): void;
   /** Where gradients, and those slots, lie. */
   readonly gradients: GradientMemory;
+  /** From now on notes what is asked of the engine. Undefined: it cannot do anything again. */
+  readonly record?: () => Recording;
   /** The native kernels for flat vectors, whatever the engine: gradients, parameters and their wire formats. */
   readonly addon: Addon;
 }

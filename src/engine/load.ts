@@ -9,6 +9,7 @@ import { NativeBackend } from './native/backend.js';
 import { registerFused } from './native/kernels/fused.js';
 import { registerStandard } from './native/kernels/standard.js';
 import { loadAddon } from './native/load.js';
+import { Recorder } from './native/recorder.js';
 import { checkPrecision } from './precision.js';
 
 const BACKEND_NAME = 'native';
@@ -72,6 +73,7 @@ async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineO
     },
     memoryOf: (tensor) => backend.floats(tensor),
     gradients: queuedGradients(backend),
+    record: () => new Recorder(backend),
   };
 }
 

@@ -7,9 +7,14 @@ import { missingGradient } from './missing-gradient.js';
 type Tape = ReturnType<typeof tf.engine>['state']['activeTape'];
 type TapeNode = Tape[number];
 
-interface Loss {
+export interface Loss {
   readonly loss: tf.Scalar;
   readonly correct: tf.Scalar;
+}
+
+export interface LossValues {
+  readonly loss: number;
+  readonly correct: number;
 }
 
 type OnGradient = (index: number, gradient: tf.Tensor | null) => void;
@@ -17,18 +22,21 @@ type OnGradient = (index: number, gradient: tf.Tensor | null) => void;
 /**
  * Runs `forward`, returns its scalars' values, and calls `onGradient(i, d loss / d parameters[i])` as soon as that
  * gradient is final: null when the loss does not reach the parameter. The tensor is disposed after the callback
- * returns. A throw of `forward` or of the callback leaves no tensor behind.
+ * returns. `onLoss`: everything has been asked for, and nothing of it read. A throw of `forward` or of a callback leaves no tensor
+ * behind.
  */
 export function valueAndGradients(
   forward: () => Loss,
   parameters: readonly tf.Tensor[],
   onGradient: OnGradient,
-): { loss: number; correct: number } {
+  onLoss: (loss: Loss) => void = () => undefined,
+): LossValues {
   return tf.tidy(() => {
     const tape: Tape = [];
     try {
       const { loss, correct } = record(forward, tape);
       new ReverseWalk(tape, loss, parameters, onGradient).run();
+      onLoss({ loss, correct });
       // Asked for last: on a device that computes beside this thread, reading waits for it.
       return { loss: loss.dataSync()[0]!, correct: correct.dataSync()[0]! };
     } finally {

@@ -25,7 +25,7 @@ export function hostAllocator(allocate: (bytes: number) => ArrayBuffer): Caching
 }
 
 /** One piece of memory, and how many records (and scratch uses) hold it. */
-interface Block {
+export interface Block {
   readonly buffer: object;
   readonly bytes: number;
   references: number;
@@ -52,6 +52,8 @@ export function sizeClass(bytes: number): number {
 export class CachingAllocator<V extends View> {
   /** For tests: fills memory with NaN (of float32 and of bfloat16) before it is handed out, so that a kernel that leaves part of it unwritten shows. */
   poison = false;
+  /** Gets the blocks that are handed out; null: nobody asks. */
+  handedOut: Set<Block> | null = null;
 
   private readonly blocks = new WeakMap<object, Block>();
   private readonly free = new Map<number, Block[]>();
@@ -67,10 +69,17 @@ export class CachingAllocator<V extends View> {
     const block = this.takeFree(bytes) ?? this.newBlock(bytes);
     block.references = 1;
     this.usedBytes += block.bytes;
+    this.handedOut?.add(block);
     const values = this.source.view(block.buffer, length);
     if (this.poison && values instanceof Float32Array)
       new Uint8Array(values.buffer, 0, values.byteLength).fill(0xff);
     return values;
+  }
+
+  /** Whether nobody holds any of them. */
+  areFree(blocks: Iterable<Block>): boolean {
+    for (const { references } of blocks) if (references > 0) return false;
+    return true;
   }
 
   /** Whether this array lies in a block of ours. */

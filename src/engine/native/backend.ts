@@ -62,7 +62,7 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     if (ArrayBuffer.isView(values)) this.allocator.retain(values);
     // Views of the caller's memory, and windows of them, are of what calls in the queue may still have to write.
     const isViewed = ArrayBuffer.isView(values) && this.viewed.has(values.buffer);
-    this.record(dataId, values, isViewed ? this.queue : null, dtype, refCount);
+    this.record(dataId, values, isViewed, dtype, refCount);
   }
 
   override disposeData(dataId: tf.DataId, force = false): boolean {
@@ -138,18 +138,19 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
 
   private made(memory: Float32Array | Uint16Array, shape: readonly number[]): tf.TensorInfo {
     const dataId = {};
-    this.record(dataId, memory, this.queue, 'float32', 1);
+    this.record(dataId, memory, true, 'float32', 1);
     return { dataId, shape: [...shape], dtype: 'float32' };
   }
 
   private record(
     dataId: tf.DataId,
     memory: HostRecord['memory'],
-    writers: CallQueue | null,
+    isAwaited: boolean,
     dtype: tf.DataType,
     refCount: number,
   ): void {
-    this.data.set(dataId, new HostRecord(memory, writers, dtype, refCount, this.addon)); // tfjs asks of it what that has
+    const record = new HostRecord(memory, this.queue, isAwaited, dtype, refCount, this.addon);
+    this.data.set(dataId, record); // tfjs asks of it what that has
   }
 
   private recordOf(dataId: tf.DataId): HostRecord {
@@ -208,7 +209,7 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   scalar(info: tf.TensorInfo): number {
-    return (this.recordOf(info.dataId).values as Float32Array)[0]!;
+    return (this.recordOf(info.dataId).written() as Float32Array)[0]!;
   }
 
   /** The memory of a float32 tensor, which calls in the queue may still have to write; a copy of what is stored as bfloat16. */

@@ -8,8 +8,16 @@ const MOST_CALLS = 1000;
 
 type Kernel = (...given: unknown[]) => void;
 
+export interface QueueObserver {
+  /** A call was asked for; `again` asks for it once more, with what the same arguments then hold. */
+  asked(again: () => void): void;
+  /** Somebody wants to know what was computed. */
+  read(): void;
+}
+
 export class CallQueue {
   readonly kernels: QueuedKernels;
+  observer: QueueObserver | null = null;
   /** What waits: so many kernels of the addon's queue, or a function. */
   private readonly steps: (number | (() => void))[] = [];
   /** The arguments of kernels that wait: the addon has only pointers into them. */
@@ -30,12 +38,18 @@ export class CallQueue {
   /** Runs `call` after the kernels that were asked for before it, and before those behind it. */
   push(call: () => void): void {
     this.throwFailure();
+    this.observer?.asked(() => this.push(call));
     this.steps.push(call);
     this.runIfFull();
   }
 
   /** Runs what waits. Once a call threw, its error is thrown to all who want something. A call may call it. */
   run(): void {
+    this.observer?.read();
+    this.runWaiting();
+  }
+
+  private runWaiting(): void {
     this.throwFailure();
     try {
       for (let step = this.steps.shift(); step !== undefined; step = this.steps.shift()) {
@@ -55,6 +69,7 @@ export class CallQueue {
   private enqueue(kernel: Kernel, given: unknown[]): void {
     this.throwFailure();
     kernel(...given); // the addon throws here at what it does not take
+    this.observer?.asked(() => this.enqueue(kernel, given));
     this.held.push(given);
     const last = this.steps.pop();
     if (typeof last === 'number') this.steps.push(last + 1);
@@ -64,7 +79,7 @@ export class CallQueue {
   }
 
   private runIfFull(): void {
-    if (this.held.length + this.steps.length >= MOST_CALLS) this.run();
+    if (this.held.length + this.steps.length >= MOST_CALLS) this.runWaiting();
   }
 
   private throwFailure(): void {

@@ -13,16 +13,23 @@ export class HostRecord {
 
   constructor(
     readonly memory: Values | Uint16Array,
-    /** Whose calls may still have to write it; null: it is written. */
-    private readonly writers: CallQueue | null,
+    private readonly queue: CallQueue,
+    /** Whether calls of the queue may still have to write it. */
+    private readonly isAwaited: boolean,
     readonly dtype: tf.DataType,
     public refCount: number,
     private readonly addon: Addon,
   ) {}
 
   get values(): Values {
-    this.writers?.run();
-    return this.memory instanceof Uint16Array ? (this.copy ??= this.widened(this.memory)) : this.memory;
+    this.queue.observer?.read();
+    const memory = this.written();
+    return memory instanceof Uint16Array ? (this.copy ??= this.widened(memory)) : memory;
+  }
+
+  written(): Values | Uint16Array {
+    if (this.isAwaited) this.queue.run();
+    return this.memory;
   }
 
   private widened(halves: Uint16Array): Float32Array {

@@ -1,7 +1,7 @@
 // The computation behind a lease: forward and backward of a node's micro-batches, or the forward of an evaluation.
 import type { Engine } from '../../engine/engine.js';
 import type { Floats } from '../../engine/native/addon.js';
-import { valueAndGradients } from '../../engine/reverse.js';
+import type { OnFinal } from '../../engine/recording.js';
 import type { Batch } from '../../model/batch.js';
 import { evaluationLoss } from '../../model/evaluate.js';
 import { ModelParameters, parameterLayout, type ParameterLayout } from '../../model/parameters.js';
@@ -12,6 +12,7 @@ import type { BatchStats } from '../../protocol/stats.js';
 import { ReductionTree, type TreeNode } from '../../protocol/tree.js';
 import { falsify, pause, type Fault } from './fault.js';
 import { GradientSum } from './gradient-sum.js';
+import { type Model, RepeatedGradients } from './repeated-gradients.js';
 
 export interface TrainerOptions {
   readonly engine: Engine;
@@ -32,10 +33,9 @@ export interface NodeHandlers {
   isCancelled(): boolean;
 }
 
-interface Model {
-  readonly parameters: ModelParameters;
-  readonly transformer: Transformer;
-  /** The version that its tensors stand for. */
+/** A model over one of the buffers, and the version that its tensors stand for. */
+interface Slot {
+  readonly model: Model;
   version: number;
 }
 
@@ -43,18 +43,20 @@ export class Trainer {
   private readonly layout: ParameterLayout;
   private readonly grid: ChunkGrid;
   private readonly tree: ReductionTree;
-  private readonly models: readonly Model[];
+  private readonly slots: readonly Slot[];
   private readonly sum: GradientSum;
+  private readonly repeated: RepeatedGradients;
 
   constructor(private readonly options: TrainerOptions) {
     const { engine, job, parameters } = options;
     this.layout = parameterLayout(job.model);
     this.grid = new ChunkGrid(this.layout.trainable, this.layout.total);
     this.tree = new ReductionTree(job.microBatches);
-    this.models = parameters.map((flat) => {
+    this.slots = parameters.map((flat) => {
       const views = new ModelParameters(engine, this.layout, flat);
-      return { parameters: views, transformer: new Transformer(job.model, views), version: -1 };
+      return { model: { parameters: views, transformer: new Transformer(job.model, views) }, version: -1 };
     });
+    this.repeated = new RepeatedGradients(engine, job.labelSmoothing);
     this.sum = new GradientSum({
       tree: this.tree,
       elements: this.layout.trainable,
@@ -82,7 +84,6 @@ export class Trainer {
       if (handlers.isCancelled()) return undefined;
       const isLast = leaf === end - 1;
       const memory = this.sum.beginLeaf(leaf, isLast, gradients.sourceOf(host));
-      this.directGradients(model, memory);
       const deliver = (chunk: number): void => {
         const first = this.grid.start(chunk);
         gradients.deliver(host, first, first + this.grid.gradientElements(chunk), () =>
@@ -90,7 +91,8 @@ export class Trainer {
         );
       };
       const finals = new ChunkCounter(this.grid, isLast ? deliver : () => undefined);
-      stats.push(this.computeLeaf(model, batches[leaf - start]!, { step, microBatch: leaf }, finals));
+      const at = { step, microBatch: leaf };
+      stats.push(this.computeLeaf(model, memory, batches[leaf - start]!, at, finals));
       this.sum.endLeaf();
       gradients.settle(isLast);
       pause(this.options.fault ?? null);
@@ -99,38 +101,26 @@ export class Trainer {
     return stats;
   }
 
-  /** Has kernels write the gradients of parameters where the sum wants them. */
-  private directGradients({ parameters }: Model, memory: Floats): void {
-    const { engine } = this.options;
-    engine.setGradientSlots(
-      parameters.trainable.map(
-        ({ spec, tensor }) => [tensor, engine.gradients.part(memory, spec.offset, spec.size)] as const,
-      ),
-    );
-  }
-
   private computeLeaf(
     model: Model,
+    memory: Floats,
     batch: Batch,
-    key: { step: number; microBatch: number },
+    at: { step: number; microBatch: number },
     finals: ChunkCounter,
   ): BatchStats {
     const { engine, job, fault = null } = this.options;
     const { trainable } = model.parameters;
-    const { loss, correct } = valueAndGradients(
-      () =>
-        model.transformer.loss(batch, { smoothing: job.labelSmoothing, random: { seed: job.seed, ...key } }),
-      trainable.map(({ tensor }) => tensor),
-      (index, gradient) => {
-        const { offset, size } = trainable[index]!.spec;
-        const values = gradient && engine.memoryOf(gradient);
-        if (fault && gradient && values instanceof Float32Array)
-          falsify(fault, key, offset, engine.values(gradient));
-        this.sum.write(offset, size, values);
-        finals.add(offset, size);
-        engine.gradients.settle(false);
-      },
-    );
+    const onFinal: OnFinal = (index, gradient) => {
+      const { offset, size } = trainable[index]!.spec;
+      if (fault && gradient instanceof Float32Array) {
+        engine.gradients.settle(true); // it is written
+        falsify(fault, at, offset, gradient);
+      }
+      this.sum.write(offset, size, gradient);
+      finals.add(offset, size);
+      engine.gradients.settle(false);
+    };
+    const { loss, correct } = this.repeated.compute(model, memory, batch, { seed: job.seed, ...at }, onFinal);
     return { loss, correct, tokens: batch.labels.length, sourceTokens: sourceTokens(batch) };
   }
 
@@ -142,10 +132,10 @@ export class Trainer {
 
   /** The model over buffer `slot`, into which that version has been pulled. */
   private modelAt(slot: number, version: number): Model {
-    const model = this.models[slot]!;
-    if (model.version !== version) model.parameters.refresh();
-    model.version = version;
-    return model;
+    const held = this.slots[slot]!;
+    if (held.version !== version) held.model.parameters.refresh();
+    held.version = version;
+    return held.model;
   }
 }
 

@@ -56,7 +56,11 @@ export function difference(got: Float32Array, expected: Float32Array): number {
 }
 
 export const noDropout: DropoutSpec = { rate: 0, site: 0, key: { seed: 0, step: 0, microBatch: 0 } };
-export const dropout: DropoutSpec = { rate: 0.3, site: 17, key: { seed: 2 ** 40 + 5, step: 9, microBatch: 3 } };
+export const dropout: DropoutSpec = {
+  rate: 0.3,
+  site: 17,
+  key: { seed: 2 ** 40 + 5, step: 9, microBatch: 3 },
+};
 
 /**
  * Where an operand of bfloat16 is computed, not given, it may be rounded to the neighbour of what the naive kernel rounds
