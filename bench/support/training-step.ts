@@ -2,12 +2,12 @@
 // then what the coordinator and its reducers do with the sum. Reducers take parts of it, each on a thread of its own; here the
 // addon's threads share it.
 import { sharedFloats } from '../../src/engine/native/shared-floats.js';
-import { decaySegments, segmentsWithin, type DecaySegment } from '../../src/coordinator/reducer/segments.js';
+import { decaySegments } from '../../src/coordinator/reducer/segments.js';
+import { SliceUpdate } from '../../src/coordinator/reducer/slice-update.js';
 import type { Progress } from '../../src/coordinator/events.js';
 import { completeStep, gradientNorm } from '../../src/coordinator/step-numbers.js';
 import type { Engine } from '../../src/engine/engine.js';
 import type { Precision } from '../../src/engine/names.js';
-import type { AdamWSpec } from '../../src/engine/native/addon.js';
 import type { Batch } from '../../src/model/batch.js';
 import { initialParameters } from '../../src/model/initialise.js';
 import { parameterLayout, type ParameterLayout } from '../../src/model/parameters.js';
@@ -73,12 +73,10 @@ export class TrainingStep implements Step {
   readonly layout: ParameterLayout;
   private readonly trainer: Trainer;
   private readonly batch: Batch;
-  private readonly grid: ChunkGrid;
-  private readonly segments: readonly DecaySegment[];
-  private readonly parameters: Float32Array;
+  private readonly update: SliceUpdate;
   private readonly gradient: Float32Array;
-  private readonly moment1: Float32Array;
-  private readonly moment2: Float32Array;
+  /** Its chunks. */
+  private readonly chunks: readonly Float32Array[];
   private progress: Progress = {
     version: 0,
     updates: 0,
@@ -96,15 +94,24 @@ export class TrainingStep implements Step {
     const job = jobOf(workload, precision);
     const { total, trainable, tensors } = (this.layout = parameterLayout(job.model));
     // As in a run, where other threads read and write them.
-    this.parameters = sharedFloats(total);
+    const parameters = sharedFloats(total);
     this.gradient = sharedFloats(trainable);
-    this.moment1 = sharedFloats(trainable);
-    this.moment2 = sharedFloats(trainable);
-    initialParameters(this.layout, job.model, SEED, this.parameters);
-    this.grid = new ChunkGrid(trainable, total);
-    this.segments = decaySegments(tensors, trainable);
+    initialParameters(this.layout, job.model, SEED, parameters);
+    const grid = new ChunkGrid(trainable, total);
+    this.chunks = Array.from({ length: grid.gradientChunks }, (_, chunk) =>
+      this.gradient.subarray(grid.start(chunk), grid.start(chunk + 1)),
+    );
+    this.update = new SliceUpdate({
+      grid,
+      slice: { firstChunk: 0, endChunk: grid.chunks },
+      segments: decaySegments(tensors, trainable),
+      parameters,
+      moment1: sharedFloats(trainable),
+      moment2: sharedFloats(trainable),
+      arithmetic: engine.addon,
+    });
     this.batch = batchOf(workload);
-    this.trainer = new Trainer({ engine, job, parameters: [this.parameters], gradients: [this.gradient] });
+    this.trainer = new Trainer({ engine, job, parameters: [parameters], gradients: [this.gradient] });
   }
 
   run(): number {
@@ -116,27 +123,9 @@ export class TrainingStep implements Step {
     const options = { optimizer: OPTIMIZER, steps: Infinity };
     const { update, progress } = completeStep(this.progress, total, norm, 0, options);
     assert(update, 'expected a finite gradient');
-    this.apply(update);
+    this.update.apply(update, (chunk) => this.chunks[chunk]!);
     this.progress = progress;
     return total.loss / total.tokens;
-  }
-
-  /** By chunks, as Reducer does it. */
-  private apply(update: AdamWSpec): void {
-    for (let chunk = 0; chunk < this.grid.gradientChunks; chunk++) {
-      const chunkStart = this.grid.start(chunk);
-      const chunkEnd = chunkStart + this.grid.gradientElements(chunk);
-      for (const { start, end, decay } of segmentsWithin(this.segments, chunkStart, chunkEnd)) {
-        this.engine.addon.adamW(
-          this.parameters.subarray(start, end),
-          this.moment1.subarray(start, end),
-          this.moment2.subarray(start, end),
-          this.gradient.subarray(start, end),
-          end - start,
-          decay ? update : { ...update, weightDecay: 0 },
-        );
-      }
-    }
   }
 }
 

@@ -13,7 +13,7 @@ import type { ReducerAction, ReducerEvent, ReducerOptions } from './events.js';
 import { ContributionHash, firstOf, indexOfNonFinite, type NonFinite } from './inspection.js';
 import { Offers, type Offer } from './offers.js';
 import { Pulls, type Served } from './pulls.js';
-import { segmentsWithin } from './segments.js';
+import { SliceUpdate } from './slice-update.js';
 
 const MAX_OFFERS = 4;
 /** Partial sums beyond the covered prefix, per chunk, on average. */
@@ -24,6 +24,7 @@ export class Reducer {
   private readonly pool: BufferPool;
   private readonly pulls: Pulls;
   private readonly offers: Offers;
+  private readonly update: SliceUpdate;
   private readonly sessions = new Set<string>();
   /** Chunks of the slice that have gradients: [firstChunk, gradientEnd). */
   private readonly gradientEnd: number;
@@ -41,6 +42,7 @@ export class Reducer {
     const { grid, slice, microBatches } = options;
     this.pool = new BufferPool(grid.chunkElements);
     this.pulls = new Pulls(options, this.pool);
+    this.update = new SliceUpdate(options);
     this.tree = new ReductionTree(microBatches);
     this.coveredChunks = new Int32Array(microBatches);
     this.gradientEnd = Math.max(slice.firstChunk, Math.min(slice.endChunk, grid.gradientChunks));
@@ -133,31 +135,10 @@ export class Reducer {
   }
 
   private commit(step: number, update: AdamWSpec | null): void {
-    if (update) this.apply(update);
+    if (update) this.update.apply(update, (chunk) => this.sums[chunk - this.options.slice.firstChunk]!.root!);
     this.clearSums();
     this.finishStale();
     for (const served of this.pulls.update(step + 1)) this.sendParameters(served);
-  }
-
-  /** AdamW over the slice, chunk by chunk, decaying and other runs apart. */
-  private apply(update: AdamWSpec): void {
-    const { grid, slice, segments, parameters, moment1, moment2, arithmetic } = this.options;
-    const withoutDecay = { ...update, weightDecay: 0 };
-    for (let chunk = slice.firstChunk; chunk < this.gradientEnd; chunk++) {
-      const gradient = this.sums[chunk - slice.firstChunk]!.root!;
-      const chunkStart = grid.start(chunk);
-      const chunkEnd = chunkStart + grid.gradientElements(chunk);
-      for (const { start, end, decay } of segmentsWithin(segments, chunkStart, chunkEnd)) {
-        arithmetic.adamW(
-          parameters.subarray(start, end),
-          moment1.subarray(start, end),
-          moment2.subarray(start, end),
-          gradient.subarray(start - chunkStart, end - chunkStart),
-          end - start,
-          decay ? update : withoutDecay,
-        );
-      }
-    }
   }
 
   private receive(session: string, message: Received<WorkerToReducer>): void {
