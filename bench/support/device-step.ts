@@ -6,20 +6,20 @@ import type { Engine } from '../../src/engine/engine.js';
 import type { Precision } from '../../src/engine/names.js';
 import type { CudaBackend } from '../../src/engine/native/cuda/backend.js';
 import { type DeviceFloats, partOf } from '../../src/engine/native/cuda/memory.js';
-import { valueAndGradients } from '../../src/engine/reverse.js';
 import type { Batch } from '../../src/model/batch.js';
 import { initialParameters } from '../../src/model/initialise.js';
 import { ModelParameters, parameterLayout, type ParameterLayout } from '../../src/model/parameters.js';
 import { Transformer } from '../../src/model/transformer.js';
 import { adamWSpec } from '../../src/optim/adamw.js';
+import { type Model, RepeatedGradients } from '../../src/worker/compute/repeated-gradients.js';
 import { batchOf, jobOf, OPTIMIZER, SEED, type Step } from './training-step.js';
 import type { StepWorkload } from './step-workload.js';
 
 export class DeviceStep implements Step {
   readonly layout: ParameterLayout;
   private readonly backend = tf.backend() as CudaBackend;
-  private readonly transformer: Transformer;
-  private readonly model: ModelParameters;
+  private readonly model: Model;
+  private readonly gradients: RepeatedGradients;
   private readonly batch: Batch;
   private readonly vectors: Readonly<Record<'parameters' | 'gradient' | 'moment1' | 'moment2', DeviceFloats>>;
   private updates = 0;
@@ -45,23 +45,17 @@ export class DeviceStep implements Step {
       ...engine,
       view: (part, shape) => this.backend.over(partOf(parameters!, part.byteOffset / 4, part.length), shape),
     };
-    this.model = new ModelParameters(onDevice, this.layout, values);
-    this.transformer = new Transformer(job.model, this.model);
+    const model = new ModelParameters(onDevice, this.layout, values);
+    this.model = { parameters: model, transformer: new Transformer(job.model, model) };
     this.batch = batchOf(workload);
-    this.backend.gradientSlots.set(
-      this.model.trainable.map(({ spec, tensor }) => [tensor, partOf(gradient!, spec.offset, spec.size)]),
-    );
+    this.gradients = new RepeatedGradients(onDevice, job.labelSmoothing);
   }
 
   run(): number {
     const { gradient } = this.vectors;
     const { kernels } = this.backend;
-    const { smoothing, random } = { smoothing: 0, random: { seed: SEED, step: this.updates, microBatch: 0 } };
-    const { loss } = valueAndGradients(
-      () => this.transformer.loss(this.batch, { smoothing, random }),
-      this.model.trainable.map(({ tensor }) => tensor),
-      () => undefined, // it lies in its slot
-    );
+    const key = { seed: SEED, step: this.updates, microBatch: 0 };
+    const { loss } = this.gradients.compute(this.model, gradient, this.batch, key, () => undefined);
     const tokens = this.batch.labels.length;
     const norm = Math.sqrt(kernels.sumOfSquares(gradient, gradient.length)) / tokens;
     const clip = Math.min(1, (OPTIMIZER.clipNorm ?? Infinity) / norm);

@@ -110,7 +110,10 @@ export class CachingAllocator<V extends View> {
   trim(): void {
     for (const [bytes, list] of this.free) {
       this.reservedBytes -= bytes * list.length;
-      for (const { buffer } of list) this.source.free?.(buffer);
+      for (const block of list) {
+        block.references = 1; // the system's: it is nobody's any more
+        this.source.free?.(block.buffer);
+      }
     }
     this.free.clear();
   }

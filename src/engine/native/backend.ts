@@ -9,6 +9,7 @@ import { CallQueue } from './call-queue.js';
 import { GradientSlots } from './gradient-slots.js';
 import type { GradientOutput, KernelBackend, Output } from './kernel-backend.js';
 import { HostRecord, type Values } from './record.js';
+import type { Recordable } from './recorder.js';
 
 /** A copy where values lie in another type's array: the cpu backend's kernels read any, ours only their own. */
 function inOwnArray(values: Values, dtype: tf.DataType): Values {
@@ -218,6 +219,18 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     const values = record.memory instanceof Float32Array ? record.memory : record.values;
     assert(values instanceof Float32Array, `expected float32 values, got ${info.dtype}`);
     return values;
+  }
+
+  recordable(): Recordable {
+    return {
+      observe: (observer) => (this.queue.observer = observer),
+      blocks: this.allocator,
+      settle: () => this.queue.run(),
+      reader: (scalar) => {
+        const memory = this.floats(scalar);
+        return () => memory[0]!;
+      },
+    };
   }
 
   /** The same, written. */

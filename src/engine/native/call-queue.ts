@@ -2,22 +2,16 @@
 // data come from memory; for hundreds of calls in a row they are read once, and then the addon makes the calls by itself. They
 // run in the order in which they came, so memory that a tensor left may be taken by the next one before either was computed.
 import type { Addon, QueuedKernels } from './addon.js';
+import type { CallObserver } from './recorder.js';
 
 /** As many calls wait at most: a step of a few layers has one or two hundred. */
 const MOST_CALLS = 1000;
 
 type Kernel = (...given: unknown[]) => void;
 
-export interface QueueObserver {
-  /** A call was asked for; `again` asks for it once more, with what the same arguments then hold. */
-  asked(again: () => void): void;
-  /** Somebody wants to know what was computed. */
-  read(): void;
-}
-
 export class CallQueue {
   readonly kernels: QueuedKernels;
-  observer: QueueObserver | null = null;
+  observer: CallObserver | null = null;
   /** What waits: so many kernels of the addon's queue, or a function. */
   private readonly steps: (number | (() => void))[] = [];
   /** The arguments of kernels that wait: the addon has only pointers into them. */

@@ -1,12 +1,31 @@
-// The recording of a forward and backward: what the backend's queue was asked for, and the memory that this took.
+// The recording of a forward and backward: what a backend was asked for, and the memory that this took.
+import type { TensorInfo } from '@tensorflow/tfjs';
 import type { OnFinal, Recording, Repeat } from '../recording.js';
 import type { Loss } from '../reverse.js';
 import type { Floats } from './addon.js';
 import type { Block } from './allocator.js';
-import type { NativeBackend } from './backend.js';
 
-/** The parts of a backend that tell the recorder what happens. */
-type Recorded = Pick<NativeBackend, 'queue' | 'allocator' | 'floats'>;
+/** Hears what is asked of a backend. */
+export interface CallObserver {
+  /** A call was asked for; `again` asks for it once more, with what the same arguments then hold. */
+  asked(again: () => void): void;
+  /** Somebody wants to know what was computed, or given. */
+  read(): void;
+}
+
+/** What a recorder needs of a backend. */
+export interface Recordable {
+  /** Hears of the calls, and of reading, of whatever is asked from now on. */
+  observe(observer: CallObserver | null): void;
+  readonly blocks: {
+    handedOut: Set<Block> | null;
+    areFree(blocks: Iterable<Block>): boolean;
+  };
+  /** Calls that wait are made. */
+  settle(): void;
+  /** Reads a scalar out of its memory, also when the tensor has ended and what is there has been computed again. */
+  reader(scalar: TensorInfo): () => number;
+}
 
 export class Recorder implements Recording {
   private readonly steps: ((onFinal: OnFinal) => void)[] = [];
@@ -14,19 +33,16 @@ export class Recorder implements Recording {
   private isNoting = true;
   private hasRead = false;
 
-  constructor(private readonly backend: Recorded) {
-    backend.queue.observer = this;
-    backend.allocator.handedOut = this.blocks;
-  }
-
-  /** The queue was asked for a call, which `again` asks for. */
-  asked(again: () => void): void {
-    if (this.isNoting) this.steps.push(again);
-  }
-
-  /** Somebody looks at a tensor's values. */
-  read(): void {
-    if (this.isNoting) this.hasRead = true;
+  constructor(private readonly backend: Recordable) {
+    backend.observe({
+      asked: (again) => {
+        if (this.isNoting) this.steps.push(again);
+      },
+      read: () => {
+        if (this.isNoting) this.hasRead = true;
+      },
+    });
+    backend.blocks.handedOut = this.blocks;
   }
 
   final(index: number, gradient: Floats | null, onFinal: OnFinal): void {
@@ -42,20 +58,19 @@ export class Recorder implements Recording {
   finish({ loss, correct }: Loss): Repeat | null {
     this.end();
     if (this.hasRead) return null;
-    const { steps, blocks } = this;
-    const { queue, allocator } = this.backend;
-    const [lossMemory, correctMemory] = [this.backend.floats(loss), this.backend.floats(correct)];
+    const { steps, blocks, backend } = this;
+    const [readLoss, readCorrect] = [backend.reader(loss), backend.reader(correct)];
     return (onFinal) => {
-      if (!allocator.areFree(blocks)) return undefined;
-      queue.run(); // what an abandoned step left
+      if (!backend.blocks.areFree(blocks)) return undefined;
+      backend.settle(); // what an abandoned step left
       for (const step of steps) step(onFinal);
-      queue.run();
-      return { loss: lossMemory[0]!, correct: correctMemory[0]! };
+      backend.settle();
+      return { loss: readLoss(), correct: readCorrect() };
     };
   }
 
   end(): void {
-    this.backend.queue.observer = null;
-    this.backend.allocator.handedOut = null;
+    this.backend.observe(null);
+    this.backend.blocks.handedOut = null;
   }
 }

@@ -5,7 +5,6 @@ import { assert } from '../../../util/errors.js';
 import {
   type Addon,
   type Arithmetic,
-  ArithmeticCode,
   type CudaInfo,
   type DeviceArray,
   type Kernels,
@@ -13,7 +12,9 @@ import {
 } from '../addon.js';
 import { GradientSlots } from '../gradient-slots.js';
 import type { GradientOutput, KernelBackend, Output } from '../kernel-backend.js';
-import { bytesOf, type DeviceFloats, DeviceMemory, type Format } from './memory.js';
+import { DeviceCalls } from './calls.js';
+import { type DeviceFloats, DeviceMemory, type Format } from './memory.js';
+import type { Recordable } from '../recorder.js';
 import { pin } from './pinned.js';
 import { DeviceRecord, type HostValues } from './record.js';
 
@@ -21,6 +22,7 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
   kernels!: Kernels;
   readonly precision = PrecisionCode.float32;
   readonly memoryOfDevice: DeviceMemory;
+  readonly calls: DeviceCalls;
   readonly gradientSlots = new GradientSlots<DeviceFloats>({
     output: (shape) => this.floatOutput(shape),
     over: (values) => this.record(this.hold(values)),
@@ -35,18 +37,19 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
     info: CudaInfo,
   ) {
     super();
+    this.calls = new DeviceCalls(addon);
     this.setArithmetic('float32');
     this.memoryOfDevice = new DeviceMemory(addon.cuda, info.totalBytes);
   }
 
   /** How products multiply from now on, and activations are stored. */
   setArithmetic(arithmetic: Arithmetic): void {
-    this.kernels = this.addon.cuda.operations(ArithmeticCode[arithmetic]);
+    this.kernels = this.calls.operations(arithmetic);
     this.stored = arithmetic === 'bfloat16' ? 'bfloat16' : 'float32';
   }
 
   override write(values: HostValues, _shape: number[], dtype: tf.DataType): tf.DataId {
-    return this.record(new DeviceRecord(dtype, values, this.addon, this.memoryOfDevice));
+    return this.record(new DeviceRecord(dtype, values, this.calls, this.memoryOfDevice));
   }
 
   override move(
@@ -56,7 +59,7 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
     dtype: tf.DataType,
     refCount: number,
   ): void {
-    const record = new DeviceRecord(dtype, values, this.addon, this.memoryOfDevice);
+    const record = new DeviceRecord(dtype, values, this.calls, this.memoryOfDevice);
     record.refCount = refCount;
     this.data.set(dataId, record);
   }
@@ -91,6 +94,18 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
     this.recordOf(view.dataId).refresh();
   }
 
+  recordable(): Recordable {
+    return {
+      observe: (observer) => (this.calls.observer = observer),
+      blocks: this.memoryOfDevice.blocks,
+      settle: () => undefined,
+      reader: (scalar) => {
+        const memory = this.floats(scalar);
+        return () => this.calls.download(memory)[0]!;
+      },
+    };
+  }
+
   activations({ dataId }: tf.TensorInfo): DeviceFloats {
     return this.recordOf(dataId).on(this.stored);
   }
@@ -110,16 +125,16 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
   /** Ids are checked here, where they are still on the host: one outside its table would touch foreign memory. */
   integers({ dataId }: tf.TensorInfo, limit: number): DeviceArray {
     const record = this.recordOf(dataId);
-    const bad = (record.values as Int32Array).findIndex((value) => value < 0 || value >= limit);
-    if (bad >= 0) {
-      const value = (record.values as Int32Array)[bad];
-      throw new RangeError(`element ${bad} is ${value}, expected 0 to ${limit - 1}`);
-    }
+    const values = record.written() as Int32Array;
+    this.calls.make(() => {
+      const bad = values.findIndex((value) => value < 0 || value >= limit);
+      if (bad >= 0) throw new RangeError(`element ${bad} is ${values[bad]}, expected 0 to ${limit - 1}`);
+    });
     return record.on('float32'); // as many bytes
   }
 
   scalar({ dataId }: tf.TensorInfo): number {
-    return (this.recordOf(dataId).values as Float32Array)[0]!;
+    return (this.recordOf(dataId).written() as Float32Array)[0]!;
   }
 
   residualOutput(shape: readonly number[]): Output<DeviceFloats> {
@@ -147,7 +162,7 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   zero({ values }: Output<DeviceFloats>): void {
-    this.addon.cuda.zero(values.address, bytesOf(values));
+    this.calls.zero(values);
   }
 
   share({ info }: Pick<Output, 'info'>): tf.TensorInfo {
@@ -178,20 +193,20 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
     if (!format || this.recordOf(b.dataId).format !== format) return undefined;
     if (!tf.util.arraysEqual(a.shape, b.shape)) return undefined;
     const { info, values } = this.made(a.shape, format);
-    const [left, right] = [a, b].map(({ dataId }) => this.recordOf(dataId).on(format).address);
-    this.addon.cuda.sum(values.address, left!, right!, values.length, format === 'bfloat16');
+    const [left, right] = [a, b].map(({ dataId }) => this.recordOf(dataId).on(format));
+    this.calls.sum(values, left!, right!);
     return info;
   }
 
   private made(shape: readonly number[], format: Format): Output<DeviceFloats> {
     const values = this.memoryOfDevice.acquire(tf.util.sizeFromShape([...shape]), format);
-    const dataId = this.record(DeviceRecord.on(values, this.addon, this.memoryOfDevice));
+    const dataId = this.record(DeviceRecord.on(values, this.calls, this.memoryOfDevice));
     return { info: { dataId, shape: [...shape], dtype: 'float32' }, values };
   }
 
   private hold(values: DeviceFloats): DeviceRecord {
     this.memoryOfDevice.retain(values);
-    return DeviceRecord.on(values, this.addon, this.memoryOfDevice);
+    return DeviceRecord.on(values, this.calls, this.memoryOfDevice);
   }
 
   private record(record: DeviceRecord): tf.DataId {

@@ -7,6 +7,7 @@ import type { EngineOfBackend } from '../../engine.js';
 import type { Addon, Arithmetic, CudaInfo } from '../addon.js';
 import { register } from '../kernels/register.js';
 import { registerFused } from '../kernels/fused.js';
+import { Recorder } from '../recorder.js';
 import { CudaBackend } from './backend.js';
 import { deviceGradients } from './gradients.js';
 
@@ -85,6 +86,7 @@ export async function loadCuda(
     setGradientSlots: (slots: Parameters<typeof backend.gradientSlots.set>[0]) =>
       backend.gradientSlots.set(slots),
     gradients: deviceGradients(backend),
+    record: () => new Recorder(backend.recordable()),
   };
 }
 

@@ -2,9 +2,9 @@
 import { assert } from '../../../util/errors.js';
 import type { GradientMemory } from '../../gradient-memory.js';
 import type { CudaBackend } from './backend.js';
+import { bytesOfHost } from './calls.js';
 import { bytesOf, type DeviceFloats, partOf } from './memory.js';
 import { pin } from './pinned.js';
-import { bytesOfHost } from './record.js';
 
 export function deviceGradients(backend: CudaBackend): GradientMemory {
   const { memoryOfDevice } = backend;

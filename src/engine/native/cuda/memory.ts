@@ -22,7 +22,7 @@ const MIB = 2 ** 20;
 const mebibytes = (bytes: number): string => `${Math.ceil(bytes / MIB)} MiB`;
 
 export class DeviceMemory {
-  private readonly blocks: CachingAllocator<DeviceFloats>;
+  readonly blocks: CachingAllocator<DeviceFloats>;
 
   constructor(
     private readonly cuda: CudaAddon,
