@@ -1,6 +1,5 @@
 // Linear layers: panels of the matrix products, with bias and activation applied while a panel is in cache.
 #include <algorithm>
-#include <vector>
 
 #include "operations.h"
 #include "products.h"
@@ -8,7 +7,8 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kRows = kStripRows;  // the bias's gradient is summed in parts of so many
+constexpr int64_t kRows = kStripRows;  // the bias's gradient is summed in parts of so many,
+constexpr int64_t kBiasColumns = 64;   // which are added by columns: half of them lie in another core's cache
 // Weights in bfloat16 of more than this, L2 does not keep from one panel to the next; larger panels of inputs, of so many bytes and
 // strips at most, then read them fewer times. Other products are not waiting for them. Chosen by measurement.
 constexpr int64_t kKeptWeights = 1 << 20, kPanelBytes = 512 << 10, kMostStrips = 4;
@@ -46,13 +46,13 @@ void linearGradient(Activations dy, Activations x, const float* w, Activations s
   const float* const weights = packed(Slot::weights, precision, w, k, 1, n, k);
   const bool keeps = activation != Activation::none || dy.format != formatOf(precision);
   const Activations dz = keeps ? Activations{scratch(Slot::kept, floatsOf(formatOf(precision), m * n)), formatOf(precision)} : dy;
-  std::vector<float> parts(db ? static_cast<size_t>(ceilDiv(m, kRows) * n) : 0);
+  float* const parts = db ? scratch(Slot::parts, ceilDiv(m, kRows) * n) : nullptr;
   forPanelsOf(panelRows(m, n, k, precision), m, [&](int64_t first, int64_t rows) {
     const int64_t at = first * n;
     const Activations panel = from(dz, at);
     if (keeps) kernels().activationGradient(from(dy, at), from(saved, at), panel, rows * n, activation);
     for (int64_t r = 0; db && r < rows; r += kRows) {
-      kernels().columnSums(from(panel, r * n), n, std::min(kRows, rows - r), n, parts.data() + (first + r) / kRows * n);
+      kernels().columnSums(from(panel, r * n), n, std::min(kRows, rows - r), n, parts + (first + r) / kRows * n);
     }
     float* const buffer = scratch(Slot::operand, leftUnits(precision, rows, n));
     const Matrix<float> operand = kernels().left(precision, panel, n, rows, n, buffer);
@@ -60,7 +60,11 @@ void linearGradient(Activations dy, Activations x, const float* w, Activations s
                       passesCaches(dx, m * k), nextPanel(dy, first, rows, n, m)},
                      scratch(Slot::sums, linearScratch(rows)));
   });
-  if (db) kernels().columnSums(activations(parts.data()), n, ceilDiv(m, kRows), n, db);
+  if (db) {
+    forPanelsOf(kBiasColumns, n, [=](int64_t first, int64_t columns) {
+      kernels().columnSums(activations(parts + first), n, ceilDiv(m, kRows), columns, db + first);
+    });
+  }
   weightGradient(precision, dz, x, dw, m, k, n, false);
 }
 

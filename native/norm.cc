@@ -1,6 +1,4 @@
 // Residual + dropout + layer norm, in panels of 64 rows.
-#include <vector>
-
 #include "field.h"
 #include "operations.h"
 #include "pool.h"
@@ -30,15 +28,16 @@ void addDropoutNormGradient(const float* dy, Activations dOperand, const float* 
                             int64_t rows, int64_t width, const Dropout& dropout) {
   const DropoutField field = fieldOf(dropout);
   const int64_t panels = ceilDiv(rows, kRows);
-  std::vector<float> parts(static_cast<size_t>(panels * 2 * width));  // [panels][gamma's | beta's]
+  float* const parts = scratch(Slot::parts, panels * 2 * width);  // gamma's, then beta's
   forPanelsOf(kRows, rows, [&](int64_t first, int64_t count) {
     float* const buffer = scratch(Slot::kernel, dropoutScratch(width));
-    float* const part = parts.data() + first / kRows * 2 * width;
+    float* const part = parts + first / kRows * 2 * width;
     kernels().addDropoutNormGradient(dy, dOperand, dSum, sum, gamma, stats, dResidual, dx, part, part + width,
                                      first, count, width, field, buffer);
   });
-  kernels().columnSums(activations(parts.data()), 2 * width, panels, width, dGamma);
-  kernels().columnSums(activations(parts.data() + width), 2 * width, panels, width, dBeta);
+  forPanels(2, [=](int64_t which) {
+    kernels().columnSums(activations(parts + which * width), 2 * width, panels, width, which == 0 ? dGamma : dBeta);
+  });
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ enum class Slot {
   rows,
   inputs,
   kept,
+  parts,
   // Of the thread that works on a panel, until its end.
   panel,
   operand,

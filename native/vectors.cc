@@ -1,4 +1,4 @@
-// Flat vectors, in panels of 64 Ki elements; and the table of all fast operations.
+// Flat vectors, by panels; and the table of all fast operations.
 #include <cmath>
 #include <vector>
 
@@ -9,7 +9,8 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kElements = 65536;
+constexpr int64_t kElements = 8192;
+constexpr int64_t kSquares = 65536;  // a sum is that of the sums of so many
 
 void add(float* out, Activations a, Activations b, int64_t count, bool bfloat16) {
   forPanelsOf(kElements, count, [=](int64_t first, int64_t size) {
@@ -33,9 +34,9 @@ void unpackBfloat16(const uint16_t* values, float* out, int64_t count) {
 }
 
 double sumOfSquares(const float* values, int64_t count) {
-  std::vector<double> parts(static_cast<size_t>(ceilDiv(count, kElements)));
-  forPanelsOf(kElements, count, [&](int64_t first, int64_t size) {
-    parts[first / kElements] = kernels().sumOfSquares(values + first, size);
+  std::vector<double> parts(static_cast<size_t>(ceilDiv(count, kSquares)));
+  forPanelsOf(kSquares, count, [&](int64_t first, int64_t size) {
+    parts[first / kSquares] = kernels().sumOfSquares(values + first, size);
   });
   double sum = 0;
   for (const double part : parts) sum += part;
