@@ -73,7 +73,7 @@ async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineO
     },
     memoryOf: (tensor) => backend.floats(tensor),
     gradients: queuedGradients(backend),
-    record: () => new Recorder(backend.recordable()),
+    record: () => new Recorder(backend.recorded()),
   };
 }
 

@@ -3,7 +3,6 @@
 // always the same, in the same memory, so an engine can note them and make them again without tfjs. What may differ is content:
 // of parameters, of ids, and the key of dropout.
 import type * as tf from '@tensorflow/tfjs';
-import type { Engine } from './engine.js';
 import type { Floats } from './native/addon.js';
 import { type Loss, type LossValues, valueAndGradients } from './reverse.js';
 
@@ -23,13 +22,19 @@ export interface Recording {
   end(): void;
 }
 
+/** What of an Engine is needed for it. */
+interface Recordable {
+  memoryOf(tensor: tf.Tensor): Floats;
+  readonly record?: () => Recording;
+}
+
 /**
  * valueAndGradients, and how to do it again, where the engine can and forward and backward let their kernels alone read what a tensor holds.
  * `forward` must then depend on nothing but its shapes: numbers that it computes, and values that it makes tensors of, are those of
  * the first time.
  */
 export function recordedGradients(
-  engine: Engine,
+  engine: Recordable,
   forward: () => Loss,
   parameters: readonly tf.Tensor[],
   onFinal: OnFinal,

@@ -9,7 +9,7 @@ import { CallQueue } from './call-queue.js';
 import { GradientSlots } from './gradient-slots.js';
 import type { GradientOutput, KernelBackend, Output } from './kernel-backend.js';
 import { HostRecord, type Values } from './record.js';
-import type { Recordable } from './recorder.js';
+import type { RecordedBackend } from './recorder.js';
 
 /** A copy where values lie in another type's array: the cpu backend's kernels read any, ours only their own. */
 function inOwnArray(values: Values, dtype: tf.DataType): Values {
@@ -221,7 +221,7 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     return values;
   }
 
-  recordable(): Recordable {
+  recorded(): RecordedBackend {
     return {
       observe: (observer) => (this.queue.observer = observer),
       blocks: this.allocator,

@@ -14,7 +14,7 @@ export interface CallObserver {
 }
 
 /** What a recorder needs of a backend. */
-export interface Recordable {
+export interface RecordedBackend {
   /** Hears of the calls, and of reading, of whatever is asked from now on. */
   observe(observer: CallObserver | null): void;
   readonly blocks: {
@@ -33,7 +33,7 @@ export class Recorder implements Recording {
   private isNoting = true;
   private hasRead = false;
 
-  constructor(private readonly backend: Recordable) {
+  constructor(private readonly backend: RecordedBackend) {
     backend.observe({
       asked: (again) => {
         if (this.isNoting) this.steps.push(again);

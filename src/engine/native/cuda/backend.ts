@@ -14,7 +14,7 @@ import { GradientSlots } from '../gradient-slots.js';
 import type { GradientOutput, KernelBackend, Output } from '../kernel-backend.js';
 import { DeviceCalls } from './calls.js';
 import { type DeviceFloats, DeviceMemory, type Format } from './memory.js';
-import type { Recordable } from '../recorder.js';
+import type { RecordedBackend } from '../recorder.js';
 import { pin } from './pinned.js';
 import { DeviceRecord, type HostValues } from './record.js';
 
@@ -94,7 +94,7 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
     this.recordOf(view.dataId).refresh();
   }
 
-  recordable(): Recordable {
+  recorded(): RecordedBackend {
     return {
       observe: (observer) => (this.calls.observer = observer),
       blocks: this.memoryOfDevice.blocks,

@@ -86,7 +86,7 @@ export async function loadCuda(
     setGradientSlots: (slots: Parameters<typeof backend.gradientSlots.set>[0]) =>
       backend.gradientSlots.set(slots),
     gradients: deviceGradients(backend),
-    record: () => new Recorder(backend.recordable()),
+    record: () => new Recorder(backend.recorded()),
   };
 }
 
