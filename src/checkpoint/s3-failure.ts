@@ -16,6 +16,11 @@ export function isMissing(error: unknown): boolean {
   return name === 'NoSuchKey' || (status === 404 && name !== 'NoSuchBucket');
 }
 
+/** Whether the store said something, be it no. */
+export function isAnswer(error: unknown): boolean {
+  return factsOf(error).status !== undefined;
+}
+
 /** An exclusive creation found that the object is there. */
 export function isTaken(error: unknown): boolean {
   return factsOf(error).status === 412;
@@ -42,10 +47,13 @@ const ADVICE: Readonly<Record<string, string>> = {
 
 /** A request to the store that failed for good, however often it was sent. */
 export class S3Failure extends UserError {
-  constructor(what: string, url: string, cause: unknown) {
+  /** @param endpoint of a store that is not Amazon's */
+  constructor(what: string, url: string, endpoint: string | undefined, cause: unknown) {
     const { name, status } = factsOf(cause);
     const message = cause instanceof Error ? cause.message : String(cause);
-    const reason = ADVICE[name] ?? `${name}${status === undefined ? '' : ` (${status})`}: ${message}`;
-    super('STORE_FAILED', `cannot ${what} ${url}: ${reason}`, { cause });
+    const kind = name === 'Error' ? '' : `${name}${status === undefined ? '' : ` (${status})`}: `;
+    const reason = ADVICE[name] ?? kind + message;
+    const store = endpoint === undefined ? '' : ` in the store at ${endpoint}`;
+    super('STORE_FAILED', `cannot ${what} ${url}${store}: ${reason}`, { cause });
   }
 }

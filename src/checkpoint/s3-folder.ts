@@ -22,7 +22,7 @@ import { Upload } from '@aws-sdk/lib-storage';
 import { allocateFile } from './files.js';
 import type { Entry, Folder, OpenFile, SealedFile } from './folder.js';
 import { hashFile } from './hash.js';
-import { S3Failure, isMissing, isTaken, isUndecided } from './s3-failure.js';
+import { S3Failure, isAnswer, isMissing, isTaken, isUndecided } from './s3-failure.js';
 
 /** Bytes of one request: a part of an upload, a range of a download. */
 const PART_BYTES = 16 << 20;
@@ -38,6 +38,8 @@ const DELETIONS_AT_ONCE = 16;
 export interface S3Bucket {
   readonly client: S3Client;
   readonly name: string;
+  /** Where the store is, when it is not Amazon's. */
+  readonly endpoint: string | undefined;
   readonly spool: string;
 }
 
@@ -54,6 +56,23 @@ export class S3Folder implements Folder {
 
   at(name: string): S3Folder {
     return new S3Folder(this.bucket, this.keyOf(name));
+  }
+
+  /** Throws UserError STORE_FAILED when the store says nothing at all. What it refuses, whoever needs it will be told. */
+  async knock(patienceMs: number): Promise<void> {
+    const command = new ListObjectsV2Command({
+      Bucket: this.bucket.name,
+      Prefix: this.keyOf(''),
+      MaxKeys: 1,
+    });
+    const patience = AbortSignal.timeout(patienceMs);
+    try {
+      await this.bucket.client.send(command, { abortSignal: patience });
+    } catch (error) {
+      if (isAnswer(error)) return;
+      const silence = new Error(`it has not answered for ${patienceMs / 1000} s`, { cause: error });
+      throw this.failure('reach', '', patience.aborted ? silence : error);
+    }
   }
 
   async make(): Promise<boolean> {
@@ -250,6 +269,6 @@ export class S3Folder implements Folder {
   }
 
   private failure(what: string, file: string, cause: unknown): S3Failure {
-    return new S3Failure(what, `${this.url}/${file}`, cause);
+    return new S3Failure(what, `${this.url}/${file}`, this.bucket.endpoint, cause);
   }
 }

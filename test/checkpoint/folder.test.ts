@@ -1,7 +1,9 @@
 // What every kind of folder promises, held against each of them.
 
 import assert from 'node:assert/strict';
+import { once as onceOf } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
@@ -214,6 +216,28 @@ test('in S3: what is spooled is gone from this machine when it is uploaded, or g
   );
 });
 
+test('in S3: a store that says nothing is named soon, one that refuses is there', async (t) => {
+  const mute = createServer().listen(0, '127.0.0.1');
+  await onceOf(mute, 'listening');
+  const { port } = mute.address() as AddressInfo;
+  t.after(() => {
+    mute.close();
+    process.env['AWS_ENDPOINT_URL'] = s3.endpoint;
+  });
+  process.env['AWS_ENDPOINT_URL'] = `http://KEY:hunter2@127.0.0.1:${port}`;
+  await assert.rejects(openS3('s3://bucket/run').knock(200), {
+    code: 'STORE_FAILED',
+    message: `cannot reach s3://bucket/run/ in the store at http://127.0.0.1:${port}: it has not answered for 0.2 s`,
+  });
+  process.env['AWS_ENDPOINT_URL'] = '127.0.0.1:9000';
+  assert.throws(() => openS3('s3://bucket/run'), {
+    code: 'URL_INVALID',
+    message: /^AWS_ENDPOINT_URL: expected/,
+  });
+  process.env['AWS_ENDPOINT_URL'] = s3.endpoint;
+  await openS3('s3://absent/run').knock(60_000);
+});
+
 test('in S3: a store that creates an object twice is refused, one that does not is taken', async (t) => {
   await probeExclusiveCreation(await s3Folder(t));
   process.env['AWS_ENDPOINT_URL'] = s3.bareEndpoint;
@@ -227,7 +251,7 @@ test('in S3: a store that creates an object twice is refused, one that does not 
 test('in S3: a bucket that is not there and a URL with more than bucket and prefix are faults without secrets', async () => {
   await assert.rejects(openS3('s3://absent/run').list(), {
     code: 'STORE_FAILED',
-    message: 'cannot list s3://absent/run/: there is no such bucket: create it, or correct the URL',
+    message: `cannot list s3://absent/run/ in the store at ${s3.endpoint}: there is no such bucket: create it, or correct the URL`,
   });
   for (const url of [
     's3://',

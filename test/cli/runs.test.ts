@@ -211,7 +211,7 @@ test('a store that cannot be reached is the reason why its run is broken', async
   const [summary] = await summaries(diskRun('away'));
   assert.match(
     summary!.problems.join(),
-    /cannot read s3:\/\/absent\/run\/run\.json: there is no such bucket/,
+    /cannot read s3:\/\/absent\/run\/run\.json in the store at http:\S+: there is no such bucket/,
   );
   assert.match((await runs(diskRun('away'))).out, / broken /);
 });
