@@ -3,13 +3,13 @@ import { UserError } from '../util/errors.js';
 
 const MOST_PORT = 65_535;
 
-/** "HOST:PORT" or "PORT" (then 127.0.0.1) of an HTTP server. */
+/** "HOST:PORT" or "PORT" (then 127.0.0.1) of an HTTP server, as `--http` takes it; an IPv6 address may be in brackets. */
 export function parseHttpAddress(text: string): { host: string; port: number } {
-  const [, host = '127.0.0.1', port] = /^(?:(.+):)?(\d{1,5})$/.exec(text) ?? [];
+  const [, inBrackets, host = '127.0.0.1', port] = /^(?:(?:\[(.+)\]|([^[\]]+)):)?(\d{1,5})$/.exec(text) ?? [];
   if (port === undefined || Number(port) > MOST_PORT) {
-    throw new UserError('ADDRESS_INVALID', `expected HOST:PORT or PORT, got "${text}"`);
+    throw new UserError('ADDRESS_INVALID', `--http: expected HOST:PORT or PORT, got "${text}"`);
   }
-  return { host, port: Number(port) };
+  return { host: inBrackets ?? host, port: Number(port) };
 }
 
 /** "tcp://HOST:PORT"; the scheme may be left out. A coordinator may bind to port "*" (any that is free). */
@@ -21,7 +21,7 @@ export function parseTcpAddress(text: string, options: { readonly anyPort: boole
   if (found === undefined || Number(found) > MOST_PORT) {
     throw new UserError(
       'ADDRESS_INVALID',
-      `expected tcp://HOST:PORT, HOST being a name or an IPv4 address, got "${text}"`,
+      `${options.anyPort ? '--bind: ' : ''}expected tcp://HOST:PORT, HOST being a name or an IPv4 address, got "${text}"`,
     );
   }
   return url;

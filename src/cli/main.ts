@@ -65,10 +65,19 @@ function createProgram(): Command {
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .configureHelp({ showGlobalOptions: true })
-    .showHelpAfterError('(lockstep --help lists commands and options)')
     .exitOverride();
   for (const command of commands) command.register(program);
+  nameHelpAfterErrors(program, 'lockstep');
   return program;
+}
+
+/** Whoever gets an argument of a command wrong is told where that command's are listed. */
+function nameHelpAfterErrors(command: Command, words: string): void {
+  const { commands } = command;
+  command.showHelpAfterError(
+    `(${words} --help lists ${commands.length > 0 ? 'commands and options' : 'its arguments and options'})`,
+  );
+  for (const each of commands) nameHelpAfterErrors(each, `${words} ${each.name()}`);
 }
 
 /** Runs the command line `argv` (as in process.argv) and returns its exit code. */

@@ -154,6 +154,10 @@ export function reportDataset(output: Output, summary: PrepareSummary): void {
     );
   if (input.malformed > 0)
     lines.push(`left out: ${input.malformed} malformed lines of ${formatCount(input.lines)}`);
+  if (summary.replaced)
+    lines.push(
+      'another data set was there, and is gone: runs that were trained on it cannot go on with this one',
+    );
   output.result(summary, lines.join('\n'));
 }
 

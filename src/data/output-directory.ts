@@ -12,8 +12,8 @@ import { allFiles, MANIFEST_FILE, readManifest } from './manifest.js';
 export interface OutputDirectory {
   /** The folder to write into. */
   readonly working: string;
-  /** Puts it in the place of the folder asked for. */
-  publish(): Promise<void>;
+  /** Puts it in the place of the folder asked for. True: the data set that was there, a different one, is gone. */
+  publish(): Promise<boolean>;
   /** Removes it, after a failure. */
   discard(): Promise<void>;
 }
@@ -39,7 +39,11 @@ export async function openOutput(
   await makeDirectory(working);
   return {
     working,
-    publish: () => replace(working, target),
+    publish: async () => {
+      const [before, now] = [await hashOfDataset(target), await hashOfDataset(working)];
+      await replace(working, target);
+      return before !== null && before !== now;
+    },
     discard: () => rm(working, { recursive: true, force: true }),
   };
 }
@@ -65,6 +69,14 @@ async function checkReplaceable(target: string, inputs: readonly string[], force
   throw new UserError(
     'OUT_NOT_EMPTY',
     `${target} is not empty and not an earlier data set. Choose another folder, or replace it with all its files: --force`,
+  );
+}
+
+/** By which runs know what they were trained on; null: there is no data set. */
+async function hashOfDataset(directory: string): Promise<string | null> {
+  return readManifest(directory).then(
+    ({ sha256 }) => sha256,
+    () => null,
   );
 }
 

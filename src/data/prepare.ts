@@ -54,6 +54,8 @@ export interface PrepareSummary {
   readonly input: Manifest['input'];
   /** The first lines that were left out. */
   readonly firstMalformed: readonly MalformedPlace[];
+  /** Another data set was in the folder, and is gone. */
+  readonly replaced: boolean;
 }
 
 /** What every phase needs. */
@@ -89,8 +91,7 @@ export async function prepare(
   });
   try {
     const summary = await run({ plan, directory: output.working, pool, report: onProgress });
-    await output.publish();
-    return summary;
+    return { ...summary, replaced: await output.publish() };
   } catch (error) {
     await output.discard();
     throw error;
@@ -99,7 +100,7 @@ export async function prepare(
   }
 }
 
-async function run(job: Job): Promise<PrepareSummary> {
+async function run(job: Job): Promise<Omit<PrepareSummary, 'replaced'>> {
   const { plan, directory } = job;
   const { json, names } = await tokenizerJsonOf(job, plan.tokenizer);
   const files = [await writeHashed(directory, TOKENIZER_FILE, json)];

@@ -77,7 +77,7 @@ async function handle(response: ServerResponse, options: HttpOptions): Promise<v
 export function httpFailed(host: string, port: number, error: NodeJS.ErrnoException): UserError {
   const [code, why] =
     error.code === 'EADDRINUSE'
-      ? ['PORT_IN_USE', 'the port is in use; choose another, or 0']
+      ? ['PORT_IN_USE', 'the port is in use; choose another, or 0 (--http)']
       : ['HTTP_BIND', error.message];
   return new UserError(code, `cannot serve metrics on ${host}:${port}: ${why}`, { cause: error });
 }

@@ -122,6 +122,6 @@ export function bindFailed(url: string, error: unknown): UserError {
 
 function hint(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
-  if (code === 'EADDRINUSE') return '; is another coordinator running?';
+  if (code === 'EADDRINUSE') return '; is another coordinator running? --bind takes another port';
   return code === 'EADDRNOTAVAIL' ? '; the address must be one of this machine' : '';
 }

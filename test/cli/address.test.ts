@@ -20,7 +20,11 @@ test('an address has a host and a port of at most 65535', () => {
   ]) {
     assert.throws(() => parseTcpAddress(wrong, { anyPort: false }), { code: 'ADDRESS_INVALID' }, wrong);
   }
-  assert.throws(() => parseHttpAddress('65536'), { code: 'ADDRESS_INVALID' });
+  for (const wrong of ['65536', '[::1:9464', '[]:1', 'h:', ''])
+    assert.throws(() => parseHttpAddress(wrong), { code: 'ADDRESS_INVALID', message: /^--http: / }, wrong);
+  assert.deepEqual(parseHttpAddress('9464'), { host: '127.0.0.1', port: 9464 });
+  assert.deepEqual(parseHttpAddress('[::1]:9464'), { host: '::1', port: 9464 });
+  assert.deepEqual(parseHttpAddress('::1:9464'), { host: '::1', port: 9464 });
 });
 
 test('the command for a worker names keys where the coordinator has one', () => {

@@ -33,6 +33,11 @@ test('a fault in the arguments ends with 2, says what is wrong and leaves stdout
   const option = await lockstep('doctor', '--jsn');
   assert.equal(option.code, 2);
   assert.match(option.err, /unknown option '--jsn'\n\(Did you mean --json\?\)/);
+  const missing = await lockstep('setup');
+  assert.match(
+    missing.err,
+    /^error: missing required argument 'engine'\n\(lockstep setup --help lists its arguments/,
+  );
   const choice = await lockstep('worker', 'tcp://127.0.0.1:1', '--log-level', 'loud');
   assert.equal(choice.code, 2);
   assert.match(choice.err, /argument 'loud' is invalid. Allowed choices are trace, debug, info, warn, error/);

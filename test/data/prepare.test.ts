@@ -187,8 +187,9 @@ test('a given tokenizer is used as it is, and its special tokens by their names'
 test('a folder that is no data set is left alone without force, an earlier data set is replaced', async (t) => {
   const { folder, input, out } = await corpus(t);
   const options = { ...SMALL, inputs: [input], out };
-  await prepare(options);
-  await prepare({ ...options, vocabularySize: 290 });
+  assert.equal((await prepare(options)).replaced, false);
+  assert.equal((await prepare(options)).replaced, false); // by the same
+  assert.equal((await prepare({ ...options, vocabularySize: 290 })).replaced, true);
   assert.equal((await openDataset(out)).vocabularySize, 290);
   await writeFile(join(out, 'notes.md'), 'mine');
   await assert.rejects(prepare(options), userError('OUT_NOT_EMPTY', /--force/));
