@@ -85,3 +85,24 @@ test('every sequence of uses keeps live blocks apart', () => {
     }),
   );
 });
+
+test('blocks that were handed out are known, and free while nobody holds one and the system has none back', () => {
+  const memory = allocator();
+  const before = memory.acquire(10);
+  memory.handedOut = new Set();
+  const [a, b] = [memory.acquire(100), memory.acquire(200)];
+  const blocks = memory.handedOut;
+  memory.handedOut = null;
+  assert.equal(blocks.size, 2);
+  memory.acquire(300);
+  memory.release(a);
+  assert.equal(memory.areFree(blocks), false);
+  memory.release(b);
+  assert.equal(memory.areFree(blocks), true);
+  const taken = memory.acquire(200);
+  assert.equal(memory.areFree(blocks), false);
+  memory.release(taken);
+  memory.release(before);
+  memory.trim();
+  assert.equal(memory.areFree(blocks), false);
+});
