@@ -37,8 +37,9 @@ export class BuildError extends Error {}
  * Makes build/NAME unless it is there and nothing that goes into it has changed. Throws BuildError.
  * @param {Build} build
  * @param {(text: string) => void} log What compilers say.
+ * @param {(share: number) => void} onProgress How much of it is compiled, from 0 to 1.
  */
-export async function make({ name, command, objects, link, inputs }, log) {
+export async function make({ name, command, objects, link, inputs }, log, onProgress = () => {}) {
   const directory = join(root, 'build');
   const path = join(directory, name);
   const stampFile = join(directory, `${basename(name, extname(name))}.stamp`);
@@ -49,7 +50,7 @@ export async function make({ name, command, objects, link, inputs }, log) {
   const scratch = mkdtempSync(join(directory, 'objects-')); // of this build alone: two may run at once
   try {
     const jobs = objects.map(({ file, flags }, i) => ({ file, flags, object: join(scratch, `${i}.o`) }));
-    await compileAll(command, jobs, log);
+    await compileAll(command, jobs, log, onProgress);
     const linked = join(scratch, name);
     const { ok, output } = await run(command, [...link, '-o', linked, ...jobs.map(({ object }) => object)]);
     if (!ok) {
@@ -66,8 +67,9 @@ export async function make({ name, command, objects, link, inputs }, log) {
 }
 
 /** As many compilers at once as there are cores. */
-async function compileAll(command, jobs, log) {
+async function compileAll(command, jobs, log, onProgress) {
   let next = 0;
+  let done = 0;
   let failed = null;
   const worker = async () => {
     while (next < jobs.length && failed === null) {
@@ -75,6 +77,7 @@ async function compileAll(command, jobs, log) {
       const { ok, output } = await run(command, [...job.flags, '-c', job.file, '-o', job.object]);
       if (output) log(output.trimEnd());
       if (!ok) failed ??= job;
+      onProgress(++done / jobs.length);
     }
   };
   await Promise.all(Array.from({ length: os.availableParallelism() }, worker));

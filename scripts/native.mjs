@@ -49,7 +49,7 @@ function objectsOf(file, include) {
 }
 
 /** Builds build/lockstep.node unless it is current. Throws BuildError with a sentence for the user. */
-export async function buildNative({ log = console.error } = {}) {
+export async function buildNative({ log = console.error, onProgress } = {}) {
   const include = headers();
   const files = sourceFiles();
   const build = {
@@ -59,7 +59,7 @@ export async function buildNative({ log = console.error } = {}) {
     link: ['-shared', '-pthread'],
     inputs: [...files.filter((file) => file.endsWith('.h')), join(include, '..', 'package.json')],
   };
-  return make(build, log);
+  return make(build, log, onProgress);
 }
 
 await main(import.meta.url, async () => {

@@ -34,6 +34,17 @@ function say(text) {
   lineOpen = false;
 }
 
+/** A dot for each tenth of what takes minutes. */
+function dots() {
+  let printed = 0;
+  return (share) => {
+    const wanted = lineOpen ? Math.floor(10 * share) : 0;
+    if (wanted <= printed) return;
+    process.stderr.write('.'.repeat(wanted - printed) + (wanted === 10 ? ' ' : ''));
+    printed = wanted;
+  };
+}
+
 async function step(name, work) {
   const startedAt = performance.now();
   begin(name);
@@ -147,7 +158,7 @@ async function loadNativePackages(npm, first) {
 }
 
 async function buildAddon() {
-  const { built } = await buildNative({ log: say });
+  const { built } = await buildNative({ log: say, onProgress: dots() });
   return built ? 'built' : 'up to date';
 }
 
