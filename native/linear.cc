@@ -7,8 +7,8 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kRows = kStripRows;  // the bias's gradient is summed in parts of so many,
-constexpr int64_t kBiasColumns = 64;   // which are added by columns: half of them lie in another core's cache
+constexpr int64_t kRows = kStripRows;  // of one part of the bias's gradient
+constexpr int64_t kBiasColumns = 64;   // of its parts, that one thread adds: many parts lie in other cores' caches
 // Weights in bfloat16 of more than this, L2 does not keep from one panel to the next; larger panels of inputs, of so many bytes and
 // strips at most, then read them fewer times. Other products are not waiting for them. Chosen by measurement.
 constexpr int64_t kKeptWeights = 1 << 20, kPanelBytes = 512 << 10, kMostStrips = 4;

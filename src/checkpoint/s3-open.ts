@@ -40,7 +40,10 @@ function parse(url: string): { bucket: string; prefix: string } {
 /** The part of the endpoint's URL that is no secret. Throws UserError URL_INVALID. */
 function originOf(endpoint: string): string {
   if (URL.canParse(endpoint) && /^https?:/.test(endpoint)) return new URL(endpoint).origin;
-  throw new UserError('URL_INVALID', 'AWS_ENDPOINT_URL: expected http://HOST:PORT or https://…');
+  throw new UserError(
+    'URL_INVALID',
+    "AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, the store's address: expected http://HOST:PORT or https://…",
+  );
 }
 
 /** The folder at `url`. Throws UserError URL_INVALID. */
@@ -50,7 +53,7 @@ export function openS3(url: string, options: S3Options = {}): S3Folder {
   const { env } = process;
   // The client's wish for a newer Node is for those who choose its version, not for every command of every user.
   env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
-  const given = env['AWS_ENDPOINT_URL_S3'] ?? env['AWS_ENDPOINT_URL'];
+  const given = env['AWS_ENDPOINT_URL_S3'] || env['AWS_ENDPOINT_URL'];
   const endpoint = given ? { url: given, shown: originOf(given) } : undefined;
   const client = new S3Client({
     // Stores other than Amazon's rarely resolve bucket names as hosts, and mostly ignore the region.

@@ -16,7 +16,8 @@ const BACKEND_NAME = 'native';
 
 /**
  * Makes the engine tfjs's backend in this thread. It may be called again, also in other worker threads: the native
- * engine's threads belong to the process, and the last call sets their number.
+ * engine's threads belong to the process, and the last call sets their number, and the precision: engines that were loaded before are
+ * not to be used any more.
  * Throws UserError ADDON_MISSING when the native addon was not built, TENSORFLOW_MISSING without TensorFlow,
  * PRECISION_UNSUPPORTED for one that cannot be computed, CUDA_MISSING and NO_SUCH_DEVICE for a device that is not there.
  */

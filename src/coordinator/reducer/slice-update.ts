@@ -3,7 +3,10 @@ import type { AdamWSpec } from '../../engine/native/addon.js';
 import type { Arithmetic, ReducerOptions } from './events.js';
 import { segmentsWithin } from './segments.js';
 
-type Updated = Pick<ReducerOptions, 'grid' | 'slice' | 'segments' | 'parameters' | 'moment1' | 'moment2'> & {
+type SliceState = Pick<
+  ReducerOptions,
+  'grid' | 'slice' | 'segments' | 'parameters' | 'moment1' | 'moment2'
+> & {
   readonly arithmetic: Pick<Arithmetic, 'adamW'>;
 };
 
@@ -21,11 +24,11 @@ interface Part {
 
 export class SliceUpdate {
   private readonly parts: readonly Part[];
-  private readonly arithmetic: Updated['arithmetic'];
+  private readonly arithmetic: SliceState['arithmetic'];
 
-  constructor(updated: Updated) {
-    const { grid, slice, segments, parameters, moment1, moment2 } = updated;
-    this.arithmetic = updated.arithmetic;
+  constructor(state: SliceState) {
+    const { grid, slice, segments, parameters, moment1, moment2 } = state;
+    this.arithmetic = state.arithmetic;
     const parts: Part[] = [];
     for (let chunk = slice.firstChunk; chunk < slice.endChunk; chunk++) {
       const chunkStart = grid.start(chunk);
@@ -45,7 +48,7 @@ export class SliceUpdate {
     this.parts = parts;
   }
 
-  /** `gradientOf` a chunk: of those of its elements that have one. */
+  /** `gradientOf(chunk)`: the gradient of its trainable elements, from the chunk's first. */
   apply(update: AdamWSpec, gradientOf: (chunk: number) => Float32Array): void {
     const withoutDecay = { ...update, weightDecay: 0 };
     for (const { chunk, offset, size, decay, parameters, moment1, moment2 } of this.parts) {

@@ -49,11 +49,16 @@ export function sizeClass(bytes: number): number {
   return Math.ceil(bytes / step) * step;
 }
 
+/** Fills memory of the host with NaN, in float32 and in bfloat16. */
+function poisonAll(values: View): void {
+  if (values instanceof Float32Array) new Uint8Array(values.buffer, 0, values.byteLength).fill(0xff);
+}
+
 export class CachingAllocator<V extends View> {
   /** For tests: fills memory with NaN (of float32 and of bfloat16) before it is handed out, so that a kernel that leaves part of it unwritten shows. */
   poison = false;
-  /** Gets the blocks that are handed out; null: nobody asks. */
-  handedOut: Set<Block> | null = null;
+  /** Hears of each block that is handed out. */
+  onHandOut: ((block: Block) => void) | null = null;
 
   private readonly blocks = new WeakMap<object, Block>();
   private readonly free = new Map<number, Block[]>();
@@ -69,17 +74,31 @@ export class CachingAllocator<V extends View> {
     const block = this.takeFree(bytes) ?? this.newBlock(bytes);
     block.references = 1;
     this.usedBytes += block.bytes;
-    this.handedOut?.add(block);
+    this.onHandOut?.(block);
     const values = this.source.view(block.buffer, length);
-    if (this.poison && values instanceof Float32Array)
-      new Uint8Array(values.buffer, 0, values.byteLength).fill(0xff);
+    if (this.poison) poisonAll(values);
     return values;
   }
 
-  /** Whether nobody holds any of them. */
-  areFree(blocks: Iterable<Block>): boolean {
+  /** Takes all these blocks if nobody holds any of them, and says whether it did; giveBack() ends it. */
+  borrow(blocks: ReadonlySet<Block>): boolean {
     for (const { references } of blocks) if (references > 0) return false;
+    for (const [bytes, list] of this.free)
+      this.free.set(
+        bytes,
+        list.filter((block) => !blocks.has(block)),
+      );
+    for (const block of blocks) {
+      block.references = 1;
+      this.usedBytes += block.bytes;
+      if (this.poison)
+        poisonAll(this.source.view(block.buffer, block.bytes / Float32Array.BYTES_PER_ELEMENT));
+    }
     return true;
+  }
+
+  giveBack(blocks: ReadonlySet<Block>): void {
+    for (const { buffer } of blocks) this.release({ buffer });
   }
 
   /** Whether this array lies in a block of ours. */

@@ -133,7 +133,7 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   private acquire(length: number): Float32Array {
-    if (this.allocator.poison) this.queue.run(); // calls that wait may still use the memory
+    if (this.allocator.poison) this.queue.runUnobserved(); // calls that wait may still use the memory
     return this.allocator.acquire(length);
   }
 
@@ -210,7 +210,7 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   scalar(info: tf.TensorInfo): number {
-    return (this.recordOf(info.dataId).written() as Float32Array)[0]!;
+    return (this.recordOf(info.dataId).unobserved() as Float32Array)[0]!;
   }
 
   /** The memory of a float32 tensor, which calls in the queue may still have to write; a copy of what is stored as bfloat16. */
@@ -219,18 +219,6 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     const values = record.memory instanceof Float32Array ? record.memory : record.values;
     assert(values instanceof Float32Array, `expected float32 values, got ${info.dtype}`);
     return values;
-  }
-
-  recorded(): RecordedBackend {
-    return {
-      observe: (observer) => (this.queue.observer = observer),
-      blocks: this.allocator,
-      settle: () => this.queue.run(),
-      reader: (scalar) => {
-        const memory = this.floats(scalar);
-        return () => memory[0]!;
-      },
-    };
   }
 
   /** The same, written. */
@@ -252,5 +240,21 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
     assert(values.length === size, `view: expected ${size} values, got ${values.length}`);
     this.viewed.add(values.buffer);
     return tf.keep(tf.engine().makeTensor(values, [...shape], 'float32', this));
+  }
+
+  /** For a recorder. */
+  recorded(): RecordedBackend {
+    return {
+      observe: (observer) => {
+        this.queue.observer = observer;
+        this.allocator.onHandOut = observer && ((block) => observer.took(block));
+      },
+      blocks: this.allocator,
+      settle: () => this.queue.run(),
+      reader: (scalar) => {
+        const memory = this.floats(scalar);
+        return () => memory[0]!;
+      },
+    };
   }
 }

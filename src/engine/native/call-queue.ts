@@ -40,10 +40,11 @@ export class CallQueue {
   /** Runs what waits. Once a call threw, its error is thrown to all who want something. A call may call it. */
   run(): void {
     this.observer?.read();
-    this.runWaiting();
+    this.runUnobserved();
   }
 
-  private runWaiting(): void {
+  /** The same for who does not want to know what was computed. */
+  runUnobserved(): void {
     this.throwFailure();
     try {
       for (let step = this.steps.shift(); step !== undefined; step = this.steps.shift()) {
@@ -73,7 +74,7 @@ export class CallQueue {
   }
 
   private runIfFull(): void {
-    if (this.held.length + this.steps.length >= MOST_CALLS) this.runWaiting();
+    if (this.held.length + this.steps.length >= MOST_CALLS) this.runUnobserved();
   }
 
   private throwFailure(): void {

@@ -23,11 +23,12 @@ export class HostRecord {
 
   get values(): Values {
     this.queue.observer?.read();
-    const memory = this.written();
+    const memory = this.unobserved();
     return memory instanceof Uint16Array ? (this.copy ??= this.widened(memory)) : memory;
   }
 
-  written(): Values | Uint16Array {
+  /** Does not count as reading where no call has to write it: a scalar that was given is an argument like a size. */
+  unobserved(): Values | Uint16Array {
     if (this.isAwaited) this.queue.run();
     return this.memory;
   }

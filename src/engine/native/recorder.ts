@@ -9,17 +9,18 @@ import type { Block } from './allocator.js';
 export interface CallObserver {
   /** A call was asked for; `again` asks for it once more, with what the same arguments then hold. */
   asked(again: () => void): void;
+  /** Memory was handed out for what comes of a call. */
+  took(block: Block): void;
   /** Somebody wants to know what was computed, or given. */
   read(): void;
 }
 
 /** What a recorder needs of a backend. */
 export interface RecordedBackend {
-  /** Hears of the calls, and of reading, of whatever is asked from now on. */
   observe(observer: CallObserver | null): void;
   readonly blocks: {
-    handedOut: Set<Block> | null;
-    areFree(blocks: Iterable<Block>): boolean;
+    borrow(blocks: ReadonlySet<Block>): boolean;
+    giveBack(blocks: ReadonlySet<Block>): void;
   };
   /** Calls that wait are made. */
   settle(): void;
@@ -38,15 +39,17 @@ export class Recorder implements Recording {
       asked: (again) => {
         if (this.isNoting) this.steps.push(again);
       },
+      took: (block) => {
+        if (this.isNoting) this.blocks.add(block);
+      },
       read: () => {
         if (this.isNoting) this.hasRead = true;
       },
     });
-    backend.blocks.handedOut = this.blocks;
   }
 
   final(index: number, gradient: Floats | null, onFinal: OnFinal): void {
-    this.steps.push((onFinal) => onFinal(index, gradient));
+    this.steps.push((handOut) => handOut(index, gradient));
     this.isNoting = false;
     try {
       onFinal(index, gradient);
@@ -56,21 +59,24 @@ export class Recorder implements Recording {
   }
 
   finish({ loss, correct }: Loss): Repeat | null {
-    this.end();
+    this.end(); // before the loss is read, which must not count
     if (this.hasRead) return null;
     const { steps, blocks, backend } = this;
     const [readLoss, readCorrect] = [backend.reader(loss), backend.reader(correct)];
     return (onFinal) => {
-      if (!backend.blocks.areFree(blocks)) return undefined;
       backend.settle(); // what an abandoned step left
-      for (const step of steps) step(onFinal);
-      backend.settle();
-      return { loss: readLoss(), correct: readCorrect() };
+      if (!backend.blocks.borrow(blocks)) return undefined;
+      try {
+        for (const step of steps) step(onFinal);
+        backend.settle();
+        return { loss: readLoss(), correct: readCorrect() };
+      } finally {
+        backend.blocks.giveBack(blocks);
+      }
     };
   }
 
   end(): void {
     this.backend.observe(null);
-    this.backend.blocks.handedOut = null;
   }
 }

@@ -9,8 +9,8 @@ import { areAlike, type Batch, copyOf, setBatch } from '../../model/batch.js';
 import type { ModelParameters } from '../../model/parameters.js';
 import type { Transformer } from '../../model/transformer.js';
 
-/** Of the calls of one micro-batch: some hundred kilobytes each. */
-const MOST_RECORDINGS = 64;
+/** Recordings kept, of some hundred kilobytes each. There is one for each shape, slot, and memory of a gradient or partial sum. */
+const MOST_RECORDINGS = 256;
 
 export interface Model {
   readonly parameters: ModelParameters;

@@ -24,6 +24,7 @@ export interface TrainerOptions {
   readonly fault?: Fault | null;
 }
 
+/** Called while a node is computed: they compute nothing themselves, and do not throw. */
 export interface NodeHandlers {
   /** A chunk of the node's gradient is final. */
   chunk(chunk: number): void;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { hostAllocator, sizeClass } from '../../../src/engine/native/allocator.js';
+import { type Block, hostAllocator, sizeClass } from '../../../src/engine/native/allocator.js';
 
 const allocator = () => hostAllocator((bytes) => new ArrayBuffer(bytes));
 
@@ -86,23 +86,38 @@ test('every sequence of uses keeps live blocks apart', () => {
   );
 });
 
-test('blocks that were handed out are known, and free while nobody holds one and the system has none back', () => {
+test('blocks that were handed out are known, and can be borrowed together while nobody holds one', () => {
   const memory = allocator();
   const before = memory.acquire(10);
-  memory.handedOut = new Set();
+  const blocks = new Set<Block>();
+  memory.onHandOut = (block) => blocks.add(block);
   const [a, b] = [memory.acquire(100), memory.acquire(200)];
-  const blocks = memory.handedOut;
-  memory.handedOut = null;
+  memory.onHandOut = null;
   assert.equal(blocks.size, 2);
-  memory.acquire(300);
+  const { usedBytes } = memory.statistics();
   memory.release(a);
-  assert.equal(memory.areFree(blocks), false);
+  assert.equal(memory.borrow(blocks), false);
   memory.release(b);
-  assert.equal(memory.areFree(blocks), true);
+  assert.equal(memory.borrow(blocks), true);
+  assert.equal(memory.statistics().usedBytes, usedBytes);
+  assert.ok([100, 200].every((size) => ![a.buffer, b.buffer].includes(memory.acquire(size).buffer)));
+  assert.equal(memory.borrow(blocks), false);
+  memory.giveBack(blocks);
   const taken = memory.acquire(200);
-  assert.equal(memory.areFree(blocks), false);
+  assert.equal(taken.buffer, b.buffer);
   memory.release(taken);
   memory.release(before);
   memory.trim();
-  assert.equal(memory.areFree(blocks), false);
+  assert.equal(memory.borrow(blocks), false);
+});
+
+test('borrowed blocks are poisoned like new ones', () => {
+  const memory = allocator();
+  const blocks = new Set<Block>();
+  memory.onHandOut = (block) => blocks.add(block);
+  const values = memory.acquire(100).fill(1);
+  memory.release(values);
+  memory.poison = true;
+  memory.borrow(blocks);
+  assert.ok(values.every(Number.isNaN));
 });

@@ -124,6 +124,33 @@ test('nothing is repeated in memory that somebody has taken meanwhile', () => {
   });
 });
 
+test('what is computed while gradients are handed out does not touch memory of the repetition', () => {
+  scoped(() => {
+    const network = new Network();
+    network.fill(1);
+    const { first, repeat } = record(network);
+    const disturbed = found((onFinal) =>
+      repeat!((index, gradient) => {
+        onFinal(index, gradient);
+        tf.tidy(() => network.forward().loss.dataSync());
+      }),
+    );
+    assert.deepEqual(disturbed, first);
+    assert.deepEqual(found(repeat!), first);
+  });
+});
+
+test('memory that nobody writes would show in a repetition, too', (context) => {
+  backend.allocator.poison = true;
+  context.after(() => (backend.allocator.poison = false));
+  scoped(() => {
+    const network = new Network();
+    network.fill(1);
+    const { first, repeat } = record(network);
+    assert.deepEqual(found(repeat!), first);
+  });
+});
+
 test('an error ends the recording', () => {
   scoped(() => {
     const network = new Network();
@@ -132,7 +159,7 @@ test('an error ends the recording', () => {
     const failing = (): Loss => network.forward(() => assert.fail('broken'));
     assert.throws(() => record(network, failing), /broken/);
     assert.equal(backend.queue.observer, null);
-    assert.equal(backend.allocator.handedOut, null);
+    assert.equal(backend.allocator.onHandOut, null);
     assert.deepEqual(record(network).first, first);
   });
 });

@@ -96,7 +96,10 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
 
   recorded(): RecordedBackend {
     return {
-      observe: (observer) => (this.calls.observer = observer),
+      observe: (observer) => {
+        this.calls.observer = observer;
+        this.memoryOfDevice.blocks.onHandOut = observer && ((block) => observer.took(block));
+      },
       blocks: this.memoryOfDevice.blocks,
       settle: () => undefined,
       reader: (scalar) => {
@@ -125,7 +128,7 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
   /** Ids are checked here, where they are still on the host: one outside its table would touch foreign memory. */
   integers({ dataId }: tf.TensorInfo, limit: number): DeviceArray {
     const record = this.recordOf(dataId);
-    const values = record.written() as Int32Array;
+    const values = record.unobserved() as Int32Array;
     this.calls.make(() => {
       const bad = values.findIndex((value) => value < 0 || value >= limit);
       if (bad >= 0) throw new RangeError(`element ${bad} is ${values[bad]}, expected 0 to ${limit - 1}`);
@@ -134,7 +137,7 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
   }
 
   scalar({ dataId }: tf.TensorInfo): number {
-    return (this.recordOf(dataId).written() as Float32Array)[0]!;
+    return (this.recordOf(dataId).unobserved() as Float32Array)[0]!;
   }
 
   residualOutput(shape: readonly number[]): Output<DeviceFloats> {

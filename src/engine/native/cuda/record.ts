@@ -30,11 +30,11 @@ export class DeviceRecord {
   /** On the host: what was written there, or a copy of what lies on the device. */
   get values(): HostValues {
     this.calls.observer?.read();
-    return this.written();
+    return this.unobserved();
   }
 
-  /** The same where that is no matter of what was computed: it was given, or nobody repeats what is done with it. */
-  written(): HostValues {
+  /** Does not count as reading what was given: ids, which a repetition reads anew, and scalars, which are arguments like sizes. */
+  unobserved(): HostValues {
     return this.host ?? this.calls.download([...this.device.values()][0]!);
   }
 
