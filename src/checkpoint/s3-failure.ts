@@ -52,7 +52,12 @@ export class S3Failure extends UserError {
     const { name, status } = factsOf(cause);
     const message = cause instanceof Error ? cause.message : String(cause);
     const kind = name === 'Error' ? '' : `${name}${status === undefined ? '' : ` (${status})`}: `;
-    const reason = ADVICE[name] ?? kind + message;
+    const isForeign = message.includes('Deserialization error'); // the client's advice is for programmers
+    const reason =
+      ADVICE[name] ??
+      (isForeign
+        ? `the answer (HTTP ${status}) is not that of an S3 store: is the address right?`
+        : kind + message);
     const store = endpoint === undefined ? '' : ` in the store at ${endpoint}`;
     super('STORE_FAILED', `cannot ${what} ${url}${store}: ${reason}`, { cause });
   }

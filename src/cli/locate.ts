@@ -16,7 +16,10 @@ export async function locate(given: string): Promise<string> {
   const found = await find(given);
   if (found !== null) return found;
   const named = namedFolder(given);
-  throw new UserError('MODEL_NOT_FOUND', `there is no ${given}${named === null ? '' : `, and no ${named}`}`);
+  throw new UserError(
+    'MODEL_NOT_FOUND',
+    `there is no ${given}${named === null ? '' : `, and no ${named}`}: \`lockstep runs\` lists what was trained here`,
+  );
 }
 
 function namedFolder(given: string): string | null {

@@ -2,6 +2,7 @@
 
 import path from 'node:path';
 import { type Command, Option } from 'commander';
+import { HELD_OUT_BLOCK_BYTES, leastShare, PAIR_BLOCK_BYTES } from '../data/held-out.js';
 import { PREPARE_DEFAULTS, type PrepareOptions } from '../data/prepare-options.js';
 import type { PrepareProgress, PrepareSummary } from '../data/prepare.js';
 import { integerArgument, numberArgument, repeatableOption } from './options.js';
@@ -137,6 +138,13 @@ function tenths(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
+function howToHoldOut({ kind, input }: PrepareSummary): string {
+  const blockBytes = kind === 'pairs' ? PAIR_BLOCK_BYTES : HELD_OUT_BLOCK_BYTES;
+  const share = leastShare(input.bytes, blockBytes);
+  if (share === null) return `the input is too short, since ${formatBytes(blockBytes)} in a row are held out`;
+  return `the input is short for the share asked for; try --validation ${share}`;
+}
+
 export function reportDataset(output: Output, summary: PrepareSummary): void {
   const { train, validation, unigramNats, input, kind } = summary;
   const part = (name: string, { tokens, documents }: PrepareSummary['train']): string =>
@@ -148,10 +156,7 @@ export function reportDataset(output: Output, summary: PrepareSummary): void {
   ];
   if (unigramNats !== null)
     lines.push(`unigram baseline of the validation part: ${unigramNats.toFixed(3)} nats per token`);
-  else
-    lines.push(
-      'nothing is held out, so nothing will be evaluated: the input is short for the share asked for; try --validation 0.2',
-    );
+  else lines.push(`nothing is held out, so nothing will be evaluated: ${howToHoldOut(summary)}`);
   if (input.malformed > 0)
     lines.push(`left out: ${input.malformed} malformed lines of ${formatCount(input.lines)}`);
   if (summary.replaced)

@@ -65,7 +65,10 @@ export function register(program: Command): void {
       signal: stop,
     });
     if (end === 'completed') return;
-    if (!process.send) throw new Interrupted('Stopped. Whoever goes on with the run wants workers again.');
+    if (!process.send)
+      throw new Interrupted(
+        stop.aborted ? 'Stopped.' : 'The run was stopped: whoever goes on with it wants workers again.',
+      );
     process.exitCode = ExitCode.interrupted; // `train`, whose worker this is, says more
   });
 }

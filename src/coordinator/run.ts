@@ -210,15 +210,21 @@ function checkContinues(
   dataset: Dataset,
   run: RunDirectory,
 ): void {
-  const differences = configDifferences(parseRunConfig(state.config, run.path), config);
-  if (state.dataset !== dataset.sha256)
-    differences.push(`data (${config.data} is not what the run was trained on)`);
-  if (differences.length > 0) {
-    throw new UserError(
-      'RUN_DIFFERS',
-      `${run.path} cannot be continued with this config: ${differences.join('; ')}. Change it back, or train another run (--run DIR)`,
-    );
-  }
+  const keys = configDifferences(parseRunConfig(state.config, run.path), config);
+  const isOtherData = state.dataset !== dataset.sha256;
+  if (keys.length === 0 && !isOtherData) return;
+  const differences = isOtherData
+    ? [...keys, `data (${config.data} is not what the run was trained on)`]
+    : keys;
+  const waysBack = [
+    ...(keys.length > 0 ? ['change it back'] : []),
+    ...(isOtherData ? ['prepare the same input in the same way again, or say where it is now (data:)'] : []),
+    'or train another run (--run DIR), which may begin with these weights (initialise:)',
+  ];
+  throw new UserError(
+    'RUN_DIFFERS',
+    `${run.path} cannot be continued with this config: ${differences.join('; ')}. To go on, ${waysBack.join(', ')}`,
+  );
 }
 
 /** A pasted `checkpoints:` would mix two runs. */

@@ -2,7 +2,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import { isObject } from '../util/json.js';
-import { isHeldOut } from './held-out.js';
+import { HELD_OUT_BLOCK_BYTES, isHeldOut, PAIR_BLOCK_BYTES } from './held-out.js';
 import { MAX_LINE_BYTES, type Piece } from './pieces.js';
 
 /** A text, or a source and its target. */
@@ -113,6 +113,7 @@ function lineEntries(
   problems: Problems,
 ): Entry[] {
   const parse = piece.format === 'tsv' ? parseTsv : options.pairs ? parseJsonPair : parseJsonText;
+  const blockBytes = options.pairs ? PAIR_BLOCK_BYTES : HELD_OUT_BLOCK_BYTES;
   const { bytes } = piece;
   const allValid = isUtf8(bytes);
   const entries: Entry[] = [];
@@ -123,7 +124,7 @@ function lineEntries(
     const found = valid ? parse(line, options.field) : NOT_UTF8;
     if (typeof found === 'string') problems.add(index + 1, found);
     else if (found.some((text) => text !== '')) {
-      const heldOut = isHeldOut(piece.offset + range[0], options.heldOutShare);
+      const heldOut = isHeldOut(piece.offset + range[0], options.heldOutShare, blockBytes);
       entries.push({ texts: found, heldOut, ends: true });
     }
   }

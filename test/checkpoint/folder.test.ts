@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { once as onceOf } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createServer as createWebServer } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -236,6 +237,23 @@ test('in S3: a store that says nothing is named soon, one that refuses is there'
   });
   process.env['AWS_ENDPOINT_URL'] = s3.endpoint;
   await openS3('s3://absent/run').knock(60_000);
+});
+
+test('in S3: what answers as a web server does is said to be none', async (t) => {
+  const web = createWebServer(
+    (_, response) => void response.writeHead(404).end('<html><p>nothing here</html>'),
+  );
+  web.listen(0, '127.0.0.1');
+  await onceOf(web, 'listening');
+  t.after(() => {
+    web.close();
+    process.env['AWS_ENDPOINT_URL'] = s3.endpoint;
+  });
+  process.env['AWS_ENDPOINT_URL'] = `http://127.0.0.1:${(web.address() as AddressInfo).port}`;
+  await assert.rejects(openS3('s3://bucket/run').list(), {
+    code: 'STORE_FAILED',
+    message: /: the answer \(HTTP 404\) is not that of an S3 store: is the address right\?$/,
+  });
 });
 
 test('in S3: a store that creates an object twice is refused, one that does not is taken', async (t) => {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { splitWords } from '../../src/data/byte-level.js';
-import { bytesToChange, HELD_OUT_BLOCK_BYTES, isHeldOut } from '../../src/data/held-out.js';
+import { bytesToChange, HELD_OUT_BLOCK_BYTES, isHeldOut, leastShare } from '../../src/data/held-out.js';
 import { findInputs } from '../../src/data/inputs.js';
 import { MAX_LINE_BYTES, readPieces, type Piece } from '../../src/data/pieces.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
@@ -152,6 +152,17 @@ test('the share held out is exact, block by block', () => {
     );
     assert.equal(blocks.filter((held) => held).length, Math.round(10_000 * share));
     if (share > 0) assert.ok(Math.abs(blocks.indexOf(true) - 0.5 / share) <= 1);
+  }
+});
+
+test('the least share that is advised holds out something, and leaves something', () => {
+  for (let blocks = 1; blocks < 300; blocks++) {
+    const share = leastShare((blocks - 1) * HELD_OUT_BLOCK_BYTES + 1, HELD_OUT_BLOCK_BYTES);
+    if (blocks === 1) assert.equal(share, null);
+    else {
+      const held = Array.from({ length: blocks }, (_, i) => isHeldOut(i * HELD_OUT_BLOCK_BYTES, share!));
+      assert.ok(held.includes(true) && held.includes(false), `${blocks} blocks: ${share}`);
+    }
   }
 });
 

@@ -101,6 +101,18 @@ test('a line is held out by the block in which it begins', () => {
   );
 });
 
+test('pairs are held out by a few neighbours: also of some hundred the share is about what was asked for', () => {
+  const lines = Array.from(
+    { length: 300 },
+    (_, i) => `a sentence of a source ${i}\tits translation, ${i}\n`,
+  ).join('');
+  for (const share of [0.05, 0.2, 0.5]) {
+    const { entries } = parse('tsv', lines, { pairs: true, heldOutShare: share });
+    const held = entries.filter(({ heldOut }) => heldOut).length / entries.length;
+    assert.ok(Math.abs(held - share) < 0.04, `${share}: ${held}`);
+  }
+});
+
 test('line breaks are counted, so that the lines of the next piece can be numbered', () => {
   assert.equal(parse('text', 'a\nb\nc').lineBreaks, 2);
   assert.equal(parse('text', '\na').lineBreaks, 1);
