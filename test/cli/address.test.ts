@@ -42,5 +42,8 @@ test('a model is named by a path, a URL, or the name of a run', async (t) => {
   assert.equal(await locate('runs/mine'), 'runs/mine');
   assert.equal(await locate('s3://bucket/mine'), 's3://bucket/mine');
   await assert.rejects(locate('yours'), { code: 'MODEL_NOT_FOUND', message: /no yours, and no runs.yours/ });
-  await assert.rejects(locate('./mine'), { code: 'MODEL_NOT_FOUND', message: /there is no \.\/mine$/ });
+  await assert.rejects(locate('./mine'), {
+    code: 'MODEL_NOT_FOUND',
+    message: /there is no \.\/mine: `lockstep runs`/,
+  });
 });
