@@ -171,7 +171,7 @@ async function nextStep({ directory, kind }: PrepareSummary): Promise<string> {
   const { overrideText } = await import('../config/overrides.js');
   const [example, what] =
     kind === 'pairs'
-      ? ['translation.yaml', "the paper's base model, which is large"]
+      ? ['translation-small.yaml', "a small model, for a first impression; translation.yaml is the paper's"]
       : ['quickstart.yaml', 'a small model, for a first impression'];
   const name = path
     .basename(path.resolve(directory))
