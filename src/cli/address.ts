@@ -7,7 +7,10 @@ const MOST_PORT = 65_535;
 export function parseHttpAddress(text: string): { host: string; port: number } {
   const [, inBrackets, host = '127.0.0.1', port] = /^(?:(?:\[(.+)\]|([^[\]]+)):)?(\d{1,5})$/.exec(text) ?? [];
   if (port === undefined || Number(port) > MOST_PORT) {
-    throw new UserError('ADDRESS_INVALID', `--http: expected HOST:PORT or PORT, got "${text}"`);
+    throw new UserError(
+      'ADDRESS_INVALID',
+      `--http: expected HOST:PORT or PORT, which is at most ${MOST_PORT}, got "${text}"`,
+    );
   }
   return { host: inBrackets ?? host, port: Number(port) };
 }

@@ -73,9 +73,10 @@ export async function parseTarget(given: string): Promise<Target> {
   }
   if (/^[\w.-]+:\d{1,5}$/.test(given)) return { url: `http://${given}` };
   const expected = "a run's name or folder, or http://HOST:PORT of a coordinator";
+  const places = path.isAbsolute(given) ? given : `${given} or ${path.join(RUNS, given)}`;
   throw new UserError(
     'RUN_NOT_FOUND',
-    `expected ${expected}; there is no metrics.jsonl in ${given} or in ${path.join(RUNS, given)}`,
+    `expected ${expected}; no run has begun in ${places} (\`lockstep runs\` lists those that have)`,
   );
 }
 

@@ -70,7 +70,7 @@ async function handle(response: ServerResponse, options: HttpOptions): Promise<v
       return answerHealth(response, options.ready);
     default:
       if (!(await options.pages?.(request, response, pathname)))
-        answer(response, 404, 'there are /metrics, /healthz and /readyz\n');
+        answer(response, 404, `there are ${options.pages ? '/, ' : ''}/metrics, /healthz and /readyz\n`);
   }
 }
 

@@ -3,11 +3,10 @@
 // run in the order in which they came, so memory that a tensor left may be taken by the next one before either was computed.
 import type { Addon, QueuedKernels } from './addon.js';
 import type { CallObserver } from './recorder.js';
+import { type Kernel, wrapKernels } from './wrap-kernels.js';
 
 /** As many calls wait at most: a step of a few layers has one or two hundred. */
 const MOST_CALLS = 1000;
-
-type Kernel = (...given: unknown[]) => void;
 
 export class CallQueue {
   readonly kernels: QueuedKernels;
@@ -23,10 +22,12 @@ export class CallQueue {
   constructor(addon: Pick<Addon, 'makeQueue'>) {
     const { kernels, run } = addon.makeQueue();
     this.runKernels = run;
-    const waiting = Object.entries(kernels as unknown as Readonly<Record<string, Kernel>>).map(
-      ([name, kernel]) => [name, (...given: unknown[]) => this.enqueue(kernel, given)],
+    this.kernels = wrapKernels(
+      kernels,
+      (kernel) =>
+        (...given) =>
+          this.enqueue(kernel, given),
     );
-    this.kernels = Object.fromEntries(waiting) as QueuedKernels;
   }
 
   /** Runs `call` after the kernels that were asked for before it, and before those behind it. */

@@ -1,9 +1,8 @@
 // What is asked of a CUDA device: its operations, and what brings values to it and moves them there. An observer hears of each.
 import { type Addon, type Arithmetic, ArithmeticCode, type Kernels } from '../addon.js';
 import type { CallObserver } from '../recorder.js';
+import { wrapKernels } from '../wrap-kernels.js';
 import { bytesOf, type DeviceFloats } from './memory.js';
-
-type Kernel = (...given: unknown[]) => unknown;
 
 export const bytesOfHost = (values: ArrayBufferView): Uint8Array =>
   new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
@@ -14,11 +13,12 @@ export class DeviceCalls {
   constructor(private readonly addon: Addon) {}
 
   operations(arithmetic: Arithmetic): Kernels {
-    const operations = this.addon.cuda.operations(ArithmeticCode[arithmetic]);
-    const observed = Object.entries(operations as unknown as Readonly<Record<string, Kernel>>).map(
-      ([name, operation]) => [name, (...given: unknown[]) => this.make(() => operation(...given))],
+    return wrapKernels(
+      this.addon.cuda.operations(ArithmeticCode[arithmetic]),
+      (operation) =>
+        (...given) =>
+          this.make(() => operation(...given)),
     );
-    return Object.fromEntries(observed) as Kernels;
   }
 
   /** Values of the host, which are float32 or int32, in the format of `to`. */
