@@ -1,6 +1,6 @@
 // The CUDA device for JavaScript: loads build/lockstep-cuda.so (native/cuda/), and binds its memory and operations. Memory is
 // given by address, a number, which a device's addresses fit. What was allocated here only must be passed: an address is not
-// checked. JavaScript's face of it is CudaAddon in src/engine/native/cuda/device.ts.
+// checked. JavaScript's face of it is CudaAddon in src/engine/native/addon.ts.
 #include <dlfcn.h>
 
 #include "bindings.h"

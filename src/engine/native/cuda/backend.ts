@@ -94,6 +94,7 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
     this.recordOf(view.dataId).refresh();
   }
 
+  /** For a recorder. */
   recorded(): RecordedBackend {
     return {
       observe: (observer) => {

@@ -57,11 +57,10 @@ export class DeviceRecord {
 
   /** What the host's values are now is what the device shall see, and has there from now on. */
   refresh(): void {
-    if (this.device.size === 0) this.on('float32');
-    else this.renew();
-  }
-
-  private renew(): void {
+    if (this.device.size === 0) {
+      this.on('float32');
+      return;
+    }
     for (const [format, device] of this.device) {
       if (format === 'float32') this.upload(device);
       else this.forget(format, device);
