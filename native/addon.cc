@@ -66,6 +66,41 @@ napi_value makeQueue(const Arguments& a) {
   return result;
 }
 
+// A handle of calls that can be made again; JavaScript's garbage collection ends it.
+using Handle = std::shared_ptr<KeptCalls>;
+
+Handle& handle(const Arguments& a, int index) { return *static_cast<Handle*>(a.external(index, "calls")); }
+
+// makeKeptCalls()
+napi_value makeKeptCalls(const Arguments& a) {
+  const auto end = [](napi_env, void* made, void*) { delete static_cast<Handle*>(made); };
+  napi_value result;
+  napi_create_external(a.env(), new Handle(std::make_shared<KeptCalls>()), end, nullptr, &result);
+  return result;
+}
+
+// keepCalls(calls or null)
+napi_value keepCalls(const Arguments& a) {
+  Environment::of(a.env()).kept = a.isNull(0) ? nullptr : handle(a, 0);
+  return nullptr;
+}
+
+// renewCalls(calls, key)
+napi_value renewCalls(const Arguments& a) {
+  const DropoutKey key = a.dropoutKey(1, "key");
+  for (const std::shared_ptr<Call>& call : *handle(a, 0)) call->renew(key);
+  return nullptr;
+}
+
+// repeatCalls(calls, first, count)
+napi_value repeatCalls(const Arguments& a) {
+  const KeptCalls& calls = *handle(a, 0);
+  const int64_t first = a.size(1, "first"), count = a.size(2, "count");
+  if (first + count > static_cast<int64_t>(calls.size())) throw ArgumentError(true, "there are not so many calls");
+  for (int64_t i = first; i < first + count; i++) submit(calls[i]);
+  return nullptr;
+}
+
 napi_value timeOf(napi_env env, const BoundFunction& function) {
   napi_value result, calls, seconds;
   napi_create_object(env, &result);
@@ -118,6 +153,10 @@ napi_value initialise(napi_env env, napi_value exports) {
   define<setIsa>(env, exports, "setIsa");
   bindMemory(env, exports);
   define<makeQueue>(env, exports, "makeQueue");
+  define<makeKeptCalls>(env, exports, "makeKeptCalls");
+  define<keepCalls>(env, exports, "keepCalls");
+  define<renewCalls>(env, exports, "renewCalls");
+  define<repeatCalls>(env, exports, "repeatCalls");
   define<kernelTimes>(env, exports, "kernelTimes");
   bindOperations(env, exports, {&fastOperations()});
 

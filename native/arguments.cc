@@ -3,7 +3,6 @@
 
 #include <cmath>
 
-
 namespace lockstep {
 
 int64_t sizeOf(int64_t a, int64_t b, int64_t c) {
@@ -15,6 +14,8 @@ int64_t sizeOf(int64_t a, int64_t b, int64_t c) {
 }
 
 namespace {
+
+constexpr double kMostOfWord = 4294967295.0;
 
 void expectLength(const char* name, int64_t length, int64_t least) {
   if (length >= least) return;
@@ -32,22 +33,35 @@ Arguments::Arguments(napi_env env, napi_callback_info info) : env_(env) {
   function_ = static_cast<BoundFunction*>(data);
 }
 
+void Arguments::take(const std::shared_ptr<Call>& call) const {
+  submit(call);
+  const auto& kept = Environment::of(env_).kept;
+  if (kept && (queue() || onDevice())) kept->push_back(call);
+}
+
 void* Arguments::array(int index, const char* name, napi_typedarray_type type, const char* typeName,
                        int64_t least, bool optional) const {
   if (optional && isNull(index)) return nullptr;
-  int64_t deviceLength;
-  if (onDevice()) return deviceArray(index, name, least, &deviceLength);
+  int64_t length;
+  if (onDevice()) return deviceArray(index, name, least, &length);
+  void* const data = hostArray(index, name, type, typeName, optional, &length);
+  expectLength(name, length, least);
+  return data;
+}
+
+void* Arguments::hostArray(int index, const char* name, napi_typedarray_type type, const char* typeName,
+                           bool optional, int64_t* length) const {
   bool isArray = false;
   napi_is_typedarray(env_, values_[index], &isArray);
   napi_typedarray_type found;
-  size_t length = 0;
+  size_t elements = 0;
   void* data = nullptr;
   if (!isArray ||
-      napi_get_typedarray_info(env_, values_[index], &found, &length, &data, nullptr, nullptr) != napi_ok ||
+      napi_get_typedarray_info(env_, values_[index], &found, &elements, &data, nullptr, nullptr) != napi_ok ||
       found != type) {
     throw ArgumentError(false, std::string(name) + ": expected a " + typeName + (optional ? " or null" : ""));
   }
-  expectLength(name, static_cast<int64_t>(length), least);
+  *length = static_cast<int64_t>(elements);
   return data;
 }
 
@@ -89,11 +103,32 @@ Activations Arguments::activationsOrNone(int index, const char* name, int64_t le
   return isNull(index) ? kNone : activations(index, name, least);
 }
 
-const int32_t* Arguments::ints(int index, const char* name, int64_t least) const {
-  const auto values = static_cast<const int32_t*>(array(index, name, napi_int32_array, "Int32Array", least, false));
-  if (!queue()) return values;
-  copies_.push_back(std::make_shared<const std::vector<int32_t>>(values, values + least));
-  return copies_.back()->data();
+void Indices::read() {
+  for (size_t i = 0; i < copy_.size(); i++) {
+    const int32_t value = source_[i];
+    if (value < 0 || value >= limit_) {
+      throw ArgumentError(true, std::string(name_) + ": element " + std::to_string(i) + " is " + std::to_string(value) +
+                                    ", expected 0 to " + std::to_string(limit_ - 1));
+    }
+    copy_[i] = value;
+  }
+}
+
+const int32_t* Arguments::indices(int index, const char* name, int64_t count, int64_t limit) const {
+  const auto values = static_cast<const int32_t*>(array(index, name, napi_int32_array, "Int32Array", count, false));
+  if (onDevice()) return values;
+  return indices_.emplace_back(name, values, count, limit).data();
+}
+
+Ranges Arguments::ranges(int index, const char* name, int64_t count) const {
+  int64_t length;
+  const auto bounds = static_cast<const int32_t*>(hostArray(index, name, napi_int32_array, "Int32Array", false, &length));
+  bool areAscending = length % 2 == 0;
+  for (int64_t i = 0; i < length; i++) areAscending &= bounds[i] <= count && bounds[i] >= (i == 0 ? 0 : bounds[i - 1]);
+  if (!areAscending) {
+    throw ArgumentError(true, std::string(name) + ": expected ascending pairs of bounds from 0 to " + std::to_string(count));
+  }
+  return {bounds, length / 2};
 }
 
 uint16_t* Arguments::halves(int index, const char* name, int64_t least) const {
@@ -175,6 +210,14 @@ std::string Arguments::text(int index, const char* name) const {
   return std::string(buffer, length);
 }
 
+void* Arguments::external(int index, const char* name) const {
+  void* found = nullptr;
+  if (napi_get_value_external(env_, values_[index], &found) != napi_ok) {
+    throw ArgumentError(false, std::string(name) + ": expected what the addon made");
+  }
+  return found;
+}
+
 Activation Arguments::activation(int index, const char* name) const {
   return static_cast<Activation>(asInteger(number(index, name), name, static_cast<int>(Activation::swish)));
 }
@@ -208,22 +251,28 @@ int64_t Arguments::propertySize(int index, const char* owner, const char* name) 
 }
 
 Dropout Arguments::dropout(int index) const {
-  Dropout spec = {propertyNumber(index, "dropout", "rate"), 0, 0, 0, 0};
+  Dropout spec = {propertyNumber(index, "dropout", "rate"), 0, {}};
   if (!(spec.rate >= 0 && spec.rate < 1)) {
     throw ArgumentError(true, "dropout.rate: expected 0 <= rate < 1, got " + std::to_string(spec.rate));
   }
   if (spec.rate == 0) return spec;
-  constexpr double kMostOfWord = 4294967295.0;
   spec.site = asInteger(propertyNumber(index, "dropout", "site"), "dropout.site", kMostOfWord);
-  const napi_value key = property(index, "dropout", "key");
-  const auto part = [&](const char* name, double limit) {
-    const std::string path = std::string("dropout.key.") + name;
-    return asInteger(asNumber(property(key, "dropout.key", name), path), path, limit);
-  };
-  spec.seed = part("seed", 9007199254740991.0);
-  spec.step = part("step", kMostOfWord);
-  spec.microBatch = part("microBatch", kMostOfWord);
+  spec.key = keyOf(property(index, "dropout", "key"), "dropout.key");
   return spec;
+}
+
+DropoutKey Arguments::dropoutKey(int index, const char* name) const { return keyOf(values_[index], name); }
+
+DropoutKey Arguments::keyOf(napi_value key, const char* owner) const {
+  const auto part = [&](const char* name, double limit) {
+    const std::string path = std::string(owner) + "." + name;
+    return asInteger(asNumber(property(key, owner, name), path), path, limit);
+  };
+  DropoutKey found;
+  found.seed = part("seed", 9007199254740991.0);
+  found.step = part("step", kMostOfWord);
+  found.microBatch = part("microBatch", kMostOfWord);
+  return found;
 }
 
 AttentionShape Arguments::attentionShape(int index) const {

@@ -1,7 +1,7 @@
 // Reads the arguments of a JavaScript call, checked, and calls an operation with them. A wrong type is a TypeError, a wrong size
-// a RangeError, both naming the argument. Pointers are valid while the array lives: a call that waits needs somebody who keeps
-// it. Of indices it has a copy, since one that changed after it was checked would lead to foreign memory. Where the operations
-// are a device's, arrays are objects of an address in its memory and a length in elements (DeviceArray in addon.ts).
+// a RangeError, both naming the argument. Pointers are valid while the array lives: a call that waits, or is kept, needs somebody
+// who keeps it. Of indices it has a copy, since one that changed after it was checked would lead to foreign memory. Where the
+// operations are a device's, arrays are objects of an address in its memory and a length in elements (DeviceArray in addon.ts).
 #pragma once
 
 #include <node_api.h>
@@ -27,6 +27,51 @@ struct ArgumentError : std::runtime_error {
 // A product of sizes that refuses to overflow (a call with such sizes cannot have arrays to match).
 int64_t sizeOf(int64_t a, int64_t b, int64_t c = 1);
 
+// A copy of checked indices.
+class Indices {
+ public:
+  Indices(const char* name, const int32_t* source, int64_t count, int64_t limit)
+      : name_(name), source_(source), limit_(limit), copy_(static_cast<size_t>(count)) {
+    read();
+  }
+  // Throws an ArgumentError where one is not in [0, limit).
+  void read();
+  const int32_t* data() const { return copy_.data(); }
+
+ private:
+  const char* name_;  // a literal
+  const int32_t* source_;
+  int64_t limit_;
+  std::vector<int32_t> copy_;
+};
+
+// A call of a function of the table. Its pointers to indices are into `indices`.
+template <typename... Parameters>
+class OperationCall : public Call {
+ public:
+  using Operation = void (*)(Parameters...);
+  using Values = std::tuple<std::decay_t<Parameters>...>;
+
+  OperationCall(BoundFunction& function, Operation operation, std::vector<Indices> indices, Values values)
+      : Call(function), operation_(operation), indices_(std::move(indices)), values_(std::move(values)) {}
+
+  void renew(const DropoutKey& key) override {
+    for (Indices& indices : indices_) indices.read();
+    std::apply([&](auto&... values) { (take(values, key), ...); }, values_);
+  }
+
+ private:
+  void perform() const override { std::apply(operation_, values_); }
+
+  static void take(Dropout& dropout, const DropoutKey& key) { dropout.key = key; }
+  template <typename Other>
+  static void take(Other&, const DropoutKey&) {}
+
+  Operation operation_;
+  std::vector<Indices> indices_;
+  Values values_;
+};
+
 class Arguments {
  public:
   Arguments(napi_env env, napi_callback_info info);
@@ -41,13 +86,8 @@ class Arguments {
   // Calls an operation of the table that the JavaScript function was made for: now, or when its turn in the queue comes.
   template <typename... Parameters, typename... Given>
   void perform(void (*Operations::*operation)(Parameters...), const Given&... given) const {
-    auto call = [function = operations()->*operation, indices = copies_,
-                 parameters = std::tuple<std::decay_t<Parameters>...>(given...)] {
-      std::apply(function, parameters);
-    };
-    if (queue()) return queue()->push(*function_, std::move(call));
-    const Stopwatch time(*function_);
-    call();
+    using Made = OperationCall<Parameters...>;
+    take(std::make_shared<Made>(*function_, operations()->*operation, std::move(indices_), typename Made::Values(given...)));
   }
   // The same of one whose result is wanted now.
   template <typename... Parameters, typename... Given>
@@ -62,7 +102,11 @@ class Arguments {
   // Of float32 or, in a Uint16Array, bfloat16. A device knows the format of its own.
   Activations activations(int index, const char* name, int64_t least) const;
   Activations activationsOrNone(int index, const char* name, int64_t least) const;
-  const int32_t* ints(int index, const char* name, int64_t least) const;
+  // `count` ids or row numbers in [0, limit). They come from data: one outside its table would read or write foreign memory. Those
+  // in a device's memory were checked on their way there.
+  const int32_t* indices(int index, const char* name, int64_t count, int64_t limit) const;
+  // Bounds of parts of a vector of `count` elements, in the host's memory.
+  Ranges ranges(int index, const char* name, int64_t count) const;
   bool isNull(int index) const;
   uint16_t* halves(int index, const char* name, int64_t least) const;
   // A Uint8Array, of any length.
@@ -81,16 +125,23 @@ class Arguments {
   int64_t idOrNone(int index, const char* name) const;
   bool flag(int index, const char* name) const;
   std::string text(int index, const char* name) const;
+  // What an external value of the addon points to.
+  void* external(int index, const char* name) const;
   Activation activation(int index, const char* name) const;
   Precision precision(int index, const char* name) const;
   Dropout dropout(int index) const;
   AttentionShape attentionShape(int index) const;
+  DropoutKey dropoutKey(int index, const char* name) const;
   AdamW adamW(int index) const;
 
  private:
   const Operations* operations() const { return function_->callee.operations; }
+  void take(const std::shared_ptr<Call>& call) const;
+  DropoutKey keyOf(napi_value key, const char* owner) const;
   void* array(int index, const char* name, napi_typedarray_type type, const char* typeName, int64_t least,
               bool optional) const;
+  void* hostArray(int index, const char* name, napi_typedarray_type type, const char* typeName, bool optional,
+                  int64_t* length) const;
   bool isHalves(int index) const;
   void* deviceArray(int index, const char* name, int64_t least, int64_t* length) const;
   napi_value property(napi_value object, const char* owner, const char* name) const;
@@ -105,7 +156,7 @@ class Arguments {
   napi_env env_;
   napi_value values_[kMostArguments];
   BoundFunction* function_ = nullptr;
-  mutable std::vector<std::shared_ptr<const std::vector<int32_t>>> copies_;
+  mutable std::vector<Indices> indices_;  // of the call that is read
 };
 
 }  // namespace lockstep

@@ -6,19 +6,6 @@
 namespace lockstep {
 namespace {
 
-// Ids and row numbers come from data: one outside its table would read or write foreign memory. Those in a device's memory
-// were checked on their way there.
-void checkIndices(const Arguments& a, const int32_t* values, int64_t count, int64_t limit, const char* name) {
-  if (a.onDevice()) return;
-  for (int64_t i = 0; i < count; i++) {
-    if (values[i] < 0 || values[i] >= limit) {
-      throw ArgumentError(true, std::string(name) + ": element " + std::to_string(i) + " is " +
-                                    std::to_string(values[i]) + ", expected 0 to " +
-                                    std::to_string(limit - 1));
-    }
-  }
-}
-
 // Float32 products take float32 alone, and what a kernel handles together has one format.
 const char* arrayOf(Activations array) { return array.format == Format::bfloat16 ? "a Uint16Array" : "a Float32Array"; }
 
@@ -86,8 +73,7 @@ struct AttentionSizes {
 napi_value attention(const Arguments& a) {
   const AttentionShape shape = a.attentionShape(5);
   const AttentionSizes sizes(shape);
-  const int32_t* lengths = a.ints(2, "lengths", shape.batch);
-  checkIndices(a, lengths, shape.batch, shape.keys + 1, "lengths");
+  const int32_t* lengths = a.indices(2, "lengths", shape.batch, shape.keys + 1);
   const Activations query = a.activations(0, "query", sizes.query), memory = a.activations(1, "memory", sizes.memory);
   const Activations out = a.activations(3, "out", sizes.out);
   checkFormat("query", query, shape.precision);
@@ -100,8 +86,7 @@ napi_value attention(const Arguments& a) {
 napi_value attentionGradient(const Arguments& a) {
   const AttentionShape shape = a.attentionShape(8);
   const AttentionSizes sizes(shape);
-  const int32_t* lengths = a.ints(2, "lengths", shape.batch);
-  checkIndices(a, lengths, shape.batch, shape.keys + 1, "lengths");
+  const int32_t* lengths = a.indices(2, "lengths", shape.batch, shape.keys + 1);
   const Activations query = a.activations(0, "query", sizes.query), memory = a.activations(1, "memory", sizes.memory);
   const Activations out = a.activations(3, "out", sizes.out), dOut = a.activations(5, "dOut", sizes.out);
   const Activations dQuery = a.activations(6, "dQuery", sizes.query), dMemory = a.activations(7, "dMemory", sizes.memory);
@@ -142,8 +127,7 @@ napi_value embedding(const Arguments& a) {
   if (rows > 0 && (length == 0 || width == 0)) throw ArgumentError(true, "length and width: expected at least 1");
   const int64_t used = rows < length ? rows : length;  // positions beyond the first sample's are not read
   const float* positions = a.floats(1, "positions", used > 0 ? sizeOf(first + used, width) : 0);
-  const int32_t* ids = a.ints(2, "ids", rows);
-  if (rows > 0) checkIndices(a, ids, rows, a.length(0, "table") / width, "ids");
+  const int32_t* ids = a.indices(2, "ids", rows, rows > 0 ? a.length(0, "table") / width : 0);
   a.perform(&Operations::embedding, a.floats(0, "table", 0), positions, ids, a.floats(3, "out", sizeOf(rows, width)),
             rows, length, first, width, static_cast<float>(a.number(8, "scale")), a.dropout(9));
   return nullptr;
@@ -151,8 +135,7 @@ napi_value embedding(const Arguments& a) {
 
 napi_value embeddingGradient(const Arguments& a) {
   const int64_t rows = a.size(3, "rows"), vocabulary = a.size(4, "vocabulary"), width = a.size(5, "width");
-  const int32_t* ids = a.ints(1, "ids", rows);
-  checkIndices(a, ids, rows, vocabulary, "ids");
+  const int32_t* ids = a.indices(1, "ids", rows, vocabulary);
   a.perform(&Operations::embeddingGradient, a.floats(0, "dOut", sizeOf(rows, width)), ids,
             a.floats(2, "dTable", sizeOf(vocabulary, width)), rows, vocabulary, width,
             static_cast<float>(a.number(6, "scale")), a.dropout(7), a.idOrNone(8, "padding"), a.flag(9, "accumulate"));
@@ -161,11 +144,9 @@ napi_value embeddingGradient(const Arguments& a) {
 
 napi_value crossEntropy(const Arguments& a) {
   const int64_t rows = a.size(8, "rows"), width = a.size(9, "width"), vocabulary = a.size(10, "vocabulary");
-  const int32_t* lossRows = a.ints(3, "lossRows", rows);
-  const int32_t* labels = a.ints(4, "labels", rows);
   if (rows > 0 && width == 0) throw ArgumentError(true, "width: expected at least 1");
-  if (rows > 0) checkIndices(a, lossRows, rows, a.length(0, "hidden") / width, "lossRows");
-  checkIndices(a, labels, rows, vocabulary, "labels");
+  const int32_t* lossRows = a.indices(3, "lossRows", rows, rows > 0 ? a.length(0, "hidden") / width : 0);
+  const int32_t* labels = a.indices(4, "labels", rows, vocabulary);
   const Precision precision = a.precision(12, "precision");
   const Activations dLogits = a.activationsOrNone(5, "dLogits", sizeOf(rows, vocabulary));
   checkFormat("dLogits", dLogits, precision);
@@ -178,8 +159,7 @@ napi_value crossEntropy(const Arguments& a) {
 napi_value crossEntropyGradient(const Arguments& a) {
   const int64_t hiddenRows = a.size(6, "hiddenRows"), rows = a.size(7, "rows");
   const int64_t width = a.size(8, "width"), vocabulary = a.size(9, "vocabulary");
-  const int32_t* lossRows = a.ints(3, "lossRows", rows);
-  checkIndices(a, lossRows, rows, hiddenRows, "lossRows");
+  const int32_t* lossRows = a.indices(3, "lossRows", rows, hiddenRows);
   const Precision precision = a.precision(12, "precision");
   const Activations dLogits = a.activations(0, "dLogits", sizeOf(rows, vocabulary));
   checkFormat("dLogits", dLogits, precision);

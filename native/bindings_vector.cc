@@ -40,7 +40,7 @@ napi_value sumOfSquares(const Arguments& a) {
 napi_value adamW(const Arguments& a) {
   const int64_t count = a.count(4, "count");
   a.perform(&Operations::adamW, a.floats(0, "parameters", count), a.floats(1, "moment1", count),
-            a.floats(2, "moment2", count), a.floats(3, "gradient", count), count, a.adamW(5));
+            a.floats(2, "moment2", count), a.floats(3, "gradient", count), count, a.ranges(5, "undecayed", count), a.adamW(6));
   return nullptr;
 }
 

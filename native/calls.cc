@@ -6,14 +6,19 @@ namespace lockstep {
 void Queue::run(int64_t count) {
   for (; count > 0 && !waiting_.empty(); count--) {
     try {
-      const Stopwatch time(*waiting_.front().function);
-      waiting_.front().call();
+      waiting_.front()->make();
     } catch (...) {
       waiting_.clear();
       throw;
     }
     waiting_.pop_front();
   }
+}
+
+void submit(const std::shared_ptr<const Call>& call) {
+  Queue* const queue = call->function().callee.queue;
+  if (queue) queue->push(call);
+  else call->make();
 }
 
 Environment& Environment::of(napi_env env) {

@@ -1,5 +1,6 @@
 // The calls that one JavaScript environment (main thread or worker) makes of operations. A call is made at once or, through
 // the functions of a queue, waits for its run(): hundreds of them are then made one after the other, without JavaScript between.
+// Calls can be kept, and made again.
 #pragma once
 
 #include <node_api.h>
@@ -7,8 +8,8 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <functional>
-#include <utility>
+#include <memory>
+#include <vector>
 
 #include "operations.h"
 
@@ -47,19 +48,42 @@ class Stopwatch {
   const Clock::time_point start_ = Clock::now();
 };
 
+// A call with its arguments, which were checked.
+class Call {
+ public:
+  explicit Call(BoundFunction& function) : function_(function) {}
+  virtual ~Call() = default;
+
+  void make() const {
+    const Stopwatch time(function_);
+    perform();
+  }
+  // Reads indices once more, and checks them; and takes another key of dropout.
+  virtual void renew(const DropoutKey& key) = 0;
+
+  BoundFunction& function() const { return function_; }
+
+ private:
+  virtual void perform() const = 0;
+
+  BoundFunction& function_;
+};
+
 class Queue {
  public:
-  void push(BoundFunction& function, std::function<void()> call) { waiting_.push_back({&function, std::move(call)}); }
+  void push(std::shared_ptr<const Call> call) { waiting_.push_back(std::move(call)); }
   // Makes the first `count` of those that wait, in their order. Once one throws nothing waits any more.
   void run(int64_t count);
 
  private:
-  struct Waiting {
-    BoundFunction* function;
-    std::function<void()> call;
-  };
-  std::deque<Waiting> waiting_;
+  std::deque<std::shared_ptr<const Call>> waiting_;
 };
+
+// Makes a call now, or has it wait where its function's calls do.
+void submit(const std::shared_ptr<const Call>& call);
+
+// In their order.
+using KeptCalls = std::vector<std::shared_ptr<Call>>;
 
 // What an environment's JavaScript functions refer to: it lives as long as they do.
 class Environment {
@@ -71,6 +95,9 @@ class Environment {
   }
   Queue& addQueue() { return queues_.emplace_back(); }
   std::deque<BoundFunction>& functions() { return functions_; }
+
+  // Where the calls of queues and devices are kept as they are asked for, or null.
+  std::shared_ptr<KeptCalls> kept;
 
  private:
   std::deque<BoundFunction> functions_;

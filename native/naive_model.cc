@@ -13,8 +13,8 @@ namespace {
 // What an element of a dropout's input is multiplied by.
 float dropoutFactor(const Dropout& dropout, int64_t index) {
   if (dropout.rate == 0) return 1;
-  const uint32_t word = philoxWord(static_cast<uint64_t>(index), dropout.seed, dropout.site,
-                                   dropout.microBatch, dropout.step);
+  const uint32_t word = philoxWord(static_cast<uint64_t>(index), dropout.key.seed, dropout.site,
+                                   dropout.key.microBatch, dropout.key.step);
   return word >= dropout.threshold() ? dropout.scale() : 0;
 }
 

@@ -34,17 +34,19 @@ double sumOfSquares(const float* values, int64_t count) {
 }
 
 void adamW(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count,
-           const AdamW& s) {
-  for (int64_t i = 0; i < count; i++) {
-    const double g = gradient[i] * s.gradientScale;
-    const double m = moment1[i] * s.beta1 + g * (1 - s.beta1);
-    const double v = moment2[i] * s.beta2 + g * g * (1 - s.beta2);
-    const double decayed = parameters[i] * (1 - s.learningRate * s.weightDecay);
-    const double denominator = std::sqrt(v / s.correction2) + s.epsilon;
-    parameters[i] = static_cast<float>(decayed - s.learningRate / s.correction1 * m / denominator);
-    moment1[i] = static_cast<float>(m);
-    moment2[i] = static_cast<float>(v);
-  }
+           const Ranges& undecayed, const AdamW& s) {
+  forRuns(undecayed, 0, count, [&](int64_t first, int64_t size, bool isUndecayed) {
+    const double decay = isUndecayed ? 1 : 1 - s.learningRate * s.weightDecay;
+    for (int64_t i = first; i < first + size; i++) {
+      const double g = gradient[i] * s.gradientScale;
+      const double m = moment1[i] * s.beta1 + g * (1 - s.beta1);
+      const double v = moment2[i] * s.beta2 + g * g * (1 - s.beta2);
+      const double denominator = std::sqrt(v / s.correction2) + s.epsilon;
+      parameters[i] = static_cast<float>(parameters[i] * decay - s.learningRate / s.correction1 * m / denominator);
+      moment1[i] = static_cast<float>(m);
+      moment2[i] = static_cast<float>(v);
+    }
+  });
 }
 
 }  // namespace

@@ -10,12 +10,16 @@
 namespace lockstep {
 
 // Which random field decides what is dropped; see philox.h. `rate` 0 means no dropout.
-struct Dropout {
-  double rate;
+struct DropoutKey {
   uint64_t seed;
   uint32_t step;
   uint32_t microBatch;
+};
+
+struct Dropout {
+  double rate;
   uint32_t site;
+  DropoutKey key;
 
   // An element is kept where its word is at least this: Math.round(rate * 2^32).
   uint64_t threshold() const { return static_cast<uint64_t>(rate * 4294967296.0 + 0.5); }
@@ -35,6 +39,26 @@ struct AttentionShape {
     return limit < 0 ? 0 : limit;
   }
 };
+
+// Elements [bounds[2i], bounds[2i + 1]) of a vector for i in [0, count), ascending and apart. In the host's memory.
+struct Ranges {
+  const int32_t* bounds;
+  int64_t count;
+};
+
+// Cuts [first, first + size) where a range begins or ends: body(first, size, isInside).
+template <typename Body>
+void forRuns(const Ranges& ranges, int64_t first, int64_t size, const Body& body) {
+  const int64_t end = first + size;
+  const auto within = [&](int64_t bound) { return bound < first ? first : bound < end ? bound : end; };
+  for (int64_t i = 0; i < ranges.count && first < end; i++) {
+    const int64_t start = within(ranges.bounds[2 * i]), stop = within(ranges.bounds[2 * i + 1]);
+    if (first < start) body(first, start - first, false);
+    if (start < stop) body(start, stop - start, true);
+    first = stop;
+  }
+  if (first < end) body(first, end - first, false);
+}
 
 struct AdamW {
   double gradientScale, learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2;
@@ -82,7 +106,7 @@ struct Operations {
   void (*unpackBfloat16)(const uint16_t* values, float* out, int64_t count);
   double (*sumOfSquares)(const float* values, int64_t count);
   void (*adamW)(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count,
-                const AdamW& spec);
+                const Ranges& undecayed, const AdamW& spec);
 
   // Whether the pointers are a device's (native/cuda/), which nothing on the host may read.
   bool onDevice = false;

@@ -43,12 +43,11 @@ double sumOfSquares(const float* values, int64_t count) {
   return sum;
 }
 
-void adamW(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count,
-           const AdamW& s) {
-  // Scalars are computed in float64 and rounded once, as PyTorch does.
-  const AdamWFactors factors = {
+// Scalars are computed in float64 and rounded once, as PyTorch does.
+AdamWFactors factorsOf(const AdamW& s, double weightDecay) {
+  return {
       static_cast<float>(s.gradientScale),
-      static_cast<float>(1 - s.learningRate * s.weightDecay),
+      static_cast<float>(1 - s.learningRate * weightDecay),
       static_cast<float>(1 - s.beta1),
       static_cast<float>(s.beta2),
       static_cast<float>(1 - s.beta2),
@@ -56,8 +55,16 @@ void adamW(float* parameters, float* moment1, float* moment2, const float* gradi
       static_cast<float>(s.epsilon),
       static_cast<float>(s.learningRate / s.correction1),
   };
+}
+
+void adamW(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count,
+           const Ranges& undecayed, const AdamW& s) {
+  const AdamWFactors decaying = factorsOf(s, s.weightDecay), others = factorsOf(s, 0);
   forPanelsOf(kElements, count, [&](int64_t first, int64_t size) {
-    kernels().adamW(parameters + first, moment1 + first, moment2 + first, gradient + first, size, factors);
+    forRuns(undecayed, first, size, [&](int64_t start, int64_t elements, bool isUndecayed) {
+      kernels().adamW(parameters + start, moment1 + start, moment2 + start, gradient + start, elements,
+                      isUndecayed ? others : decaying);
+    });
   });
 }
 

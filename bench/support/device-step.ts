@@ -1,7 +1,7 @@
 // One training step that stays on a CUDA device: parameters, gradient and AdamW's moments lie in its memory, as a trainer of one
 // process would have them. What workers add, gradients on their way to the host and to reducers, is in `bench -- scaling`.
 import * as tf from '@tensorflow/tfjs';
-import { decaySegments } from '../../src/coordinator/reducer/segments.js';
+import { boundsWithin, undecayedRanges } from '../../src/coordinator/reducer/undecayed.js';
 import type { Engine } from '../../src/engine/engine.js';
 import type { Precision } from '../../src/engine/names.js';
 import type { CudaBackend } from '../../src/engine/native/cuda/backend.js';
@@ -67,12 +67,10 @@ export class DeviceStep implements Step {
   private apply(gradientScale: number): void {
     const { parameters, moment1, moment2, gradient } = this.vectors;
     const update = ++this.updates;
-    for (const { start, end, decay } of decaySegments(this.layout.tensors, this.layout.trainable)) {
-      const terms = { update, learningRate: OPTIMIZER.learningRate, gradientScale, decay };
-      const [p, m1, m2, g] = [parameters, moment1, moment2, gradient].map((vector) =>
-        partOf(vector, start, end - start),
-      );
-      this.backend.kernels.adamW(p!, m1!, m2!, g!, end - start, adamWSpec(terms, OPTIMIZER));
-    }
+    const { tensors, trainable } = this.layout;
+    const terms = { update, learningRate: OPTIMIZER.learningRate, gradientScale };
+    const undecayed = boundsWithin(undecayedRanges(tensors, trainable), 0, trainable);
+    const spec = adamWSpec(terms, OPTIMIZER);
+    this.backend.kernels.adamW(parameters, moment1, moment2, gradient, trainable, undecayed, spec);
   }
 }

@@ -137,7 +137,7 @@ function setups(options: IncastOptions, secrets: Secrets | null) {
       trainable: elements,
       total: elements,
       slice,
-      segments: [{ start: 0, end: elements, decay: true }],
+      undecayed: [],
       microBatches: clients,
       wire: 'float32' as const,
       version: 0,

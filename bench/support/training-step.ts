@@ -2,7 +2,8 @@
 // then what the coordinator and its reducers do with the sum. Reducers take parts of it, each on a thread of its own; here the
 // addon's threads share it.
 import { sharedFloats } from '../../src/engine/native/shared-floats.js';
-import { decaySegments } from '../../src/coordinator/reducer/segments.js';
+import { undecayedRanges } from '../../src/coordinator/reducer/undecayed.js';
+import { queuedArithmetic } from '../../src/coordinator/reducer/arithmetic.js';
 import { SliceUpdate } from '../../src/coordinator/reducer/slice-update.js';
 import type { Progress } from '../../src/coordinator/events.js';
 import { completeStep, gradientNorm } from '../../src/coordinator/step-numbers.js';
@@ -104,11 +105,11 @@ export class TrainingStep implements Step {
     this.update = new SliceUpdate({
       grid,
       slice: { firstChunk: 0, endChunk: grid.chunks },
-      segments: decaySegments(tensors, trainable),
+      undecayed: undecayedRanges(tensors, trainable),
       parameters,
       moment1: sharedFloats(trainable),
       moment2: sharedFloats(trainable),
-      arithmetic: engine.addon,
+      arithmetic: queuedArithmetic(engine.addon),
     });
     this.batch = batchOf(workload);
     this.trainer = new Trainer({ engine, job, parameters: [parameters], gradients: [this.gradient] });

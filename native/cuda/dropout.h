@@ -17,11 +17,11 @@ struct DropoutField {
 
 inline DropoutField fieldOf(const Dropout& dropout) {
   const uint64_t threshold = dropout.threshold();
-  return {static_cast<uint32_t>(dropout.seed),
-          static_cast<uint32_t>(dropout.seed >> 32),
+  return {static_cast<uint32_t>(dropout.key.seed),
+          static_cast<uint32_t>(dropout.key.seed >> 32),
           dropout.site,
-          dropout.microBatch,
-          dropout.step,
+          dropout.key.microBatch,
+          dropout.key.step,
           static_cast<uint32_t>(threshold > 0xffffffffu ? 0xffffffffu : threshold),
           dropout.scale(),
           dropout.rate > 0};

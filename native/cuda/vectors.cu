@@ -100,11 +100,15 @@ double sumOfSquares(const float* values, int64_t count) {
   return sum;
 }
 
-void adamW(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count, const AdamW& s) {
+void adamW(float* parameters, float* moment1, float* moment2, const float* gradient, int64_t count, const Ranges& undecayed,
+           const AdamW& s) {
   const auto f = [](double value) { return static_cast<float>(value); };
-  forEach(count, Update{parameters, moment1, moment2, gradient, f(s.gradientScale), f(s.beta1), f(1 - s.beta1), f(s.beta2),
-                        f(1 - s.beta2), f(1 - s.learningRate * s.weightDecay), f(s.learningRate / s.correction1),
-                        f(s.correction2), f(s.epsilon)});
+  forRuns(undecayed, 0, count, [&](int64_t first, int64_t size, bool isUndecayed) {
+    const double decay = isUndecayed ? 1 : 1 - s.learningRate * s.weightDecay;
+    forEach(size, Update{parameters + first, moment1 + first, moment2 + first, gradient + first, f(s.gradientScale), f(s.beta1),
+                         f(1 - s.beta1), f(s.beta2), f(1 - s.beta2), f(decay), f(s.learningRate / s.correction1),
+                         f(s.correction2), f(s.epsilon)});
+  });
 }
 
 void convert(void* to, Format toFormat, const void* from, Format fromFormat, int64_t count) {

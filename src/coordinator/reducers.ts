@@ -5,7 +5,7 @@ import type { ReducerAddress } from '../protocol/messages.js';
 import type { ServerSecurity } from '../transport/keys.js';
 import { receivedError, revived } from '../util/errors.js';
 import type { FromReducer, ReducerFailed, ReducerSetup, ToReducer } from './reducer/port.js';
-import { decaySegments } from './reducer/segments.js';
+import { undecayedRanges } from './reducer/undecayed.js';
 import type { OpenRun } from './run.js';
 
 export interface ReducersHandlers {
@@ -17,7 +17,7 @@ export interface ReducersHandlers {
 /** One setup per slice; reducers listen on ports of their own at the coordinator's host. */
 export function reducerSetups(run: OpenRun, bind: string, security: ServerSecurity | null): ReducerSetup[] {
   const { config, layout, slices, vectors, term, progress } = run;
-  const segments = decaySegments(layout.tensors, layout.trainable);
+  const undecayed = undecayedRanges(layout.tensors, layout.trainable);
   return slices.map((slice) => ({
     bind: bind.replace(/:[^:]*$/, ':*'),
     security,
@@ -25,7 +25,7 @@ export function reducerSetups(run: OpenRun, bind: string, security: ServerSecuri
     trainable: layout.trainable,
     total: layout.total,
     slice,
-    segments,
+    undecayed,
     microBatches: config.batch.microBatches,
     wire: config.wire,
     version: progress.version,

@@ -53,10 +53,7 @@ export type DropoutKey = Omit<RandomKey, 'site'>;
 /** Dropout of a layer: null is none, as in evaluation. */
 export type Dropout = DropoutAttrs | null;
 
-/**
- * Attributes, as `type` and not `interface` because tfjs wants them to have an index signature. The key is never copied: who
- * asks for the same calls once more (recording.ts) has changed it.
- */
+/** Attributes, as `type` and not `interface` because tfjs wants them to have an index signature. */
 export type DropoutAttrs = { readonly rate: number; readonly site: number; readonly key: DropoutKey };
 export const NO_DROPOUT: DropoutAttrs = { rate: 0, site: 0, key: { seed: 0, step: 0, microBatch: 0 } };
 /** `isLast`: the result goes into no other product, and is not rounded for one. */

@@ -1,16 +1,17 @@
 // Gradients that are asked for again. tfjs builds a forward and its backward anew for each micro-batch: scopes, tensors and a tape,
 // whose code and data come from memory between kernels that fill the caches. For micro-batches of one shape the kernels' calls are
-// always the same, in the same memory, so an engine can note them and make them again without tfjs. What may differ is content:
-// of parameters, of ids, and the key of dropout.
+// always the same, in the same memory, so an engine can note them and make them again without tfjs. What may differ is content,
+// of parameters and of ids, and the key of dropout.
 import type * as tf from '@tensorflow/tfjs';
+import type { DropoutKey } from './kernels.js';
 import type { Floats } from './native/addon.js';
 import { type Loss, type LossValues, valueAndGradients } from './reverse.js';
 
 /** A parameter's gradient is final: where it lies until this returns, or null when the loss does not reach the parameter. */
 export type OnFinal = (index: number, gradient: Floats | null) => void;
 
-/** Does once more what was recorded. Undefined, with nothing done, where that is no longer possible. */
-export type Repeat = (onFinal: OnFinal) => LossValues | undefined;
+/** Does once more what was recorded, with another key of dropout. Undefined, with nothing done, where that is no longer possible. */
+export type Repeat = (key: DropoutKey, onFinal: OnFinal) => LossValues | undefined;
 
 /** Of one forward and backward. */
 export interface Recording {

@@ -13,7 +13,7 @@ export interface UpdateTerms {
   readonly gradientScale: number;
 }
 
-/** The constants of one update of elements that decay. */
+/** The constants of one update. */
 export function adamWSpec(terms: UpdateTerms, config: OptimizerConfig): AdamWSpec {
   return {
     gradientScale: terms.gradientScale,
@@ -32,13 +32,15 @@ const round = Math.fround;
 /**
  * One update in place, rounding to float32 where torch.optim.AdamW does (torch/optim/adam.py,
  * `_single_tensor_adam` with decoupled decay; for beta1 > 0.5, where its `lerp_` adds the weighted difference).
- * Arrays have equal lengths; `gradient` is only read.
+ * Arrays have equal lengths; `gradient` is only read. Elements in the ranges [undecayed[2i], undecayed[2i + 1]), which ascend,
+ * do not decay.
  */
 export function adamWReference(
   parameters: Float32Array,
   moment1: Float32Array,
   moment2: Float32Array,
   gradient: Float32Array,
+  undecayed: Int32Array,
   spec: AdamWSpec,
 ): void {
   const gradientScale = round(spec.gradientScale);
@@ -50,11 +52,13 @@ export function adamWReference(
   const negativeStep = round(-spec.learningRate / spec.correction1);
   const epsilon = round(spec.epsilon);
   for (let i = 0; i < parameters.length; i++) {
+    const bounds = undecayed.findLastIndex((bound) => bound <= i);
+    const decays = bounds % 2 !== 0; // -1 before the first range
     const g = round(gradient[i]! * gradientScale);
     const m = round(moment1[i]! + round(weight1 * round(g - moment1[i]!)));
     const v = round(round(moment2[i]! * beta2) + round(round(weight2 * g) * g));
     const denominator = round(round(round(Math.sqrt(v)) / rootCorrection2) + epsilon);
-    const shrunk = round(parameters[i]! * shrink);
+    const shrunk = decays ? round(parameters[i]! * shrink) : parameters[i]!;
     parameters[i] = shrunk + round(round(negativeStep * m) / denominator);
     moment1[i] = m;
     moment2[i] = v;

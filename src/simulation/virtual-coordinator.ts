@@ -2,7 +2,7 @@
 // has one element for each chunk of the real one, so that a thousand workers' gradients fit into memory; messages and
 // computations take what the real sizes would.
 import type { CoordinatorAction } from '../coordinator/events.js';
-import type { Arithmetic } from '../coordinator/reducer/events.js';
+import type { Arithmetic } from '../coordinator/reducer/arithmetic.js';
 import type { Received, WorkerToCoordinator, WorkerToReducer } from '../protocol/messages.js';
 import type { VirtualClock } from './clock.js';
 import { CONTROL, CoordinatorHost } from './coordinator-host.js';
@@ -67,7 +67,7 @@ export class VirtualCoordinator {
       slices,
       reducer: {
         grid: grids.simulated,
-        segments: [{ start: 0, end: grids.simulated.total, decay: false }],
+        undecayed: [],
         wire: plan.wire,
         arithmetic: NO_ARITHMETIC,
         parameters: zeros(),
@@ -148,5 +148,6 @@ const NO_ARITHMETIC: Arithmetic = {
   add: () => undefined,
   sumOfSquares: () => 1,
   adamW: () => undefined,
+  settle: () => undefined,
   unpackBfloat16: () => undefined,
 };

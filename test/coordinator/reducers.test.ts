@@ -16,7 +16,7 @@ function setup(): ReducerSetup {
     trainable: ELEMENTS,
     total: ELEMENTS,
     slice: { firstChunk: 0, endChunk: 1 },
-    segments: [{ start: 0, end: ELEMENTS, decay: true }],
+    undecayed: [],
     microBatches: 1,
     wire: 'float32',
     version: 0,

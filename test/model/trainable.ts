@@ -79,7 +79,15 @@ export function train(
       learningRate: learningRate * Math.min(1, (step + 1) / 20),
       gradientScale: 1 / batch.labels.length,
     };
-    model.engine.addon.adamW(flat, moment1!, moment2!, gradient!, size, adamWSpec(terms, config));
+    model.engine.addon.adamW(
+      flat,
+      moment1!,
+      moment2!,
+      gradient!,
+      size,
+      new Int32Array(0),
+      adamWSpec(terms, config),
+    );
   }
   return mean;
 }

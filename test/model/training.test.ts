@@ -49,9 +49,12 @@ for (const { norm, activation, steps } of runs) {
       for (const { offset, size, decay } of layout.tensors) {
         if (offset >= layout.trainable) continue;
         const part = (values: Float32Array) => values.subarray(offset, offset + size);
-        const weightDecay = decay ? optimizer.weightDecay : 0;
-        const spec = { ...adamWSpec(terms, optimizer), weightDecay };
-        engine.addon.adamW(part(flat), part(moment1), part(moment2), part(gradient), size, spec);
+        const undecayed = Int32Array.from(decay ? [] : [0, size]);
+        const spec = adamWSpec(terms, optimizer);
+        engine.addon.adamW(
+          ...([part(flat), part(moment1), part(moment2), part(gradient)] as const),
+          ...([size, undecayed, spec] as const),
+        );
       }
       const relative = (actual: number, golden: number) => Math.abs(actual / golden - 1);
       assert.ok(

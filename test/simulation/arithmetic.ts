@@ -1,7 +1,7 @@
 // The addon's arithmetic in plain TypeScript: float32 additions rounded one by one, so that sums that were added
 // in another order have other bits.
 import type { AdamWSpec } from '../../src/engine/native/addon.js';
-import type { Arithmetic } from '../../src/coordinator/reducer/events.js';
+import type { Arithmetic } from '../../src/coordinator/reducer/arithmetic.js';
 import { adamWReference } from '../../src/optim/adamw.js';
 import type { HostArithmetic } from '../../src/engine/gradient-memory.js';
 
@@ -52,10 +52,12 @@ export const arithmetic: Arithmetic & HostArithmetic = {
     moment2: Float32Array,
     gradient: Float32Array,
     _count: number,
+    undecayed: Int32Array,
     spec: AdamWSpec,
   ): void {
-    adamWReference(parameters, moment1, moment2, gradient, spec);
+    adamWReference(parameters, moment1, moment2, gradient, undecayed, spec);
   },
+  settle: () => undefined,
 };
 
 /** The vector's bits as text: equal for equal bits only. */

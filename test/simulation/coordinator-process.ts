@@ -61,7 +61,7 @@ export class CoordinatorProcess extends Process {
     super(`coordinator${holding.term}`, world.clock);
     const { term } = holding;
     const { scenario, reference, disk } = world;
-    const { grid, segments, wire } = scenario;
+    const { grid, undecayed, wire } = scenario;
     const memory = {
       parameters: start.parameters.slice(),
       moment1: start.moment1.slice(),
@@ -78,7 +78,7 @@ export class CoordinatorProcess extends Process {
       progress: start.progress,
       isSaved,
       slices: this.slices,
-      reducer: { grid, segments, wire, arithmetic, ...memory },
+      reducer: { grid, undecayed, wire, arithmetic, ...memory },
     };
     const writer = this.createWriter(memory);
     this.host = new CoordinatorHost(setup, {

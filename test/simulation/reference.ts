@@ -2,7 +2,7 @@
 // run must give, step by step and sum by sum.
 import assert from 'node:assert/strict';
 import { completeStep, gradientNorm, sumStats } from '../../src/coordinator/step-numbers.js';
-import { segmentsWithin } from '../../src/coordinator/reducer/segments.js';
+import { boundsWithin } from '../../src/coordinator/reducer/undecayed.js';
 import type { Progress } from '../../src/coordinator/events.js';
 import type { AdamWSpec } from '../../src/engine/native/addon.js';
 import { adamWReference } from '../../src/optim/adamw.js';
@@ -103,15 +103,15 @@ export class Reference {
       moment2: before.moment2.slice(),
     };
     if (!update) return { update, state };
-    for (const { start, end, decay } of segmentsWithin(this.scenario.segments, 0, grid.trainable)) {
-      adamWReference(
-        state.parameters.subarray(start, end),
-        state.moment1.subarray(start, end),
-        state.moment2.subarray(start, end),
-        root.subarray(start, end),
-        decay ? update : { ...update, weightDecay: 0 },
-      );
-    }
+    const undecayed = boundsWithin(this.scenario.undecayed, 0, grid.trainable);
+    adamWReference(
+      state.parameters.subarray(0, grid.trainable),
+      state.moment1,
+      state.moment2,
+      root,
+      undecayed,
+      update,
+    );
     return { update, state };
   }
 

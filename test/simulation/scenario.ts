@@ -1,7 +1,7 @@
 // What a simulated run trains and what happens to it, as a seed chooses: sizes, faults, and a gradient that is a pure
 // function of step, micro-batch and parameters.
 import type { CoordinatorOptions } from '../../src/coordinator/events.js';
-import type { DecaySegment } from '../../src/coordinator/reducer/segments.js';
+import type { ElementRange } from '../../src/coordinator/reducer/undecayed.js';
 import { ChunkGrid } from '../../src/protocol/chunks.js';
 import type { BatchStats } from '../../src/protocol/stats.js';
 import { ReductionTree } from '../../src/protocol/tree.js';
@@ -11,7 +11,7 @@ export interface Scenario {
   readonly seed: number;
   readonly grid: ChunkGrid;
   readonly tree: ReductionTree;
-  readonly segments: readonly DecaySegment[];
+  readonly undecayed: readonly ElementRange[];
   readonly wire: 'float32' | 'bfloat16';
   readonly reducers: number;
   readonly workers: number;
@@ -57,10 +57,7 @@ export function randomScenario(seed: number): Scenario {
     seed,
     grid: new ChunkGrid(trainable, trainable + frozen, random.pick([2, 4, 4]), random.between(2, 5)),
     tree: new ReductionTree(leaves),
-    segments: [
-      { start: 0, end: half, decay: true },
-      { start: half, end: trainable, decay: false },
-    ],
+    undecayed: [{ start: half, end: trainable }],
     wire: random.pick(['float32', 'bfloat16'] as const),
     reducers: random.between(1, 3),
     workers: random.between(1, 6),

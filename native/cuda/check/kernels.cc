@@ -119,7 +119,7 @@ class Check {
     for (int64_t i = 0; i < count; i++) values.push_back(static_cast<int32_t>(between(0, bound - 1)));
     return values;
   }
-  Dropout dropout() { return {turn_ == 1 ? 0 : 0.25, random_(), 3, 2, 9}; }
+  Dropout dropout() { return {turn_ == 1 ? 0 : 0.25, 9, {random_(), 3, 2}}; }
 
   // ---- kernels
 
@@ -360,13 +360,16 @@ class Check {
     for (double& value : v) value = rounded(value * value, Format::float32);
     const AdamW s = {0.1, 0.01, 0.9, 0.98, 1e-9, 0.1, 1 - 0.9 * 0.9, 1 - 0.98 * 0.98};
     const Array parameters = there(p), moment1 = there(m), moment2 = there(v);
-    operations_.adamW(parameters, moment1, moment2, there(g), count, s);
+    const int32_t bounds[] = {0, 1, static_cast<int32_t>(count / 3), static_cast<int32_t>(count / 2)};
+    const Ranges undecayed = {bounds, 2};
+    operations_.adamW(parameters, moment1, moment2, there(g), count, undecayed, s);
     Vector expected[3] = {p, m, v};
     for (int64_t i = 0; i < count; i++) {
       const double gradient = g[i] * s.gradientScale;
       expected[1][i] = m[i] * s.beta1 + gradient * (1 - s.beta1);
       expected[2][i] = v[i] * s.beta2 + gradient * gradient * (1 - s.beta2);
-      expected[0][i] = p[i] * (1 - s.learningRate * s.weightDecay) -
+      const bool decays = i >= 1 && (i < count / 3 || i >= count / 2);
+      expected[0][i] = p[i] * (decays ? 1 - s.learningRate * s.weightDecay : 1) -
                        s.learningRate * (expected[1][i] / s.correction1) / (std::sqrt(expected[2][i] / s.correction2) + s.epsilon);
     }
     compare(parameters.read(), expected[0]);

@@ -18,7 +18,7 @@ inline Vector zeros(int64_t count) { return Vector(static_cast<size_t>(count)); 
 
 inline double dropoutFactor(const Dropout& d, int64_t index) {
   if (d.rate == 0) return 1;
-  const uint32_t word = philoxWord(static_cast<uint64_t>(index), d.seed, d.site, d.microBatch, d.step);
+  const uint32_t word = philoxWord(static_cast<uint64_t>(index), d.key.seed, d.site, d.key.microBatch, d.key.step);
   return word >= d.threshold() ? 1 / (1 - d.rate) : 0;
 }
 

@@ -1,18 +1,18 @@
 // What a reducer's state machine is told (events), what it decides (actions), and what it is set up with.
-import type { AdamWSpec, Addon } from '../../engine/native/addon.js';
+import type { AdamWSpec } from '../../engine/native/addon.js';
 import type { ChunkGrid, Slice } from '../../protocol/chunks.js';
 import type { WireFormat } from '../../protocol/job.js';
 import type { Received, ReducerToWorker, WorkerToReducer } from '../../protocol/messages.js';
 import type { NodeId } from '../../protocol/node-id.js';
+import type { Arithmetic } from './arithmetic.js';
 import type { NonFinite } from './inspection.js';
-import type { DecaySegment } from './segments.js';
-
-export type Arithmetic = Pick<Addon, 'add' | 'sumOfSquares' | 'adamW' | 'unpackBfloat16'>;
+import type { ElementRange } from './undecayed.js';
 
 export interface ReducerOptions {
   readonly grid: ChunkGrid;
   readonly slice: Slice;
-  readonly segments: readonly DecaySegment[];
+  /** Elements of the whole vector that do not decay, ascending. */
+  readonly undecayed: readonly ElementRange[];
   readonly term: number;
   /** Micro-batches of a step. */
   readonly microBatches: number;

@@ -6,7 +6,7 @@ import type { WireFormat } from '../../protocol/job.js';
 import type { ServerSecurity } from '../../transport/keys.js';
 import type { SentError } from '../../util/errors.js';
 import type { ReducerAction, ReducerEvent } from './events.js';
-import type { DecaySegment } from './segments.js';
+import type { ElementRange } from './undecayed.js';
 
 export interface ReducerSetup {
   /** Address to listen on; port * for any. */
@@ -16,7 +16,8 @@ export interface ReducerSetup {
   readonly trainable: number;
   readonly total: number;
   readonly slice: Slice;
-  readonly segments: readonly DecaySegment[];
+  /** Elements of the whole vector that do not decay, ascending. */
+  readonly undecayed: readonly ElementRange[];
   readonly microBatches: number;
   readonly wire: WireFormat;
   readonly version: number;

@@ -13,6 +13,7 @@ import {
 } from '../../protocol/messages.js';
 import { RouterSocket, type PeerId } from '../../transport/router.js';
 import { assert, messageOf, sentError } from '../../util/errors.js';
+import { queuedArithmetic } from './arithmetic.js';
 import type { ReducerAction, ReducerEvent } from './events.js';
 import type { FromReducer, ReducerFailed, ReducerSetup, SnapshotFiles, ToReducer } from './port.js';
 import { Peers } from './peers.js';
@@ -66,7 +67,7 @@ class ReducerThread {
     this.reducer = new Reducer({
       ...setup,
       grid: this.grid,
-      arithmetic: this.addon,
+      arithmetic: queuedArithmetic(this.addon),
     });
   }
 

@@ -53,7 +53,7 @@ export interface AdamWSpec {
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
-  /** Decoupled: parameters shrink by learningRate * weightDecay. Pass 0 where none is wanted. */
+  /** Decoupled: parameters shrink by learningRate * weightDecay. */
   readonly weightDecay: number;
   /** 1 - beta1^t and 1 - beta2^t. */
   readonly correction1: number;
@@ -254,13 +254,17 @@ export interface Kernels {
   unpackBfloat16(values: Halves, out: Floats, count: number): void;
   /** Sum of squares in float64, in a fixed order; NaN or Infinity in the input gives a non-finite result. */
   sumOfSquares(values: Floats, count: number): number;
-  /** One AdamW update (Loshchilov & Hutter 2019, as torch.optim.AdamW computes it) over `count` elements, in place. */
+  /**
+   * One AdamW update (Loshchilov & Hutter 2019, as torch.optim.AdamW computes it) over `count` elements, in place. Elements in
+   * the ranges [undecayed[2i], undecayed[2i + 1]), which ascend, do not decay.
+   */
   adamW(
     parameters: Floats,
     moment1: Floats,
     moment2: Floats,
     gradient: Floats,
     count: number,
+    undecayed: Int32Array,
     spec: AdamWSpec,
   ): void;
 }
@@ -275,6 +279,10 @@ export interface AddonQueue {
   readonly run: (count: number) => void;
 }
 
+declare const keptCalls: unique symbol;
+/** Calls of kernels that can be made again. */
+export type KeptCalls = { readonly [keptCalls]: never };
+
 /** What the calls of one of the addon's kernels took. */
 export interface KernelTime {
   readonly name: string;
@@ -285,6 +293,16 @@ export interface KernelTime {
 export interface Addon extends Kernels {
   /** It lives as long as the thread. */
   makeQueue(): AddonQueue;
+  makeKeptCalls(): KeptCalls;
+  /** From now on the calls that this thread asks of queues and devices are added to `calls`; null: they are no longer kept. */
+  keepCalls(calls: KeptCalls | null): void;
+  /** Has them read indices again, which it checks, and take another key of dropout. None may wait in a queue meanwhile. */
+  renewCalls(calls: KeptCalls, key: DropoutSpec['key']): void;
+  /**
+   * Makes `count` of them, from the `first`, once more, or has them wait in their queue. Of the arrays it has the addresses, which
+   * the caller keeps and does not detach.
+   */
+  repeatCalls(calls: KeptCalls, first: number, count: number): void;
   /** What this thread's calls took since it was last asked; those of a queue's kernels apart. On a device, to start them. */
   kernelTimes(): KernelTime[];
   info(): AddonInfo;

@@ -31,6 +31,20 @@ export interface Block {
   references: number;
 }
 
+/** Blocks that are borrowed together, again and again. */
+export class Loan {
+  readonly blocks = new Set<Block>();
+  bytes = 0;
+  /** The allocator's `takings` when nobody held any of them; -1: not known. */
+  freeAt = -1;
+
+  add(block: Block): void {
+    if (this.blocks.has(block)) return;
+    this.blocks.add(block);
+    this.bytes += block.bytes;
+  }
+}
+
 export interface AllocatorStatistics {
   /** Blocks ever asked of the system: constant in steady state. */
   readonly systemAllocations: number;
@@ -61,7 +75,11 @@ export class CachingAllocator<V extends View> {
   onHandOut: ((block: Block) => void) | null = null;
 
   private readonly blocks = new WeakMap<object, Block>();
+  /** By their bytes. What is borrowed stays here: it is back before others want it. */
   private readonly free = new Map<number, Block[]>();
+  private loan: Loan | null = null;
+  /** How often a block was taken from the free ones, or may have been. */
+  private takings = 0;
   private systemAllocations = 0;
   private reservedBytes = 0;
   private usedBytes = 0;
@@ -73,32 +91,36 @@ export class CachingAllocator<V extends View> {
     const bytes = sizeClass(length * bytesPerElement);
     const block = this.takeFree(bytes) ?? this.newBlock(bytes);
     block.references = 1;
-    this.usedBytes += block.bytes;
     this.onHandOut?.(block);
     const values = this.source.view(block.buffer, length);
     if (this.poison) poisonAll(values);
     return values;
   }
 
-  /** Takes all these blocks if nobody holds any of them, and says whether it did; giveBack() ends it. */
-  borrow(blocks: ReadonlySet<Block>): boolean {
-    for (const { references } of blocks) if (references > 0) return false;
-    for (const [bytes, list] of this.free)
-      this.free.set(
-        bytes,
-        list.filter((block) => !blocks.has(block)),
-      );
-    for (const block of blocks) {
-      block.references = 1;
-      this.usedBytes += block.bytes;
-      if (this.poison)
-        poisonAll(this.source.view(block.buffer, block.bytes / Float32Array.BYTES_PER_ELEMENT));
+  /**
+   * Takes all blocks of the loan if nobody holds any of them, and says whether it did; giveBack() ends it. Looks at them only where
+   * something was taken since the last time.
+   */
+  borrow(loan: Loan): boolean {
+    if (this.loan) return false;
+    if (loan.freeAt !== this.takings) {
+      for (const { references } of loan.blocks) if (references > 0) return false;
+      loan.freeAt = this.takings;
     }
+    this.loan = loan;
+    this.usedBytes += loan.bytes;
+    if (this.poison) this.poisonLoan(loan);
     return true;
   }
 
-  giveBack(blocks: ReadonlySet<Block>): void {
-    for (const { buffer } of blocks) this.release({ buffer });
+  giveBack(): void {
+    this.usedBytes -= this.loan?.bytes ?? 0;
+    this.loan = null;
+  }
+
+  private poisonLoan({ blocks }: Loan): void {
+    for (const { buffer, bytes } of blocks)
+      poisonAll(this.source.view(buffer, bytes / Float32Array.BYTES_PER_ELEMENT));
   }
 
   /** Whether this array lies in a block of ours. */
@@ -112,7 +134,9 @@ export class CachingAllocator<V extends View> {
    */
   retain(values: { readonly buffer: object }): void {
     const block = this.blocks.get(values.buffer);
-    if (block !== undefined) block.references++;
+    if (block === undefined) return;
+    if (block.references === 0) this.take(block); // it is borrowed
+    block.references++;
   }
 
   /** Lets go of `values`; the last holder's release makes the block free. Memory that is not ours is left alone. */
@@ -127,14 +151,17 @@ export class CachingAllocator<V extends View> {
 
   /** Lets go of the free blocks, so that the system may have them back. */
   trim(): void {
+    this.takings++;
     for (const [bytes, list] of this.free) {
-      this.reservedBytes -= bytes * list.length;
-      for (const block of list) {
+      const kept = list.filter((block) => this.loan?.blocks.has(block));
+      const left = list.filter((block) => !kept.includes(block));
+      this.free.set(bytes, kept);
+      this.reservedBytes -= bytes * left.length;
+      for (const block of left) {
         block.references = 1; // the system's: it is nobody's any more
         this.source.free?.(block.buffer);
       }
     }
-    this.free.clear();
   }
 
   statistics(): AllocatorStatistics {
@@ -148,10 +175,19 @@ export class CachingAllocator<V extends View> {
    */
   private takeFree(bytes: number): Block | undefined {
     for (let size = bytes; size <= 2 * bytes; size = sizeClass(size + 1)) {
-      const block = this.free.get(size)?.pop();
-      if (block !== undefined) return block;
+      const block = this.free.get(size)?.findLast((each) => !this.loan?.blocks.has(each));
+      if (block === undefined) continue;
+      this.take(block);
+      return block;
     }
     return undefined;
+  }
+
+  private take(block: Block): void {
+    const list = this.free.get(block.bytes)!;
+    list.splice(list.lastIndexOf(block), 1);
+    this.usedBytes += block.bytes;
+    this.takings++;
   }
 
   private newBlock(bytes: number): Block {
@@ -159,6 +195,7 @@ export class CachingAllocator<V extends View> {
     this.blocks.set(block.buffer, block);
     this.systemAllocations++;
     this.reservedBytes += bytes;
+    this.usedBytes += bytes;
     return block;
   }
 }

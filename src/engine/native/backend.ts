@@ -249,7 +249,9 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
         this.queue.observer = observer;
         this.allocator.onHandOut = observer && ((block) => observer.took(block));
       },
+      addon: this.addon,
       blocks: this.allocator,
+      repeatKernels: (calls, first, count) => this.queue.repeatKernels(calls, first, count),
       settle: () => this.queue.run(),
       reader: (scalar) => {
         const memory = this.floats(scalar);

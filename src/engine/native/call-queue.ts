@@ -1,8 +1,9 @@
 // Calls of kernels that wait until somebody wants a result. Between two kernels, whose operands fill the caches, tfjs's code and
 // data come from memory; for hundreds of calls in a row they are read once, and then the addon makes the calls by itself. They
 // run in the order in which they came, so memory that a tensor left may be taken by the next one before either was computed.
-import type { Addon, QueuedKernels } from './addon.js';
+import type { Addon, KeptCalls, QueuedKernels } from './addon.js';
 import type { CallObserver } from './recorder.js';
+import { addKernels, type Steps } from './steps.js';
 import { type Kernel, wrapKernels } from './wrap-kernels.js';
 
 /** As many calls wait at most: a step of a few layers has one or two hundred. */
@@ -11,15 +12,17 @@ const MOST_CALLS = 1000;
 export class CallQueue {
   readonly kernels: QueuedKernels;
   observer: CallObserver | null = null;
-  /** What waits: so many kernels of the addon's queue, or a function. */
-  private readonly steps: (number | (() => void))[] = [];
+  /** What waits; the kernels' calls are in the addon's queue. */
+  private readonly steps: Steps<() => void> = [];
+  /** Calls that wait. */
+  private waiting = 0;
   /** The arguments of kernels that wait: the addon has only pointers into them. */
   private readonly held: unknown[] = [];
   private readonly runKernels: (count: number) => void;
   /** What a call threw: those behind it would compute from what it did not write. */
   private failure: { readonly error: unknown } | null = null;
 
-  constructor(addon: Pick<Addon, 'makeQueue'>) {
+  constructor(private readonly addon: Pick<Addon, 'makeQueue' | 'repeatCalls'>) {
     const { kernels, run } = addon.makeQueue();
     this.runKernels = run;
     this.kernels = wrapKernels(
@@ -35,7 +38,15 @@ export class CallQueue {
     this.throwFailure();
     this.observer?.asked(() => this.push(call));
     this.steps.push(call);
-    this.runIfFull();
+    this.added(1);
+  }
+
+  /** Kernels that were asked for before are asked for once more; whoever kept the calls keeps their arguments. */
+  repeatKernels(calls: KeptCalls, first: number, count: number): void {
+    this.throwFailure();
+    this.addon.repeatCalls(calls, first, count);
+    addKernels(this.steps, count);
+    this.added(count);
   }
 
   /** Runs what waits. Once a call threw, its error is thrown to all who want something. A call may call it. */
@@ -59,23 +70,22 @@ export class CallQueue {
       throw error;
     } finally {
       this.held.length = 0;
+      this.waiting = 0;
     }
   }
 
   private enqueue(kernel: Kernel, given: unknown[]): void {
     this.throwFailure();
     kernel(...given); // the addon throws here at what it does not take
-    this.observer?.asked(() => this.enqueue(kernel, given));
+    this.observer?.kernel(given);
     this.held.push(given);
-    const last = this.steps.pop();
-    if (typeof last === 'number') this.steps.push(last + 1);
-    else if (last) this.steps.push(last, 1);
-    else this.steps.push(1);
-    this.runIfFull();
+    addKernels(this.steps, 1);
+    this.added(1);
   }
 
-  private runIfFull(): void {
-    if (this.held.length + this.steps.length >= MOST_CALLS) this.runUnobserved();
+  private added(count: number): void {
+    this.waiting += count;
+    if (this.waiting >= MOST_CALLS) this.runUnobserved();
   }
 
   private throwFailure(): void {

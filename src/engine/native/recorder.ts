@@ -1,13 +1,19 @@
-// The recording of a forward and backward: what a backend was asked for, and the memory that this took.
+// The recording of a forward and backward: what a backend was asked for, and the memory that this took. The addon keeps the calls of
+// kernels by itself, so that a repetition costs JavaScript a few calls for hundreds of kernels.
 import type { TensorInfo } from '@tensorflow/tfjs';
+import { assert } from '../../util/errors.js';
+import type { DropoutKey } from '../kernels.js';
 import type { OnFinal, Recording, Repeat } from '../recording.js';
 import type { Loss } from '../reverse.js';
-import type { Floats } from './addon.js';
-import type { Block } from './allocator.js';
+import type { Addon, Floats, KeptCalls } from './addon.js';
+import { type Block, Loan } from './allocator.js';
+import { addKernels, type Steps } from './steps.js';
 
 /** Hears what is asked of a backend. */
 export interface CallObserver {
-  /** A call was asked for; `again` asks for it once more, with what the same arguments then hold. */
+  /** A kernel was asked for, with these arguments. */
+  kernel(given: readonly unknown[]): void;
+  /** Something else was; `again` asks for it once more, with what the same arguments then hold. */
   asked(again: () => void): void;
   /** Memory was handed out for what comes of a call. */
   took(block: Block): void;
@@ -17,11 +23,14 @@ export interface CallObserver {
 
 /** What a recorder needs of a backend. */
 export interface RecordedBackend {
+  readonly addon: Pick<Addon, 'makeKeptCalls' | 'keepCalls' | 'renewCalls'>;
   observe(observer: CallObserver | null): void;
   readonly blocks: {
-    borrow(blocks: ReadonlySet<Block>): boolean;
-    giveBack(blocks: ReadonlySet<Block>): void;
+    borrow(loan: Loan): boolean;
+    giveBack(): void;
   };
+  /** Asks for kernels once more. */
+  repeatKernels: Addon['repeatCalls'];
   /** Calls that wait are made. */
   settle(): void;
   /** Reads a scalar out of its memory, also when the tensor has ended and what is there has been computed again. */
@@ -29,18 +38,28 @@ export interface RecordedBackend {
 }
 
 export class Recorder implements Recording {
-  private readonly steps: ((onFinal: OnFinal) => void)[] = [];
-  private readonly blocks = new Set<Block>();
+  private readonly steps: Steps<(onFinal: OnFinal) => void> = [];
+  private readonly calls: KeptCalls;
+  /** The kernels' arguments: the addon has only pointers into them. */
+  private readonly held: (readonly unknown[])[] = [];
+  private readonly loan = new Loan();
   private isNoting = true;
   private hasRead = false;
 
   constructor(private readonly backend: RecordedBackend) {
+    this.calls = backend.addon.makeKeptCalls();
+    backend.addon.keepCalls(this.calls);
     backend.observe({
+      kernel: (given) => {
+        if (!this.isNoting) return;
+        this.held.push(given);
+        addKernels(this.steps, 1);
+      },
       asked: (again) => {
         if (this.isNoting) this.steps.push(again);
       },
       took: (block) => {
-        if (this.isNoting) this.blocks.add(block);
+        if (this.isNoting) this.loan.add(block);
       },
       read: () => {
         if (this.isNoting) this.hasRead = true;
@@ -51,9 +70,11 @@ export class Recorder implements Recording {
   final(index: number, gradient: Floats | null, onFinal: OnFinal): void {
     this.steps.push((handOut) => handOut(index, gradient));
     this.isNoting = false;
+    this.backend.addon.keepCalls(null);
     try {
       onFinal(index, gradient);
     } finally {
+      this.backend.addon.keepCalls(this.calls);
       this.isNoting = true;
     }
   }
@@ -61,22 +82,37 @@ export class Recorder implements Recording {
   finish({ loss, correct }: Loss): Repeat | null {
     this.end(); // before the loss is read, which must not count
     if (this.hasRead) return null;
-    const { steps, blocks, backend } = this;
+    const { loan, backend } = this;
     const [readLoss, readCorrect] = [backend.reader(loss), backend.reader(correct)];
-    return (onFinal) => {
+    return (key, onFinal) => {
       backend.settle(); // what an abandoned step left
-      if (!backend.blocks.borrow(blocks)) return undefined;
+      if (!backend.blocks.borrow(loan)) return undefined;
       try {
-        for (const step of steps) step(onFinal);
+        this.ask(key, onFinal);
         backend.settle();
         return { loss: readLoss(), correct: readCorrect() };
       } finally {
-        backend.blocks.giveBack(blocks);
+        backend.blocks.giveBack();
       }
     };
   }
 
   end(): void {
     this.backend.observe(null);
+    this.backend.addon.keepCalls(null);
+  }
+
+  private ask(key: DropoutKey, onFinal: OnFinal): void {
+    const { backend, calls, held } = this;
+    backend.addon.renewCalls(calls, key);
+    let asked = 0;
+    for (const step of this.steps) {
+      if (typeof step === 'function') step(onFinal);
+      else {
+        backend.repeatKernels(calls, asked, step);
+        asked += step;
+      }
+    }
+    assert(asked === held.length, 'the addon kept other calls than were noted');
   }
 }

@@ -17,12 +17,11 @@ export interface Model {
   readonly transformer: Transformer;
 }
 
-/** What the calls of a recording refer to; they take ids and the key of dropout from `batch` and `key`, which are its own. */
+/** What the calls of a recording refer to; they take ids from `batch`, which is its own. */
 interface Recorded {
   readonly model: Model;
   readonly memory: Floats;
   readonly batch: Batch;
-  readonly key: { -readonly [part in keyof DropoutKey]: number };
   repeat: Repeat | null;
 }
 
@@ -43,12 +42,11 @@ export class RepeatedGradients {
   compute(model: Model, memory: Floats, batch: Batch, key: DropoutKey, onFinal: OnFinal): LossValues {
     const recorded = this.find(model, memory, batch);
     setBatch(recorded.batch, batch);
-    Object.assign(recorded.key, key);
-    return recorded.repeat?.(onFinal) ?? this.record(recorded, onFinal);
+    return recorded.repeat?.(key, onFinal) ?? this.record(recorded, key, onFinal);
   }
 
-  private record(recorded: Recorded, onFinal: OnFinal): LossValues {
-    const { model, memory, batch, key } = recorded;
+  private record(recorded: Recorded, key: DropoutKey, onFinal: OnFinal): LossValues {
+    const { model, memory, batch } = recorded;
     const { trainable } = model.parameters;
     const { gradients } = this.engine;
     this.engine.setGradientSlots(
@@ -70,13 +68,7 @@ export class RepeatedGradients {
       (recorded) => recorded.model === model && recorded.memory === memory && areAlike(recorded.batch, batch),
     );
     const [found] = index >= 0 ? this.recordings.splice(index, 1) : [];
-    const recorded = found ?? {
-      model,
-      memory,
-      batch: copyOf(batch),
-      key: { seed: 0, step: 0, microBatch: 0 },
-      repeat: null,
-    };
+    const recorded = found ?? { model, memory, batch: copyOf(batch), repeat: null };
     this.recordings.unshift(recorded);
     this.recordings.length = Math.min(this.recordings.length, MOST_RECORDINGS);
     return recorded;

@@ -28,7 +28,7 @@ export class Driver {
     this.options = {
       grid: this.grid,
       slice: { firstChunk: geometry.firstChunk ?? 0, endChunk: geometry.endChunk ?? this.grid.chunks },
-      segments: [{ start: 0, end: trainable, decay: true }],
+      undecayed: [],
       term: 1,
       microBatches: 4,
       wire: 'float32',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Block, hostAllocator, sizeClass } from '../../../src/engine/native/allocator.js';
+import { hostAllocator, Loan, sizeClass } from '../../../src/engine/native/allocator.js';
 
 const allocator = () => hostAllocator((bytes) => new ArrayBuffer(bytes));
 
@@ -89,35 +89,55 @@ test('every sequence of uses keeps live blocks apart', () => {
 test('blocks that were handed out are known, and can be borrowed together while nobody holds one', () => {
   const memory = allocator();
   const before = memory.acquire(10);
-  const blocks = new Set<Block>();
-  memory.onHandOut = (block) => blocks.add(block);
+  const loan = new Loan();
+  memory.onHandOut = (block) => loan.add(block);
   const [a, b] = [memory.acquire(100), memory.acquire(200)];
   memory.onHandOut = null;
-  assert.equal(blocks.size, 2);
+  assert.equal(loan.blocks.size, 2);
   const { usedBytes } = memory.statistics();
   memory.release(a);
-  assert.equal(memory.borrow(blocks), false);
+  assert.equal(memory.borrow(loan), false);
   memory.release(b);
-  assert.equal(memory.borrow(blocks), true);
+  assert.equal(memory.borrow(loan), true);
   assert.equal(memory.statistics().usedBytes, usedBytes);
   assert.ok([100, 200].every((size) => ![a.buffer, b.buffer].includes(memory.acquire(size).buffer)));
-  assert.equal(memory.borrow(blocks), false);
-  memory.giveBack(blocks);
+  assert.equal(memory.borrow(loan), false);
+  memory.giveBack();
   const taken = memory.acquire(200);
   assert.equal(taken.buffer, b.buffer);
+  assert.equal(memory.borrow(loan), false);
   memory.release(taken);
   memory.release(before);
   memory.trim();
-  assert.equal(memory.borrow(blocks), false);
+  assert.equal(memory.borrow(loan), false);
+});
+
+test('a borrowed block that others hold longer is free once, when the last lets go', () => {
+  const memory = allocator();
+  const loan = new Loan();
+  memory.onHandOut = (block) => loan.add(block);
+  const values = memory.acquire(100);
+  memory.onHandOut = null;
+  memory.release(values);
+  memory.borrow(loan);
+  memory.trim();
+  memory.retain(values);
+  memory.giveBack();
+  const other = memory.acquire(100);
+  assert.notEqual(other.buffer, values.buffer);
+  memory.release(values);
+  assert.equal(memory.acquire(100).buffer, values.buffer);
+  assert.notEqual(memory.acquire(100).buffer, values.buffer);
+  assert.equal(memory.statistics().reservedBytes, 3 * sizeClass(100 * 4));
 });
 
 test('borrowed blocks are poisoned like new ones', () => {
   const memory = allocator();
-  const blocks = new Set<Block>();
-  memory.onHandOut = (block) => blocks.add(block);
+  const loan = new Loan();
+  memory.onHandOut = (block) => loan.add(block);
   const values = memory.acquire(100).fill(1);
   memory.release(values);
   memory.poison = true;
-  memory.borrow(blocks);
+  memory.borrow(loan);
   assert.ok(values.every(Number.isNaN));
 });

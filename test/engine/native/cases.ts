@@ -357,7 +357,8 @@ function vectorCases(count: number): Case[] {
       const squares = Float32Array.of(kernels.sumOfSquares(a, count));
       const [parameters, m, v] = [randoms(count, 3), randoms(count, 4, 0.1), randoms(count, 5, 0.1)];
       v.forEach((value, i) => (v[i] = value * value));
-      kernels.adamW(parameters, m, v, a, count, {
+      const undecayed = Int32Array.from([count >> 2, count >> 1]);
+      kernels.adamW(parameters, m, v, a, count, undecayed, {
         ...{ gradientScale: 0.1, learningRate: 0.01, beta1: 0.9, beta2: 0.98, epsilon: 1e-9 },
         ...{ weightDecay: 0.1, correction1: 1 - 0.9 ** 3, correction2: 1 - 0.98 ** 3 },
       });

@@ -6,7 +6,7 @@ import type { Engine } from '../../../src/engine/engine.js';
 import { loadEngine } from '../../../src/engine/load.js';
 import type { NativeBackend } from '../../../src/engine/native/backend.js';
 import { crossEntropy, linear } from '../../../src/engine/ops.js';
-import { recordedGradients } from '../../../src/engine/recording.js';
+import { recordedGradients, type Repeat } from '../../../src/engine/recording.js';
 import type { Loss, LossValues } from '../../../src/engine/reverse.js';
 import { scoped } from '../support.js';
 
@@ -64,6 +64,10 @@ function found(compute: (onFinal: Parameters<typeof recordedGradients>[3]) => Lo
   return { values, gradients };
 }
 
+const KEY = { seed: 1, step: 0, microBatch: 0 };
+
+const foundAgain = (repeat: Repeat): Found => found((onFinal) => repeat(KEY, onFinal));
+
 function record(network: Network, forward = () => network.forward()) {
   let repeat: ReturnType<typeof recordedGradients>['repeat'] = null;
   const first = found((onFinal) => {
@@ -82,7 +86,7 @@ test('a repetition computes from what memory then holds, and makes no tensor', (
     for (const number of [2, 3, 1]) {
       network.fill(number);
       const tensors = tf.memory().numTensors;
-      const again = found(repeat!);
+      const again = foundAgain(repeat!);
       assert.equal(tf.memory().numTensors, tensors);
       assert.deepEqual(again, record(network).first);
       if (number === 1) assert.deepEqual(again, first);
@@ -116,11 +120,11 @@ test('nothing is repeated in memory that somebody has taken meanwhile', () => {
     const { first, repeat } = record(network);
     const size = ROWS * WIDTH;
     const taken = Array.from({ length: 20 }, () => backend.allocator.acquire(size).fill(7));
-    assert.deepEqual(found(repeat!), { values: undefined, gradients: [] });
+    assert.deepEqual(foundAgain(repeat!), { values: undefined, gradients: [] });
     assert.deepEqual(record(network).first, first);
     assert.ok(taken.every((values) => values.every((value) => value === 7)));
     for (const values of taken) backend.allocator.release(values);
-    assert.deepEqual(found(repeat!), first);
+    assert.deepEqual(foundAgain(repeat!), first);
   });
 });
 
@@ -130,13 +134,13 @@ test('what is computed while gradients are handed out does not touch memory of t
     network.fill(1);
     const { first, repeat } = record(network);
     const disturbed = found((onFinal) =>
-      repeat!((index, gradient) => {
+      repeat!(KEY, (index, gradient) => {
         onFinal(index, gradient);
         tf.tidy(() => network.forward().loss.dataSync());
       }),
     );
     assert.deepEqual(disturbed, first);
-    assert.deepEqual(found(repeat!), first);
+    assert.deepEqual(foundAgain(repeat!), first);
   });
 });
 
@@ -147,7 +151,7 @@ test('memory that nobody writes would show in a repetition, too', (context) => {
     const network = new Network();
     network.fill(1);
     const { first, repeat } = record(network);
-    assert.deepEqual(found(repeat!), first);
+    assert.deepEqual(foundAgain(repeat!), first);
   });
 });
 

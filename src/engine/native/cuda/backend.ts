@@ -101,7 +101,9 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
         this.calls.observer = observer;
         this.memoryOfDevice.blocks.onHandOut = observer && ((block) => observer.took(block));
       },
+      addon: this.addon,
       blocks: this.memoryOfDevice.blocks,
+      repeatKernels: (calls, first, count) => this.addon.repeatCalls(calls, first, count),
       settle: () => undefined,
       reader: (scalar) => {
         const memory = this.floats(scalar);

@@ -13,12 +13,11 @@ export class DeviceCalls {
   constructor(private readonly addon: Addon) {}
 
   operations(arithmetic: Arithmetic): Kernels {
-    return wrapKernels(
-      this.addon.cuda.operations(ArithmeticCode[arithmetic]),
-      (operation) =>
-        (...given) =>
-          this.make(() => operation(...given)),
-    );
+    return wrapKernels(this.addon.cuda.operations(ArithmeticCode[arithmetic]), (operation) => (...given) => {
+      const result = operation(...given);
+      this.observer?.kernel(given);
+      return result;
+    });
   }
 
   /** Values of the host, which are float32 or int32, in the format of `to`. */

@@ -60,7 +60,7 @@ export function overHostArrays(addon: Addon, arithmetic: Arithmetic): Kernels {
     const back: (() => void)[] = [];
     const there = new Map<ArrayBufferLike, DeviceArray>(); // an array given twice is one
     const move = (value: unknown, index: number): unknown => {
-      if (!ArrayBuffer.isView(value)) return value;
+      if (!ArrayBuffer.isView(value) || (name === 'adamW' && value instanceof Int32Array)) return value;
       const host = value as HostArray;
       const isPacked =
         arithmetic === 'bfloat16' && (ACTIVATIONS[name as keyof Kernels]?.includes(index) ?? false);
