@@ -37,12 +37,12 @@ napi_value linearGradient(const Arguments& a) {
   const Activation activation = a.activation(10, "activation");
   const Precision precision = a.precision(11, "precision");
   const Activations dy = a.activations(0, "dy", sizeOf(m, n)), x = a.activations(1, "x", sizeOf(m, k));
-  const Activations saved = activation == Activation::none ? kNone : a.activations(3, "saved", sizeOf(m, n));
+  const Activations saved = activation == Activation::none ? kNone : a.activations(3, "saved", sizeOf(m, k));
   const Activations dx = a.activations(4, "dx", sizeOf(m, k));
   checkFormat("dy", dy, precision);
   checkFormat("x", x, precision);
   checkFormat("dx", dx, precision);
-  checkSameFormat("dy", dy, "saved", saved);
+  checkSameFormat("dx", dx, "saved", saved);
   a.perform(&Operations::linearGradient, dy, x, a.floats(2, "w", sizeOf(n, k)), saved, dx,
             a.floats(5, "dw", sizeOf(n, k)), a.floatsOrNull(6, "db", n), m, k, n, activation, precision);
   return nullptr;

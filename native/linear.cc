@@ -33,31 +33,33 @@ void linear(Activations x, const float* w, const float* b, Activations y, Activa
   forPanelsOf(panelRows(m, k, n, precision), m, [=](int64_t first, int64_t rows) {
     float* const buffer = scratch(Slot::operand, leftUnits(precision, rows, k));
     const Matrix<float> inputs = kernels().left(precision, from(x, first * k), k, rows, k, buffer);
-    kernels().linear({precision, inputs, weights, b, from(preActivation, first * n), from(y, first * n), rows, k, n, n,
+    kernels().linear({precision, inputs, weights, b, from(preActivation, first * n), from(y, first * n), kNone, rows, k, n, n,
                       activation, passesCaches(y, m * n), nextPanel(x, first, rows, k, m)},
                      scratch(Slot::sums, linearScratch(rows)));
   });
 }
 
-// Panels of tokens first: while one is in cache it passes the activation, gives its part of the bias's gradient and its
-// rows of dx. The weight's gradient goes across all tokens, so where dz is not dy it is kept, in the products' format.
+// Panels of tokens first: while one is in cache it gives its part of the bias's gradient and its rows of dx. The weight's gradient
+// goes across all tokens, so where dy is float32 and products take bfloat16 it is kept in that.
 void linearGradient(Activations dy, Activations x, const float* w, Activations saved, Activations dx, float* dw, float* db,
                     int64_t m, int64_t k, int64_t n, Activation activation, Precision precision) {
   const float* const weights = packed(Slot::weights, precision, w, k, 1, n, k);
-  const bool keeps = activation != Activation::none || dy.format != formatOf(precision);
-  const Activations dz = keeps ? Activations{scratch(Slot::kept, floatsOf(formatOf(precision), m * n)), formatOf(precision)} : dy;
+  const Format format = formatOf(precision);
+  const bool converts = dy.format != format;
+  const Activations gradients = converts ? Activations{scratch(Slot::kept, floatsOf(format, m * n)), format} : dy;
   float* const parts = db ? scratch(Slot::parts, ceilDiv(m, kRows) * n) : nullptr;
   forPanelsOf(panelRows(m, n, k, precision), m, [&](int64_t first, int64_t rows) {
-    const int64_t at = first * n;
-    const Activations panel = from(dz, at);
-    if (keeps) kernels().activationGradient(from(dy, at), from(saved, at), panel, rows * n, activation);
+    const Activations panel = from(gradients, first * n);
+    if (converts) {
+      kernels().packBfloat16(static_cast<const float*>(dy.data) + first * n, static_cast<uint16_t*>(panel.data), rows * n);
+    }
     for (int64_t r = 0; db && r < rows; r += kRows) {
       kernels().columnSums(from(panel, r * n), n, std::min(kRows, rows - r), n, parts + (first + r) / kRows * n);
     }
     float* const buffer = scratch(Slot::operand, leftUnits(precision, rows, n));
     const Matrix<float> operand = kernels().left(precision, panel, n, rows, n, buffer);
-    kernels().linear({precision, operand, weights, nullptr, kNone, from(dx, first * k), rows, n, k, k, Activation::none,
-                      passesCaches(dx, m * k), nextPanel(dy, first, rows, n, m)},
+    kernels().linear({precision, operand, weights, nullptr, kNone, from(dx, first * k), from(saved, first * k), rows, n, k, k,
+                      activation, passesCaches(dx, m * k), nextPanel(dy, first, rows, n, m)},
                      scratch(Slot::sums, linearScratch(rows)));
   });
   if (db) {
@@ -65,7 +67,7 @@ void linearGradient(Activations dy, Activations x, const float* w, Activations s
       kernels().columnSums(activations(parts + first), n, ceilDiv(m, kRows), columns, db + first);
     });
   }
-  weightGradient(precision, dz, x, dw, m, k, n, false);
+  weightGradient(precision, gradients, x, dw, m, k, n, false);
 }
 
 void matmul(const float* a, const float* b, float* c, int64_t m, int64_t k, int64_t n, bool transposeA,

@@ -51,7 +51,7 @@ void crossEntropy(const float* hidden, const float* table, const float* bias, co
         const int64_t some = std::min(kPanelRows, count - r);
         const Matrix<float> part = {inputs.data + r * inputs.rowStride, inputs.rowStride, inputs.columnStride};
         const Activations out = activations(logits + r * vocabulary + first);
-        kernels().linear({precision, part, weights + first * depth, bias + first, kNone, out, some, width, size, vocabulary,
+        kernels().linear({precision, part, weights + first * depth, bias + first, kNone, out, kNone, some, width, size, vocabulary,
                           Activation::none, passes, kNothingAhead},
                          scratch(Slot::sums, linearScratch(some)));
       }

@@ -53,17 +53,17 @@ double slope(double z, Activation activation) {
 
 void linearGradient(Activations dy, Activations x, const float* w, Activations saved, Activations dx, float* dw, float* db,
                     int64_t m, int64_t k, int64_t n, Activation activation, Precision precision) {
-  std::vector<float> dz = numbersOf(dy, m * n), inputs(m * k);
-  const std::vector<float> at = numbersOf(saved, m * n);
-  for (int64_t i = 0; activation != Activation::none && i < m * n; i++) {
-    dz[i] = static_cast<float>(dz[i] * slope(at[i], activation));
+  const std::vector<float> gradients = numbersOf(dy, m * n), at = numbersOf(saved, m * k);
+  std::vector<float> inputs(m * k);
+  product(gradients.data(), n, 1, w, k, 1, inputs.data(), m, n, k, false, precision);
+  for (int64_t i = 0; activation != Activation::none && i < m * k; i++) {
+    inputs[i] = static_cast<float>(inputs[i] * slope(at[i], activation));
   }
-  product(dz.data(), n, 1, w, k, 1, inputs.data(), m, n, k, false, precision);
-  product(dz.data(), 1, n, numbersOf(x, m * k).data(), k, 1, dw, n, m, k, false, precision);
+  product(gradients.data(), 1, n, numbersOf(x, m * k).data(), k, 1, dw, n, m, k, false, precision);
   putAll(dx, inputs);
   for (int64_t j = 0; db && j < n; j++) {
     double sum = 0;
-    for (int64_t i = 0; i < m; i++) sum += asOperand(dz[i * n + j], precision);
+    for (int64_t i = 0; i < m; i++) sum += asOperand(gradients[i * n + j], precision);
     db[j] = static_cast<float>(sum);
   }
 }

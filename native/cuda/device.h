@@ -68,7 +68,7 @@ constexpr int kDeviceVersion = 3;
 
 // Device memory that operations use for themselves, one piece for each purpose, grown as needed. Its content lasts until the
 // next operation that uses the same.
-enum class Scratch { columns, weights, bias, dz, gathered, rowGradients, logits, rowLosses, along, order, sorted, sort, product, count };
+enum class Scratch { columns, weights, bias, gathered, rowGradients, logits, rowLosses, along, order, sorted, sort, product, count };
 void* scratchBytes(Scratch purpose, int64_t bytes);
 template <typename T>
 T* scratch(Scratch purpose, int64_t count) {

@@ -37,20 +37,24 @@ __device__ inline float slope(float saved) {
   return 1;
 }
 
-// dz = dy * activation'(saved), written unless there is no activation, and summed for the bias as it was stored.
+// dx = dx * activation'(saved)
 template <typename T, int V, Activation activation>
-struct ThroughActivation {
-  const T *dy, *saved;
-  T* dz;
+__global__ void throughActivation(const T* saved, T* dx, int64_t count) {
+  const int64_t i = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * V;
+  if (i >= count) return;
+  Lanes<V> lanes = load<V>(dx + i);
+  const Lanes<V> at = load<V>(saved + i);
+  for (int v = 0; v < V; v++) lanes.at[v] *= slope<activation>(at.at[v]);
+  store(dx + i, lanes);
+}
+
+// What a bias's gradient is the sum of.
+template <typename T, int V>
+struct RowsOf {
+  const T* dy;
   int64_t width;
   __device__ void operator()(int64_t row, int64_t column, Lanes<V>* sums) const {
-    const int64_t i = row * width + column;
-    Lanes<V> lanes = load<V>(dy + i);
-    if constexpr (activation != Activation::none) {
-      const Lanes<V> at = load<V>(saved + i);
-      for (int v = 0; v < V; v++) lanes.at[v] = rounded<T>(lanes.at[v] * slope<activation>(at.at[v]));
-      store(dz + i, lanes);
-    }
+    const Lanes<V> lanes = load<V>(dy + row * width + column);
     for (int v = 0; v < V; v++) sums[0].at[v] += lanes.at[v];
   }
 };
@@ -74,26 +78,26 @@ void linear(Activations x, const float* w, const float* b, Activations y, Activa
   });
 }
 
-template <typename T, Activation activation>
-const T* throughActivation(Activations dy, Activations saved, float* db, int64_t m, int64_t n) {
-  T* const dz = activation == Activation::none ? nullptr : scratch<T>(Scratch::dz, m * n);
-  if (activation == Activation::none && !db) return activations<T>(dy);
-  withLanes(n, [&](auto lanes) {
-    constexpr int V = decltype(lanes)::value;
-    const ThroughActivation<T, V, activation> terms = {activations<T>(dy), activations<T>(saved), dz, n};
-    sumColumns<V, 1>(terms, db, static_cast<float*>(nullptr), m, n);
-  });
-  return activation == Activation::none ? activations<T>(dy) : dz;
-}
-
 template <typename T, bool tf32>
 void linearGradient(Activations dy, Activations x, const float* w, Activations saved, Activations dx, float* dw, float* db,
                     int64_t m, int64_t k, int64_t n, Activation activation, Precision) {
-  const T* const dz = withActivation(
-      activation, [=](auto known) { return throughActivation<T, decltype(known)::value>(dy, saved, db, m, n); });
-  const Factor gradient = {dz, kFormat<T>}, transposed = {dz, kFormat<T>, true};
+  if (db) {
+    withLanes(n, [&](auto lanes) {
+      constexpr int V = decltype(lanes)::value;
+      sumColumns<V, 1>(RowsOf<T, V>{activations<T>(dy), n}, db, static_cast<float*>(nullptr), m, n);
+    });
+  }
+  const Factor gradient = {dy.data, kFormat<T>}, transposed = {dy.data, kFormat<T>, true};
   multiply({gradient, {operand<T>(Scratch::weights, w, n * k), kFormat<T>}, dx.data, kFormat<T>, m, n, k}, tf32);
   multiply({transposed, {x.data, kFormat<T>}, dw, Format::float32, n, m, k}, tf32);
+  if (activation == Activation::none) return;
+  withActivation(activation, [&](auto known) {
+    withLanes(k, [&](auto lanes) {
+      constexpr int V = decltype(lanes)::value;
+      launch(throughActivation<T, V, decltype(known)::value>, dim3(static_cast<unsigned>(divideUp(m * k, 256 * V))), 256, 0,
+             static_cast<const T*>(activations<T>(saved)), activations<T>(dx), m * k);
+    });
+  });
 }
 
 template <bool tf32>

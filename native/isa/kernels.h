@@ -166,12 +166,13 @@ struct NextOperands {
 static constexpr NextOperands kNoNext = {kNothingAhead, kNothingAhead};
 
 // Rows of a linear layer: y[rows, n] = activation(a[rows, k] · weights[k, n] + bias). `a` is in units, weights are packed; y and, if
-// it is wanted, preActivation are in one format, their rows `stride` apart.
+// it is wanted, preActivation are in one format, their rows `stride` apart. With `saved`, which lies like them, they are rows of a
+// gradient, y = (a · weights) * activation'(saved).
 struct LinearRows {
   Precision precision;
   Matrix<float> a;
   const float *weights, *bias;
-  Activations preActivation, y;
+  Activations preActivation, y, saved;
   int64_t rows, k, n, stride;
   Activation activation;
   bool passesCaches;  // what is written: nobody reads it soon
@@ -221,8 +222,6 @@ struct Kernels {
 
   // ---- linear layers
   void (*linear)(const LinearRows& of, float* scratch);
-  // dy and `saved` are in one format; dz may be in another.
-  void (*activationGradient)(Activations dy, Activations saved, Activations dz, int64_t count, Activation activation);
   // out[c] = Σ a[r, c] over rows, in blocks of 64 rows whose sums are added in order.
   void (*columnSums)(Activations a, int64_t rowStride, int64_t rows, int64_t columns, float* out);
 

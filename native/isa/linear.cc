@@ -1,4 +1,5 @@
-// Linear layers: products with bias and activation while a strip is in cache, the activation's gradient, column sums.
+// Linear layers: products with bias and activation while a strip is in cache, and through an activation's gradient on their way out;
+// column sums.
 #include "isa/elementary.h"
 #include "isa/product.h"
 
@@ -42,27 +43,39 @@ struct Strips {
   // A cache line more than rows take: they are read across strips, which a power of two would put into one set of the cache.
   T* at(int64_t column) const { return data + column / kPanelColumns * (rows * kPanelColumns + kLine); }
 
-  // Rows of `width` columns to `to`, where they are `stride` apart.
-  void gather(T* to, int64_t stride, int64_t width, bool passesCaches) const {
+  // Rows of `width` columns to `to`, where they are `stride` apart; through an activation, whose `saved` rows lie like them.
+  template <Activation THROUGH>
+  void gather(T* to, const T* saved, int64_t stride, int64_t width, bool passesCaches) const {
     // Whole lines alone do: a strip of AMX has one or two of them in each row, 48 columns of bfloat16 are one and a half.
     const bool isAligned = reinterpret_cast<uintptr_t>(to) % 64 == 0 && stride % kLine == 0 && kPanelColumns % kLine == 0;
     for (int64_t r = 0; r < rows; r++) {
+      if (saved && r + kRowsAhead < rows) prefetchRows(saved, stride, r + kRowsAhead, r + kRowsAhead + 1, width);
       for (int64_t j = 0; j < width; j += kPanelColumns) {
         const int64_t columns = smaller(kPanelColumns, width - j);
         const T* const from = at(j) + r * wholeLanes(columns);
         T* const row = to + r * stride + j;
+        const T* const z = saved ? saved + r * stride + j : nullptr;
         if (passesCaches && isAligned && columns == kPanelColumns) {
-          for (int64_t d = 0; d < columns; d += kLine) copyLinePast(row + d, from + d);
+          for (int64_t d = 0; d < columns; d += kLine) copyLinePast<THROUGH>(row + d, from + d, z ? z + d : nullptr);
         } else {
-          forLanes(columns, [=](int64_t d, int64_t count) { storeNext(row + d, load(from + d), count); });
+          forLanes(columns, [=](int64_t d, int64_t count) {
+            storeNext(row + d, throughActivation<THROUGH>(load(from + d), z ? loadSome(z + d, count) : Floats{}), count);
+          });
         }
       }
     }
   }
 
  private:
-  LANES_INLINE void copyLinePast(T* to, const T* from) {
-    storePast(reinterpret_cast<float*>(to), load(reinterpret_cast<const float*>(from)));
+  static constexpr int64_t kRowsAhead = 8;  // rows of `saved` are pieces that lie apart: the processor does not see them coming
+
+  template <Activation THROUGH>
+  LANES_INLINE void copyLinePast(T* to, const T* from, const T* z) {
+    alignas(64) T line[kLine];
+    for (int64_t i = 0; i < kLine && z; i += kLanes) {
+      storeSome(line + i, throughActivation<THROUGH>(load(from + i), load(z + i)), kLanes);
+    }
+    storePast(reinterpret_cast<float*>(to), load(reinterpret_cast<const float*>(z ? line : from)));
   }
 };
 
@@ -123,9 +136,9 @@ struct AskingAndFinishing {
 };
 
 // Columns [first, first + width), of which scratch holds all. With tiles a strip is finished while the next one is multiplied.
-template <Activation ACTIVATION, typename T, typename Unit>
+template <Activation THROUGH, Activation ACTIVATION, typename T, typename Unit>
 void linearColumns(Mode<Unit>& mode, AskingAndFinishing<ACTIVATION, T>& meanwhile, const LinearRows& of, Matrix<Unit> a,
-                   int64_t depth, int64_t first, int64_t width, T* y, T* preActivation, float* scratch) {
+                   int64_t depth, int64_t first, int64_t width, const T* saved, T* y, T* preActivation, float* scratch) {
   float* const sums[2] = {scratch, scratch + kStripRows * kPanelColumns};
   const Strips<T> out = {reinterpret_cast<T*>(scratch + 2 * kStripRows * kPanelColumns), of.rows};
   const Strips<T> kept = {out.at(columnsTogether<T>(of.rows)), of.rows};
@@ -159,17 +172,19 @@ void linearColumns(Mode<Unit>& mode, AskingAndFinishing<ACTIVATION, T>& meanwhil
     }
   }
   finishing.rest();
-  if (preActivation) kept.gather(preActivation + first, of.stride, width, of.passesCaches);
-  out.gather(y + first, of.stride, width, of.passesCaches);
+  if (preActivation) kept.template gather<Activation::none>(preActivation + first, nullptr, of.stride, width, of.passesCaches);
+  out.template gather<THROUGH>(y + first, saved ? saved + first : nullptr, of.stride, width, of.passesCaches);
 }
 
-template <Activation ACTIVATION, typename T, typename Unit>
-void linearOf(const LinearRows& of, Matrix<Unit> a, int64_t depth, T* y, T* preActivation, float* scratch) {
+// At most one of both is an activation.
+template <Activation THROUGH, Activation ACTIVATION, typename T, typename Unit>
+void linearOf(const LinearRows& of, Matrix<Unit> a, int64_t depth, T* y, float* scratch) {
   Mode<Unit> mode;
   AskingAndFinishing<ACTIVATION, T> meanwhile = {Asking<2>(of.ahead)};
   const int64_t together = columnsTogether<T>(of.rows);
   for (int64_t first = 0; first < of.n; first += together) {
-    linearColumns(mode, meanwhile, of, a, depth, first, smaller(together, of.n - first), y, preActivation, scratch);
+    linearColumns<THROUGH>(mode, meanwhile, of, a, depth, first, smaller(together, of.n - first),
+                           static_cast<const T*>(of.saved.data), y, static_cast<T*>(of.preActivation.data), scratch);
   }
 }
 
@@ -178,27 +193,15 @@ void linear(const LinearRows& of, float* scratch) {
     withActivation(of.activation, [&](auto known) {
       withNumbers(of.y, [&](auto* y) {
         typedef typename decltype(layout)::Unit Unit;
+        constexpr Activation kNoActivation = Activation::none, kActivation = decltype(known)::value;
         const Matrix<Unit> a = {reinterpret_cast<const Unit*>(of.a.data), of.a.rowStride, of.a.columnStride};
-        const auto preActivation = static_cast<decltype(y)>(of.preActivation.data);
-        linearOf<decltype(known)::value>(of, a, layout.depth(of.k), y, preActivation, scratch);
+        const int64_t depth = layout.depth(of.k);
+        if (of.saved.data) linearOf<kActivation, kNoActivation>(of, a, depth, y, scratch);
+        else linearOf<kNoActivation, kActivation>(of, a, depth, y, scratch);
       });
     });
   });
   storesPastDone();
-}
-
-void activationGradient(Activations dy, Activations saved, Activations dz, int64_t count, Activation activation) {
-  withActivation(activation, [=](auto known) {
-    withNumbers(dy, [=](const auto* gradients) {
-      const auto kept = static_cast<decltype(gradients)>(saved.data);
-      withNumbers(dz, [=](auto* out) {
-        forLanes(count, [=](int64_t i, int64_t n) {
-          const Floats z = kept ? loadSome(kept + i, n) : Floats{};
-          storeNext(out + i, throughActivation<decltype(known)::value>(loadSome(gradients + i, n), z), n);
-        });
-      });
-    });
-  });
 }
 
 void columnSums(Activations a, int64_t rowStride, int64_t rows, int64_t columns, float* out) {
@@ -224,7 +227,6 @@ void exponentials(const float* x, float* out, int64_t count) {
 
 void fillLinear(Kernels& table) {
   table.linear = linear;
-  table.activationGradient = activationGradient;
   table.columnSums = columnSums;
   table.exponential = exponentials;
 }

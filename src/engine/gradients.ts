@@ -2,7 +2,13 @@
 // which asks for the inputs' gradients one by one.
 import * as tf from '@tensorflow/tfjs';
 import { assert } from '../util/errors.js';
-import { type CrossEntropyAttrs, Kernel, type LinearAttrs, type NormAttrs, runKernel } from './kernels.js';
+import {
+  type CrossEntropyAttrs,
+  type FeedForwardAttrs,
+  Kernel,
+  type NormAttrs,
+  runKernel,
+} from './kernels.js';
 import { isMissing } from './missing-gradient.js';
 
 type GradientFunction = Parameters<typeof tf.registerGradient>[0]['gradFunc'];
@@ -20,15 +26,18 @@ function first(dy: tf.Tensor | tf.Tensor[]): tf.Tensor {
 }
 
 function linearGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: Attrs): Gradients {
-  const [x, w, b, activationInput] = saved;
-  const inputs: Record<string, tf.Tensor> = { dy: first(dy), x: x!, w: w!, b: b! };
-  const { activation } = attrs as LinearAttrs;
-  assert(
-    (activation === 'none') === (activationInput === undefined),
-    `linear with ${activation} was run without a tape, and has no gradient`,
-  );
-  if (activationInput !== undefined) inputs.saved = activationInput;
+  const [x, w, b] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
+  const inputs = { dy: first(dy), x, w, b };
   return named(['x', 'w', 'b'], runKernel<tf.Tensor[]>(Kernel.linearGradient, inputs, attrs));
+}
+
+function feedForwardGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: Attrs): Gradients {
+  const { activation, isTraining } = attrs as FeedForwardAttrs;
+  assert(isTraining, 'feedForward was run without a tape, and has no gradient');
+  const names = ['x', 'w1', 'b1', 'w2', 'b2'];
+  const kept = [...names, 'hidden', ...(activation === 'relu' ? [] : ['z'])];
+  const inputs = { dy: first(dy), ...Object.fromEntries(kept.map((name, i) => [name, saved[i]!])) };
+  return named(names, runKernel<tf.Tensor[]>(Kernel.feedForwardGradient, inputs, attrs));
 }
 
 function addDropoutNormGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: Attrs): Gradients {
@@ -84,10 +93,17 @@ export function registerGradients(): void {
 }
 
 function registerLinear(): void {
-  const common = { inputsToSave: ['x', 'w', 'b'], gradFunc: linearGradient };
-  tf.registerGradient({ ...common, kernelName: Kernel.linear });
-  tf.registerGradient({ ...common, kernelName: Kernel.linearRelu, outputsToSave: [true] });
-  tf.registerGradient({ ...common, kernelName: Kernel.linearKeepingSum, outputsToSave: [false, true] });
+  tf.registerGradient({
+    kernelName: Kernel.linear,
+    inputsToSave: ['x', 'w', 'b'],
+    gradFunc: linearGradient,
+  });
+  tf.registerGradient({
+    kernelName: Kernel.feedForward,
+    inputsToSave: ['x', 'w1', 'b1', 'w2', 'b2'],
+    outputsToSave: [false, true, true],
+    gradFunc: feedForwardGradient,
+  });
 }
 
 function registerAttention(): void {

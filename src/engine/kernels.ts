@@ -8,14 +8,14 @@ import type { Activation } from '../model/config.js';
 import type { RandomKey } from '../util/philox.js';
 
 export const Kernel = {
-  /** {x, w, b} -> y. Differentiable when attrs.activation is `none`. */
+  /** {x, w, b} -> y. */
   linear: 'LockstepLinear',
-  /** {x, w, b} -> y = relu(x·wᵀ + b); its gradient needs y. */
-  linearRelu: 'LockstepLinearRelu',
-  /** {x, w, b} -> [y, z], y = gelu(z) or swish(z), z = x·wᵀ + b; its gradient needs z. */
-  linearKeepingSum: 'LockstepLinearKeepingSum',
-  /** {dy, x, w, b, saved?} -> [dx, dw, db]; `saved` is y for relu and z for gelu and swish. */
+  /** {dy, x, w, b} -> [dx, dw, db]. */
   linearGradient: 'LockstepLinearGradient',
+  /** {x, w1, b1, w2, b2} -> [y, hidden, z], hidden = activation(z); without z for relu, and y alone where no gradient is wanted. */
+  feedForward: 'LockstepFeedForward',
+  /** {dy, x, w1, b1, w2, b2, hidden, z?} -> [dx, dw1, db1, dw2, db2]. */
+  feedForwardGradient: 'LockstepFeedForwardGradient',
   /** {qkv, lengths} -> [out, logSum]. */
   selfAttention: 'LockstepSelfAttention',
   /** {dy, qkv, lengths, out, logSum} -> dQkv. */
@@ -57,7 +57,9 @@ export type Dropout = DropoutAttrs | null;
 export type DropoutAttrs = { readonly rate: number; readonly site: number; readonly key: DropoutKey };
 export const NO_DROPOUT: DropoutAttrs = { rate: 0, site: 0, key: { seed: 0, step: 0, microBatch: 0 } };
 /** `isLast`: the result goes into no other product, and is not rounded for one. */
-export type LinearAttrs = { activation: 'none' | Activation; isLast?: boolean };
+export type LinearAttrs = { isLast?: boolean };
+/** `isTraining`: what the gradient needs is kept. */
+export type FeedForwardAttrs = { activation: Activation; isTraining: boolean };
 export type AttentionAttrs = { heads: number; causal: boolean };
 export type NormAttrs = { epsilon: number; dropout: DropoutAttrs };
 export type EmbeddingAttrs = { scale: number; first: number; padding: number; dropout: DropoutAttrs };

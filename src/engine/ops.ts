@@ -21,19 +21,14 @@ function dropoutAttrs(op: string, dropout: Dropout): DropoutAttrs {
   return dropout;
 }
 
-/** activation(x · wᵀ + b): x [..., K], w [N, K], b [N] -> [..., N]. `gelu` is the exact one, z Φ(z); `swish` is z σ(z). */
-export function linear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor, activation: 'none' | Activation): tf.Tensor {
-  const inputs = expectLinear(x, w, b);
-  // Nothing but the result is wanted when no gradient is recorded.
-  if (activation === 'none' || !tf.engine().isTapeOn())
-    return runKernel(Kernel.linear, inputs, { activation });
-  if (activation === 'relu') return runKernel(Kernel.linearRelu, inputs, { activation });
-  return runKernel<tf.Tensor[]>(Kernel.linearKeepingSum, inputs, { activation })[0]!;
+/** x · wᵀ + b: x [..., K], w [N, K], b [N] -> [..., N]. */
+export function linear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor): tf.Tensor {
+  return runKernel(Kernel.linear, expectLinear(x, w, b), {});
 }
 
 /** A linear layer at the model's end: its result is not stored as operands of products are. */
 export function lastLinear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor): tf.Tensor {
-  return runKernel(Kernel.linear, expectLinear(x, w, b), { activation: 'none', isLast: true });
+  return runKernel(Kernel.linear, expectLinear(x, w, b), { isLast: true });
 }
 
 function expectLinear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor) {
@@ -42,6 +37,26 @@ function expectLinear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor) {
   expectShape('linear', 'w', w, [-1, x.shape[x.rank - 1]!]);
   expectShape('linear', 'b', b, [w.shape[0]]);
   return { x, w, b };
+}
+
+/**
+ * activation(x · w1ᵀ + b1) · w2ᵀ + b2, the position-wise feed-forward network: x [..., K], w1 [F, K], b1 [F], w2 [N, F], b2 [N] ->
+ * [..., N]. `gelu` is the exact one, z Φ(z); `swish` is z σ(z).
+ */
+export function feedForward(
+  x: tf.Tensor,
+  [w1, b1]: readonly [tf.Tensor, tf.Tensor],
+  [w2, b2]: readonly [tf.Tensor, tf.Tensor],
+  activation: Activation,
+): tf.Tensor {
+  expectFloat('feedForward', { x, w1, b1, w2, b2 });
+  assert(x.rank >= 1, 'feedForward: expected x of rank 1 or more, got a scalar');
+  expectShape('feedForward', 'w1', w1, [-1, x.shape[x.rank - 1]!]);
+  expectShape('feedForward', 'b1', b1, [w1.shape[0]]);
+  expectShape('feedForward', 'w2', w2, [-1, w1.shape[0]]);
+  expectShape('feedForward', 'b2', b2, [w2.shape[0]]);
+  const attrs = { activation, isTraining: tf.engine().isTapeOn() };
+  return runKernel<tf.Tensor[]>(Kernel.feedForward, { x, w1, b1, w2, b2 }, attrs)[0]!;
 }
 
 /**

@@ -8,14 +8,22 @@ import { RandomField } from '../util/philox.js';
 import type { Dropout } from './kernels.js';
 import { type EmbeddingOptions, LAYER_NORM_EPSILON } from './ops.js';
 
-export function linear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor, activation: 'none' | Activation): tf.Tensor {
+export function linear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor): tf.Tensor {
   const [n, k] = w.shape as [number, number];
-  const z = tf.matMul(x.reshape([-1, k]), w.as2D(n, k), false, true).add(b);
-  return activate(z, activation).reshape([...x.shape.slice(0, -1), n]);
+  const y = tf.matMul(x.reshape([-1, k]), w.as2D(n, k), false, true).add(b);
+  return y.reshape([...x.shape.slice(0, -1), n]);
 }
 
-function activate(z: tf.Tensor, activation: 'none' | Activation): tf.Tensor {
-  if (activation === 'none') return z;
+export function feedForward(
+  x: tf.Tensor,
+  [w1, b1]: readonly [tf.Tensor, tf.Tensor],
+  [w2, b2]: readonly [tf.Tensor, tf.Tensor],
+  activation: Activation,
+): tf.Tensor {
+  return linear(activate(linear(x, w1, b1), activation), w2, b2);
+}
+
+function activate(z: tf.Tensor, activation: Activation): tf.Tensor {
   if (activation === 'relu') return z.relu();
   if (activation === 'swish') return z.mul(z.sigmoid());
   return z.mul(0.5).mul(z.mul(Math.SQRT1_2).erf().add(1));

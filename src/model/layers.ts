@@ -1,7 +1,7 @@
 // The parameters of each layer, found once by name, and the residual path on which sub-layers act.
 
 import type * as tf from '@tensorflow/tfjs';
-import { addDropoutNorm, layerNorm, linear } from '../engine/ops.js';
+import * as ops from '../engine/ops.js';
 import { assert } from '../util/errors.js';
 import type { Activation, ModelConfig, NormPlacement } from './config.js';
 import type { DropoutSites } from './dropout.js';
@@ -105,7 +105,7 @@ export class ResidualPath {
     this.normed = embedded;
     if (placement === 'pre') {
       const { gamma, beta } = this.nextNorm();
-      this.normed = layerNorm(embedded, gamma, beta);
+      this.normed = ops.layerNorm(embedded, gamma, beta);
     }
     this.hidden = this.normed;
   }
@@ -113,7 +113,13 @@ export class ResidualPath {
   /** Residual + dropout(output), then the norm. */
   add(output: tf.Tensor): void {
     const { gamma, beta } = this.nextNorm();
-    const { sum, normed, operand } = addDropoutNorm(this.residual, output, gamma, beta, this.dropouts.next());
+    const { sum, normed, operand } = ops.addDropoutNorm(
+      this.residual,
+      output,
+      gamma,
+      beta,
+      this.dropouts.next(),
+    );
     this.residual = this.placement === 'pre' ? sum : normed;
     this.normed = normed;
     this.hidden = operand;
@@ -128,6 +134,6 @@ export class ResidualPath {
 
 /** x [B, T, d] -> [B, T, d], through F. */
 export function feedForward(x: tf.Tensor, layer: EncoderLayer, activation: Activation): tf.Tensor {
-  const inner = linear(x, layer.fc1.weight, layer.fc1.bias, activation); // [B, T, F]
-  return linear(inner, layer.fc2.weight, layer.fc2.bias, 'none');
+  const { fc1, fc2 } = layer;
+  return ops.feedForward(x, [fc1.weight, fc1.bias], [fc2.weight, fc2.bias], activation);
 }

@@ -232,5 +232,5 @@ export class Transformer {
 
 /** x [..., in] -> [..., out]. */
 function apply(layer: Linear, x: tf.Tensor): tf.Tensor {
-  return linear(x, layer.weight, layer.bias, 'none');
+  return linear(x, layer.weight, layer.bias);
 }

@@ -11,6 +11,7 @@ import { randomIds, randomTensor } from './support.js';
 export type Implementation = Pick<
   typeof ops,
   | 'linear'
+  | 'feedForward'
   | 'selfAttention'
   | 'crossAttention'
   | 'addDropoutNorm'
@@ -43,15 +44,46 @@ function linearCases(): Case[] {
     [[7, 33], 17],
     [[130, 64], 48],
   ];
-  return (['none', 'relu', 'gelu', 'swish'] as const).flatMap((activation) =>
-    shapes.map(([shape, n]): Case => {
+  return shapes.map(([shape, n]): Case => {
+    const k = shape.at(-1)!;
+    return {
+      name: `linear [${shape.join(', ')}] -> ${n}`,
+      inputs: () => [randomTensor(1, shape), randomTensor(2, [n, k]), randomTensor(3, [n])],
+      run: (on, [x, w, b]) => [on.linear(x!, w!, b!)],
+      float64:
+        n * k < SMALL_SIZE ? ([x, w, b]) => [float64.linear(x!, w!, b!, { k, n, activation: 'none' })] : null,
+    };
+  });
+}
+
+function feedForwardCases(): Case[] {
+  const shapes: [number[], number, number][] = [
+    [[3], 5, 4],
+    [[2, 3, 5], 9, 7],
+    [[7, 33], 50, 17],
+    [[130, 64], 96, 48],
+  ];
+  return (['relu', 'gelu', 'swish'] as const).flatMap((activation) =>
+    shapes.map(([shape, f, n]): Case => {
       const k = shape.at(-1)!;
+      const scale = 1 / Math.sqrt(f);
       return {
-        name: `linear ${activation} [${shape.join(', ')}] -> ${n}`,
-        inputs: () => [randomTensor(1, shape), randomTensor(2, [n, k]), randomTensor(3, [n])],
-        run: (on, [x, w, b]) => [on.linear(x!, w!, b!, activation)],
+        name: `feedForward ${activation} [${shape.join(', ')}] -> ${f} -> ${n}`,
+        inputs: () => [
+          randomTensor(1, shape),
+          randomTensor(2, [f, k]),
+          randomTensor(3, [f]),
+          randomTensor(4, [n, f]).mul(scale),
+          randomTensor(5, [n]),
+        ],
+        run: (on, [x, w1, b1, w2, b2]) => [on.feedForward(x!, [w1!, b1!], [w2!, b2!], activation)],
         float64:
-          n * k < SMALL_SIZE ? ([x, w, b]) => [float64.linear(x!, w!, b!, { k, n, activation })] : null,
+          f * k < SMALL_SIZE
+            ? ([x, w1, b1, w2, b2]) => {
+                const hidden = float64.linear(x!, w1!, b1!, { k, n: f, activation });
+                return [float64.linear(hidden, w2!, b2!, { k: f, n, activation: 'none' })];
+              }
+            : null,
       };
     }),
   );
@@ -209,6 +241,7 @@ function int32(values: number[]): tf.Tensor {
 
 export const cases: Case[] = [
   ...linearCases(),
+  ...feedForwardCases(),
   ...selfAttentionCases(),
   ...crossAttentionCases(),
   ...normCases(),

@@ -50,16 +50,20 @@ export function network(
   const target = ops.embedding(p.table, positions, randomIds(32, [BATCH, TARGET], VOCABULARY), options);
   const memory = ops.layerNorm(source, p.gamma, p.beta);
 
-  const qkv = ops.linear(target, p.qkvWeight, p.qkvBias, 'none');
+  const qkv = ops.linear(target, p.qkvWeight, p.qkvBias);
   const seen = ops.selfAttention(qkv, tf.tensor1d([7, 5, 2], 'int32'), HEADS, true);
   const first = ops.addDropoutNorm(target, seen, p.gamma, p.beta, dropout);
-  const q = ops.linear(first.operand, p.queryWeight, p.queryBias, 'none');
-  const kv = ops.linear(memory, p.keyValueWeight, p.keyValueBias, 'none');
+  const q = ops.linear(first.operand, p.queryWeight, p.queryBias);
+  const kv = ops.linear(memory, p.keyValueWeight, p.keyValueBias);
   const found = ops.crossAttention(q, kv, tf.tensor1d([9, 4, 6], 'int32'), HEADS);
   const residual = norm === 'post' ? first.normed : first.sum;
   const second = ops.addDropoutNorm(residual, found, p.gamma, p.beta, dropout);
-  const inner = ops.linear(second.operand, p.innerWeight, p.innerBias, activation);
-  const outer = ops.linear(inner, p.outerWeight, p.outerBias, 'none');
+  const outer = ops.feedForward(
+    second.operand,
+    [p.innerWeight, p.innerBias],
+    [p.outerWeight, p.outerBias],
+    activation,
+  );
   const next = norm === 'post' ? second.normed : second.sum;
   const { normed } = ops.addDropoutNorm(next, outer, p.lastGamma, p.lastBeta, dropout);
 

@@ -143,7 +143,7 @@ class Check {
 
   void linearBackward() {
     const int64_t m = size(300), k = size(260), n = size(520);
-    const Vector dy = activations(m * n), x = activations(m * k), w = floats(n * k), saved = activations(m * n, 3);
+    const Vector dy = activations(m * n), x = activations(m * k), w = floats(n * k), saved = activations(m * k, 3);
     for (const Activation activation : kActivations) {
       const Array dx = activationRoom(m * k), dw = room(n * k), db = room(n);
       operations_.linearGradient(activationsThere(dy), activationsThere(x), there(w), activationsThere(saved), dx, dw, db, m, k, n,

@@ -66,12 +66,10 @@ struct LinearGradient {
 
 inline LinearGradient linearGradient(const Vector& dy, const Vector& x, const Vector& w, const Vector& saved, int64_t m, int64_t k,
                                      int64_t n, Activation activation) {
-  Vector dz = dy, db = zeros(n);
-  for (int64_t i = 0; i < m * n; i++) {
-    if (activation != Activation::none) dz[i] *= slope(saved[i], activation);
-    db[i % n] += dz[i];
-  }
-  return {product(dz, w, m, n, k, false, false), product(dz, x, n, m, k, true, false), db};
+  Vector dx = product(dy, w, m, n, k, false, false), db = zeros(n);
+  for (int64_t i = 0; i < m * k; i++) dx[i] *= slope(saved[i], activation);
+  for (int64_t i = 0; i < m * n; i++) db[i % n] += dy[i];
+  return {dx, product(dy, x, n, m, k, true, false), db};
 }
 
 // Attention of whole batches: the weights of one query of one head, and what the kernels give.

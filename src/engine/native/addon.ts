@@ -1,6 +1,6 @@
 // The typed face of the C++ addon (native/addon.cc): every function it exports, and nothing else of it.
 // Arrays are float32 unless said otherwise, row-major, and may lie on a SharedArrayBuffer. Activations may
-// be bfloat16 where products take that; y and preActivation have one format, so have dy and `saved`, and all of an attention's. The addon keeps
+// be bfloat16 where products take that; y and preActivation have one format, so have dx and `saved`, and all of an attention's. The addon keeps
 // no array after a call returns, but a queue its address. Lengths are checked by the addon against the sizes given (a RangeError
 // names the argument). Results do not depend on the number of threads: each element is summed in one fixed order.
 
@@ -89,8 +89,8 @@ export interface Kernels {
     precision: PrecisionCode,
   ): void;
   /**
-   * With dz = dy * activation'(…): dx[M,K] = dz · w, dw[N,K] = dzᵀ · x, db[N] = column sums
-   * of dz as products take it (or null). `saved` is y for relu, the pre-activation for gelu and swish, null without activation.
+   * dx[M,K] = (dy · w) * activation'(…), dw[N,K] = dyᵀ · x, db[N] = column sums of dy as products take it (or null). The activation
+   * is the one that x came from, if its gradient is wanted in dx: `saved` [M,K] is then x for relu, and what went into gelu or swish.
    */
   linearGradient(
     dy: Activations,

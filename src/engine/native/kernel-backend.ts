@@ -49,6 +49,8 @@ export interface KernelBackend {
   zero(output: Output): void;
   /** Whether both are stored in one format. */
   alike(a: tf.TensorInfo, b: tf.TensorInfo): boolean;
+  /** Ends what a kernel made for itself alone. */
+  disposeData(dataId: tf.DataId): boolean;
   /** A second tensor over the same memory. */
   share(output: Pick<Output, 'info'>): tf.TensorInfo;
   /** Memory for `length` activations, for the time of `use`. */

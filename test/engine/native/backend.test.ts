@@ -211,7 +211,7 @@ test('a view sees later writes to the memory it lies on, shared or not, and no s
     assert.equal(engine.values(view), values);
     values[5] = 10;
     assert.deepEqual(view.sum(1).arraySync(), [6, 19]);
-    assert.deepEqual(ops.linear(view, view, tf.zeros([2]), 'none').arraySync(), [
+    assert.deepEqual(ops.linear(view, view, tf.zeros([2])).arraySync(), [
       [14, 44],
       [44, 141],
     ]);

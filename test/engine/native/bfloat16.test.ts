@@ -4,7 +4,7 @@ import { after, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
 import { loadEngine } from '../../../src/engine/load.js';
 import type { NativeBackend } from '../../../src/engine/native/backend.js';
-import { lastLinear, linear } from '../../../src/engine/ops.js';
+import { feedForward, lastLinear, linear } from '../../../src/engine/ops.js';
 import { randomTensor, scoped } from '../support.js';
 
 after(() => loadEngine('native', { threads: 1 }));
@@ -15,8 +15,7 @@ const loadIn = (precision: 'float32' | 'bfloat16') =>
 const backend = () => tf.backend() as NativeBackend;
 
 /** [6, 64] · [64, 32]ᵀ */
-const layer = (x = randomTensor(1, [6, 64])) =>
-  linear(x, randomTensor(2, [32, 64]), randomTensor(3, [32]), 'none');
+const layer = (x = randomTensor(1, [6, 64])) => linear(x, randomTensor(2, [32, 64]), randomTensor(3, [32]));
 
 const isHalf = (value: number) => (new Uint32Array(Float32Array.of(value).buffer)[0]! & 0xffff) === 0;
 
@@ -76,7 +75,12 @@ test("a layer takes gradients and inputs that tfjs's operations made", async () 
     await loadIn(precision);
     return scoped(() => {
       const loss = (x: tf.Tensor) =>
-        linear(layer(x).tanh(), randomTensor(4, [8, 32]), randomTensor(5, [8]), 'gelu')
+        feedForward(
+          layer(x).tanh(),
+          [randomTensor(4, [8, 32]), randomTensor(5, [8])],
+          [randomTensor(6, [8, 8]), randomTensor(7, [8])],
+          'gelu',
+        )
           .square()
           .sum();
       return [

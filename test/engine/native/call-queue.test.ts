@@ -22,7 +22,7 @@ beforeEach(async () => {
   backend = tf.backend() as NativeBackend;
 });
 
-const layer = () => linear(randomTensor(1, [3, 4]), randomTensor(2, [5, 4]), randomTensor(3, [5]), 'none');
+const layer = () => linear(randomTensor(1, [3, 4]), randomTensor(2, [5, 4]), randomTensor(3, [5]));
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;

@@ -46,7 +46,7 @@ class Network {
   /** `between`: what becomes of the layer's outputs. */
   forward(between: (hidden: tf.Tensor) => tf.Tensor = (hidden) => hidden): Loss {
     const [weights, bias, table] = this.parameters as [tf.Tensor, tf.Tensor, tf.Tensor];
-    const hidden = between(linear(this.x, weights, bias, 'relu'));
+    const hidden = between(linear(this.x, weights, bias));
     const rows = tf.range(0, ROWS, 1, 'int32');
     return crossEntropy(hidden, table, this.bias, rows, tf.tensor1d(this.labels, 'int32'), 0.1);
   }

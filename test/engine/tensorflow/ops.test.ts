@@ -77,10 +77,12 @@ describe('the tensorflow engine', { skip }, () => {
 
   test('what a kernel makes on the way ends with it', () => {
     scoped(() => {
-      const [x, w, b] = [randomTensor(1, [5, 7]), randomTensor(2, [3, 7]), randomTensor(3, [3])];
-      ops.linear(x, w, b, 'gelu'); // uploads the constants
+      const x = randomTensor(1, [5, 7]);
+      const inner = [randomTensor(2, [3, 7]), randomTensor(3, [3])] as const;
+      const outer = [randomTensor(4, [2, 3]), randomTensor(5, [2])] as const;
+      ops.feedForward(x, inner, outer, 'gelu'); // uploads the constants
       const before = tf.memory().numTensors;
-      ops.linear(x, w, b, 'gelu');
+      ops.feedForward(x, inner, outer, 'gelu');
       assert.equal(tf.memory().numTensors, before + 1);
     });
   });

@@ -1,74 +1,123 @@
-// The linear layer's kernels: y = activation(x · wᵀ + b) and its gradient. M rows, K inputs, N outputs.
-import { Kernel, type LinearAttrs, type Inputs } from '../../kernels.js';
+// The kernels of linear layers, y = x · wᵀ + b, and of two with an activation between them. M rows, K inputs, N outputs, F inside.
+import type * as tf from '@tensorflow/tfjs';
+import { type FeedForwardAttrs, type Inputs, Kernel, type LinearAttrs } from '../../kernels.js';
 import { ActivationCode, type Activations } from '../addon.js';
 import type { KernelBackend, Output } from '../kernel-backend.js';
 import { register, rowsOf, widthOf } from './register.js';
 
-/** Computes y; `keepPreActivation` adds z, the sum before the activation. */
+interface Layer {
+  readonly w: tf.TensorInfo; // [N, K]
+  readonly b: tf.TensorInfo; // [N]
+}
+
+const outputShape = (x: tf.TensorInfo, { w }: Layer): number[] => [...x.shape.slice(0, -1), w.shape[0]!];
+
+/** y = activation(z), z = x · wᵀ + b; `z` where that is kept. */
 function forward(
   backend: KernelBackend,
-  inputs: Inputs,
-  { activation, isLast = false }: LinearAttrs,
-  keepPreActivation: boolean,
-): Output<Activations>[] {
-  const x = inputs.x!;
-  const w = inputs.w!;
-  const k = widthOf(x);
-  const n = w.shape[0]!;
-  const shape = [...x.shape.slice(0, -1), n];
-  const y = isLast ? backend.residualOutput(shape) : backend.operandOutput(shape);
-  const z = keepPreActivation ? backend.operandOutput(shape) : null;
+  x: tf.TensorInfo,
+  { w, b }: Layer,
+  activation: keyof typeof ActivationCode,
+  y: Output<Activations>,
+  z: Output<Activations> | null,
+): void {
   backend.kernels.linear(
     backend.activations(x),
     backend.floats(w),
-    backend.floats(inputs.b!),
+    backend.floats(b),
     y.values,
-    z === null ? null : z.values,
-    rowsOf(x),
-    k,
-    n,
-    ActivationCode[activation],
-    backend.precision,
-  );
-  return z === null ? [y] : [y, z];
-}
-
-function gradient(backend: KernelBackend, inputs: Inputs, { activation }: LinearAttrs) {
-  const x = inputs.x!;
-  const w = inputs.w!;
-  const dx = backend.outputLike(x);
-  const dw = backend.firstGradientOutput(w);
-  const db = backend.firstGradientOutput(inputs.b!);
-  backend.kernels.linearGradient(
-    backend.operand(inputs.dy!),
-    backend.activations(x),
-    backend.floats(w),
-    activation === 'none' ? null : backend.operand(inputs.saved!),
-    dx.values,
-    dw.values,
-    db.values,
+    z?.values ?? null,
     rowsOf(x),
     widthOf(x),
     w.shape[0]!,
     ActivationCode[activation],
     backend.precision,
   );
-  return [dx.info, dw.info, db.info];
+}
+
+/** dx is multiplied by the gradient of the activation that x came from, which needs what the forward `saved` of it. */
+function backward(
+  backend: KernelBackend,
+  dy: tf.TensorInfo,
+  x: tf.TensorInfo,
+  { w, b }: Layer,
+  dx: Output<Activations>,
+  through: { activation: keyof typeof ActivationCode; saved: tf.TensorInfo } | null,
+): { dw: tf.TensorInfo; db: tf.TensorInfo } {
+  const dw = backend.firstGradientOutput(w);
+  const db = backend.firstGradientOutput(b);
+  backend.kernels.linearGradient(
+    backend.operand(dy),
+    backend.activations(x),
+    backend.floats(w),
+    through && backend.activations(through.saved),
+    dx.values,
+    dw.values,
+    db.values,
+    rowsOf(x),
+    widthOf(x),
+    w.shape[0]!,
+    ActivationCode[through?.activation ?? 'none'],
+    backend.precision,
+  );
+  return { dw: dw.info, db: db.info };
+}
+
+function linear(backend: KernelBackend, inputs: Inputs, { isLast = false }: LinearAttrs): tf.TensorInfo {
+  const x = inputs.x!;
+  const layer = { w: inputs.w!, b: inputs.b! };
+  const shape = outputShape(x, layer);
+  const y = isLast ? backend.residualOutput(shape) : backend.operandOutput(shape);
+  forward(backend, x, layer, 'none', y, null);
+  return y.info;
+}
+
+function linearGradient(backend: KernelBackend, inputs: Inputs): tf.TensorInfo[] {
+  const x = inputs.x!;
+  const dx = backend.outputLike(x);
+  const { dw, db } = backward(backend, inputs.dy!, x, { w: inputs.w!, b: inputs.b! }, dx, null);
+  return [dx.info, dw, db];
+}
+
+const innerOf = (inputs: Inputs): Layer => ({ w: inputs.w1!, b: inputs.b1! });
+const outerOf = (inputs: Inputs): Layer => ({ w: inputs.w2!, b: inputs.b2! });
+
+function feedForward(
+  backend: KernelBackend,
+  inputs: Inputs,
+  { activation, isTraining }: FeedForwardAttrs,
+): tf.TensorInfo[] {
+  const x = inputs.x!;
+  const [inner, outer] = [innerOf(inputs), outerOf(inputs)];
+  const hidden = backend.operandOutput(outputShape(x, inner));
+  const z = isTraining && activation !== 'relu' ? backend.operandOutput(hidden.info.shape) : null;
+  forward(backend, x, inner, activation, hidden, z);
+  const y = backend.operandOutput(outputShape(x, outer));
+  forward(backend, hidden.info, outer, 'none', y, null);
+  if (isTraining) return [y.info, hidden.info, ...(z ? [z.info] : [])];
+  backend.disposeData(hidden.info.dataId);
+  return [y.info];
+}
+
+function feedForwardGradient(
+  backend: KernelBackend,
+  inputs: Inputs,
+  { activation }: FeedForwardAttrs,
+): tf.TensorInfo[] {
+  const x = inputs.x!;
+  const hidden = inputs.hidden!;
+  const dz = backend.operandOutput(hidden.shape);
+  const through = { activation, saved: inputs.z ?? hidden };
+  const outer = backward(backend, inputs.dy!, hidden, outerOf(inputs), dz, through);
+  const dx = backend.outputLike(x);
+  const inner = backward(backend, dz.info, x, innerOf(inputs), dx, null);
+  backend.disposeData(dz.info.dataId);
+  return [dx.info, inner.dw, inner.db, outer.dw, outer.db];
 }
 
 export function registerLinear(backendName: string): void {
-  register<LinearAttrs>(
-    backendName,
-    Kernel.linear,
-    (b, inputs, attrs) => forward(b, inputs, attrs, false)[0]!.info,
-  );
-  register<LinearAttrs>(
-    backendName,
-    Kernel.linearRelu,
-    (b, inputs, attrs) => forward(b, inputs, attrs, false)[0]!.info,
-  );
-  register<LinearAttrs>(backendName, Kernel.linearKeepingSum, (b, inputs, attrs) =>
-    forward(b, inputs, attrs, true).map(({ info }) => info),
-  );
-  register<LinearAttrs>(backendName, Kernel.linearGradient, gradient);
+  register(backendName, Kernel.linear, linear);
+  register(backendName, Kernel.linearGradient, linearGradient);
+  register(backendName, Kernel.feedForward, feedForward);
+  register(backendName, Kernel.feedForwardGradient, feedForwardGradient);
 }

@@ -1,13 +1,14 @@
-// The linear layer's kernels: y = activation(x · wᵀ + b) and its gradient. M rows, K inputs, N outputs.
+// The kernels of linear layers, y = x · wᵀ + b, and of two with an activation between them. M rows, K inputs, N outputs, F inside.
 // tfjs-node cannot pass lists of strings, which TensorFlow's fused product wants: bias and activation follow it.
 import type * as tf from '@tensorflow/tfjs';
-import { Kernel, type LinearAttrs, type Inputs } from '../../kernels.js';
+import type { Activation } from '../../../model/config.js';
+import { type FeedForwardAttrs, type Inputs, Kernel } from '../../kernels.js';
 import type { Operations } from '../operations.js';
 import { register } from './register.js';
 
-/** x · wᵀ + b: [M, N]. */
-function product(ops: Operations, { x, w, b }: Inputs): tf.Tensor {
-  return ops.addBias(ops.matMul(ops.toMatrix(x!), w!, false, true), b!);
+/** x [M, K] · wᵀ + b: [M, N]. */
+function product(ops: Operations, x: tf.TensorInfo, w: tf.TensorInfo, b: tf.TensorInfo): tf.Tensor {
+  return ops.addBias(ops.matMul(x, w, false, true), b);
 }
 
 /** 2 Φ(z) */
@@ -40,10 +41,8 @@ function swishGradient(ops: Operations, dy: tf.TensorInfo, z: tf.TensorInfo): tf
   return ops.multiply(dy, slope);
 }
 
-function activate(ops: Operations, z: tf.Tensor, { activation }: LinearAttrs): tf.Tensor {
+function activate(ops: Operations, z: tf.Tensor, activation: Activation): tf.Tensor {
   switch (activation) {
-    case 'none':
-      return z;
     case 'relu':
       return ops.unary('Relu', z);
     case 'gelu':
@@ -53,48 +52,63 @@ function activate(ops: Operations, z: tf.Tensor, { activation }: LinearAttrs): t
   }
 }
 
-/** dy · activation'(z), of what the forward saved. */
+/** dy · activation'(z), of what the forward saved: relu(z), or z. */
 function throughActivation(
   ops: Operations,
-  { dy, saved }: Inputs,
-  { activation }: LinearAttrs,
+  dy: tf.TensorInfo,
+  saved: tf.TensorInfo,
+  activation: Activation,
 ): tf.TensorInfo {
   switch (activation) {
-    case 'none':
-      return dy!;
     case 'relu':
-      return ops.binary('ReluGrad', dy!, saved!);
+      return ops.binary('ReluGrad', dy, saved);
     case 'gelu':
-      return geluGradient(ops, dy!, saved!);
+      return geluGradient(ops, dy, saved);
     case 'swish':
-      return swishGradient(ops, dy!, saved!);
+      return swishGradient(ops, dy, saved);
   }
 }
 
-function shapeOf({ x, w }: Inputs): number[] {
-  return [...x!.shape.slice(0, -1), w!.shape[0]!];
+const shapeOf = (x: tf.TensorInfo, w: tf.TensorInfo): number[] => [...x.shape.slice(0, -1), w.shape[0]!];
+
+function linear(ops: Operations, { x, w, b }: Inputs): tf.Tensor {
+  return ops.reshape(product(ops, ops.toMatrix(x!), w!, b!), shapeOf(x!, w!));
 }
 
-function forward(ops: Operations, inputs: Inputs, attrs: LinearAttrs): tf.Tensor {
-  return ops.reshape(activate(ops, product(ops, inputs), attrs), shapeOf(inputs));
+/** [dx, dw, db] of dy and x as matrices. */
+function gradients(ops: Operations, dy: tf.TensorInfo, x: tf.TensorInfo, w: tf.TensorInfo) {
+  return [ops.matMul(dy, w, false, false), ops.matMul(dy, x, true, false), ops.sumRows(dy)] as const;
 }
 
-function forwardKeepingSum(ops: Operations, inputs: Inputs, attrs: LinearAttrs): tf.Tensor[] {
-  const z = product(ops, inputs);
-  return [activate(ops, z, attrs), z].map((y) => ops.reshape(y, shapeOf(inputs)));
+function linearGradient(ops: Operations, { dy, x, w }: Inputs): tf.Tensor[] {
+  const [dx, dw, db] = gradients(ops, ops.toMatrix(dy!), ops.toMatrix(x!), w!);
+  return [ops.reshape(dx, x!.shape), dw, db];
 }
 
-function gradient(ops: Operations, inputs: Inputs, attrs: LinearAttrs): tf.Tensor[] {
-  const { x, w } = inputs;
-  const rows = ops.toMatrix(throughActivation(ops, inputs, attrs)); // [M, N]
-  const dx = ops.matMul(rows, w!, false, false);
-  const dw = ops.matMul(rows, ops.toMatrix(x!), true, false);
-  return [ops.reshape(dx, x!.shape), dw, ops.sumRows(rows)];
+function feedForward(
+  ops: Operations,
+  inputs: Inputs,
+  { activation, isTraining }: FeedForwardAttrs,
+): tf.Tensor[] {
+  const { x, w1, b1, w2, b2 } = inputs;
+  const z = product(ops, ops.toMatrix(x!), w1!, b1!);
+  const hidden = activate(ops, z, activation);
+  const y = ops.reshape(product(ops, hidden, w2!, b2!), shapeOf(x!, w2!));
+  if (!isTraining) return [y];
+  return activation === 'relu' ? [y, hidden] : [y, hidden, z];
+}
+
+function feedForwardGradient(ops: Operations, inputs: Inputs, { activation }: FeedForwardAttrs): tf.Tensor[] {
+  const { dy, x, w1, w2, hidden, z } = inputs;
+  const [dHidden, dw2, db2] = gradients(ops, ops.toMatrix(dy!), hidden!, w2!);
+  const dz = throughActivation(ops, dHidden, z ?? hidden!, activation);
+  const [dx, dw1, db1] = gradients(ops, dz, ops.toMatrix(x!), w1!);
+  return [ops.reshape(dx, x!.shape), dw1, db1, dw2, db2];
 }
 
 export function registerLinear(): void {
-  register<LinearAttrs>(Kernel.linear, forward);
-  register<LinearAttrs>(Kernel.linearRelu, forward);
-  register<LinearAttrs>(Kernel.linearKeepingSum, forwardKeepingSum);
-  register<LinearAttrs>(Kernel.linearGradient, gradient);
+  register(Kernel.linear, linear);
+  register(Kernel.linearGradient, linearGradient);
+  register(Kernel.feedForward, feedForward);
+  register(Kernel.feedForwardGradient, feedForwardGradient);
 }
