@@ -267,7 +267,7 @@ const fields = z.strictObject({
   labelSmoothing: number(
     { min: 0, below: 1 },
     0.1,
-    'Share of the target probability spread over the vocabulary.',
+    'Share of the target probability spread over the vocabulary in training, whose loss counts it; the validation loss does not.',
   ),
   optimizer,
   steps: integer({ min: 1, max: STEPS }, 1000, 'Steps of the whole run.'),

@@ -7,7 +7,7 @@ export function loss(registry: Registry): (event: TrainingEvent) => void {
   const labelNames = ['split'] as const;
   const nats = new Gauge({
     name: 'lockstep_loss_nats',
-    help: 'Mean cross-entropy per target token, in nats, of the latest step (train) or evaluation (validation).',
+    help: 'Cross-entropy per target token, in nats: of the latest step, smoothed (train), or evaluation (validation).',
     labelNames,
     registers: [registry],
   });
