@@ -85,11 +85,14 @@ napi_value keepCalls(const Arguments& a) {
   return nullptr;
 }
 
-// renewCalls(calls, key)
+// renewCalls(calls, key) -> how many they are
 napi_value renewCalls(const Arguments& a) {
+  const KeptCalls& calls = *handle(a, 0);
   const DropoutKey key = a.dropoutKey(1, "key");
-  for (const std::shared_ptr<Call>& call : *handle(a, 0)) call->renew(key);
-  return nullptr;
+  for (const std::shared_ptr<Call>& call : calls) call->renew(key);
+  napi_value count;
+  napi_create_double(a.env(), static_cast<double>(calls.size()), &count);
+  return count;
 }
 
 // repeatCalls(calls, first, count)

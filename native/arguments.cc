@@ -33,7 +33,7 @@ Arguments::Arguments(napi_env env, napi_callback_info info) : env_(env) {
   function_ = static_cast<BoundFunction*>(data);
 }
 
-void Arguments::take(const std::shared_ptr<Call>& call) const {
+void Arguments::submitAndKeep(const std::shared_ptr<Call>& call) const {
   submit(call);
   const auto& kept = Environment::of(env_).kept;
   if (kept && (queue() || onDevice())) kept->push_back(call);

@@ -57,15 +57,15 @@ class OperationCall : public Call {
 
   void renew(const DropoutKey& key) override {
     for (Indices& indices : indices_) indices.read();
-    std::apply([&](auto&... values) { (take(values, key), ...); }, values_);
+    std::apply([&](auto&... values) { (setKey(values, key), ...); }, values_);
   }
 
  private:
   void perform() const override { std::apply(operation_, values_); }
 
-  static void take(Dropout& dropout, const DropoutKey& key) { dropout.key = key; }
+  static void setKey(Dropout& dropout, const DropoutKey& key) { dropout.key = key; }
   template <typename Other>
-  static void take(Other&, const DropoutKey&) {}
+  static void setKey(Other&, const DropoutKey&) {}
 
   Operation operation_;
   std::vector<Indices> indices_;
@@ -87,7 +87,7 @@ class Arguments {
   template <typename... Parameters, typename... Given>
   void perform(void (*Operations::*operation)(Parameters...), const Given&... given) const {
     using Made = OperationCall<Parameters...>;
-    take(std::make_shared<Made>(*function_, operations()->*operation, std::move(indices_), typename Made::Values(given...)));
+    submitAndKeep(std::make_shared<Made>(*function_, operations()->*operation, std::move(indices_), typename Made::Values(given...)));
   }
   // The same of one whose result is wanted now.
   template <typename... Parameters, typename... Given>
@@ -136,7 +136,7 @@ class Arguments {
 
  private:
   const Operations* operations() const { return function_->callee.operations; }
-  void take(const std::shared_ptr<Call>& call) const;
+  void submitAndKeep(const std::shared_ptr<Call>& call) const;
   DropoutKey keyOf(napi_value key, const char* owner) const;
   void* array(int index, const char* name, napi_typedarray_type type, const char* typeName, int64_t least,
               bool optional) const;

@@ -9,13 +9,14 @@
 
 namespace lockstep {
 
-// Which random field decides what is dropped; see philox.h. `rate` 0 means no dropout.
+// A micro-batch's random fields: each site has one of them; see philox.h.
 struct DropoutKey {
   uint64_t seed;
   uint32_t step;
   uint32_t microBatch;
 };
 
+// What drops an element. `rate` 0 means no dropout.
 struct Dropout {
   double rate;
   uint32_t site;
@@ -46,7 +47,8 @@ struct Ranges {
   int64_t count;
 };
 
-// Cuts [first, first + size) where a range begins or ends: body(first, size, isInside).
+// Cuts [first, first + size) where a range begins or ends: body(first, size, isInside). It stays within that, whatever the bounds
+// have become since they were checked.
 template <typename Body>
 void forRuns(const Ranges& ranges, int64_t first, int64_t size, const Body& body) {
   const int64_t end = first + size;

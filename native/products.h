@@ -35,7 +35,7 @@ inline const float* packed(Slot slot, Precision precision, const float* b, int64
 
 // The sizes of a weight gradient's panels and of their blocks of tokens were chosen by measurement. No bit depends on them.
 constexpr int64_t kMostPanelRows = 512, kLeastPanelRows = 64, kBlockDepth = 128;
-// From so many rows on, dz is the logits'.
+// From so many rows on, dy is the logits'.
 constexpr int64_t kWideRows = 2048;
 
 inline int64_t mostPanelColumns(bool isWide) {
@@ -60,9 +60,9 @@ inline Ahead aheadOf(Activations a, int64_t stride, int64_t width, int64_t rows)
   return {static_cast<const char*>(a.data), width * bytesOf(a.format), stride * bytesOf(a.format), rows};
 }
 
-// dw[n,k] (+)= dzᵀ · x over m tokens. A panel is some rows and columns of dw; it takes blocks of tokens that stay in cache, of
-// which it lays out what it needs of dz and x.
-inline void weightGradient(Precision precision, Activations dz, Activations x, float* dw, int64_t m, int64_t k, int64_t n,
+// dw[n,k] (+)= dyᵀ · x over m tokens. A panel is some rows and columns of dw; it takes blocks of tokens that stay in cache, of
+// which it lays out what it needs of dy and x.
+inline void weightGradient(Precision precision, Activations dy, Activations x, float* dw, int64_t m, int64_t k, int64_t n,
                            bool accumulate) {
   int64_t rowStep = evenPart(n, kMostPanelRows), columnStep = evenPart(k, mostPanelColumns(n > kWideRows));
   // Until panels fall evenly to the threads, or every thread has two: each lays out what it reads.
@@ -76,10 +76,10 @@ inline void weightGradient(Precision precision, Activations dz, Activations x, f
   const int64_t panels = rowPanels * columnPanels;
   const auto firstRow = [=](int64_t panel) { return panel % rowPanels * rowStep; };
   const auto firstColumn = [=](int64_t panel) { return panel / rowPanels * columnStep; };
-  // What a panel needs of dz and x for tokens [t, t + tokenStep).
+  // What a panel needs of dy and x for tokens [t, t + tokenStep).
   const auto operands = [=](int64_t panel, int64_t t) -> NextOperands {
     const int64_t row = firstRow(panel), column = firstColumn(panel), tokens = std::min(tokenStep, m - t);
-    return {aheadOf(from(dz, t * n + row), n, std::min(rowStep, n - row), tokens),
+    return {aheadOf(from(dy, t * n + row), n, std::min(rowStep, n - row), tokens),
             aheadOf(from(x, t * k + column), k, std::min(columnStep, k - column), tokens)};
   };
   forPanels(panels, [=](int64_t panel) {
@@ -95,7 +95,7 @@ inline void weightGradient(Precision precision, Activations dz, Activations x, f
     float* const gradients = scratch(Slot::operand, leftUnits(precision, wholeLanes(rows), tokenStep));
     for (int64_t t = 0; t == 0 || t < m; t += tokenStep) {
       const int64_t tokens = std::min(tokenStep, m - t);
-      kernels().transposed(precision, from(dz, t * n + row), n, tokens, rows, gradients);
+      kernels().transposed(precision, from(dy, t * n + row), n, tokens, rows, gradients);
       kernels().pack(precision, from(x, t * k + column), k, 1, 0, tokens, tokens, columns, inputs);
       const int64_t after = panel + 1;  // this thread's next, unless its share ends here
       const NextOperands next = t + tokens < m ? operands(panel, t + tokens) : after < panels ? operands(after, 0) : kNoNext;

@@ -50,7 +50,7 @@ __global__ void throughActivation(const T* saved, T* dx, int64_t count) {
 
 // What a bias's gradient is the sum of.
 template <typename T, int V>
-struct RowsOf {
+struct BiasTerms {
   const T* dy;
   int64_t width;
   __device__ void operator()(int64_t row, int64_t column, Lanes<V>* sums) const {
@@ -84,7 +84,7 @@ void linearGradient(Activations dy, Activations x, const float* w, Activations s
   if (db) {
     withLanes(n, [&](auto lanes) {
       constexpr int V = decltype(lanes)::value;
-      sumColumns<V, 1>(RowsOf<T, V>{activations<T>(dy), n}, db, static_cast<float*>(nullptr), m, n);
+      sumColumns<V, 1>(BiasTerms<T, V>{activations<T>(dy), n}, db, static_cast<float*>(nullptr), m, n);
     });
   }
   const Factor gradient = {dy.data, kFormat<T>}, transposed = {dy.data, kFormat<T>, true};

@@ -167,7 +167,7 @@ static constexpr NextOperands kNoNext = {kNothingAhead, kNothingAhead};
 
 // Rows of a linear layer: y[rows, n] = activation(a[rows, k] · weights[k, n] + bias). `a` is in units, weights are packed; y and, if
 // it is wanted, preActivation are in one format, their rows `stride` apart. With `saved`, which lies like them, they are rows of a
-// gradient, y = (a · weights) * activation'(saved).
+// gradient, y = (a · weights) * activation'(saved), without bias and preActivation.
 struct LinearRows {
   Precision precision;
   Matrix<float> a;

@@ -48,18 +48,19 @@ struct Strips {
   void gather(T* to, const T* saved, int64_t stride, int64_t width, bool passesCaches) const {
     // Whole lines alone do: a strip of AMX has one or two of them in each row, 48 columns of bfloat16 are one and a half.
     const bool isAligned = reinterpret_cast<uintptr_t>(to) % 64 == 0 && stride % kLine == 0 && kPanelColumns % kLine == 0;
+    constexpr bool kReadsSaved = THROUGH != Activation::none;
     for (int64_t r = 0; r < rows; r++) {
-      if (saved && r + kRowsAhead < rows) prefetchRows(saved, stride, r + kRowsAhead, r + kRowsAhead + 1, width);
+      if (kReadsSaved && r + kRowsAhead < rows) prefetchRows(saved, stride, r + kRowsAhead, r + kRowsAhead + 1, width);
       for (int64_t j = 0; j < width; j += kPanelColumns) {
         const int64_t columns = smaller(kPanelColumns, width - j);
         const T* const from = at(j) + r * wholeLanes(columns);
         T* const row = to + r * stride + j;
-        const T* const z = saved ? saved + r * stride + j : nullptr;
+        const T* const z = kReadsSaved ? saved + r * stride + j : nullptr;
         if (passesCaches && isAligned && columns == kPanelColumns) {
-          for (int64_t d = 0; d < columns; d += kLine) copyLinePast<THROUGH>(row + d, from + d, z ? z + d : nullptr);
+          for (int64_t d = 0; d < columns; d += kLine) copyLinePast<THROUGH>(row + d, from + d, kReadsSaved ? z + d : nullptr);
         } else {
           forLanes(columns, [=](int64_t d, int64_t count) {
-            storeNext(row + d, throughActivation<THROUGH>(load(from + d), z ? loadSome(z + d, count) : Floats{}), count);
+            storeNext(row + d, throughActivation<THROUGH>(load(from + d), kReadsSaved ? loadSome(z + d, count) : Floats{}), count);
           });
         }
       }
@@ -72,10 +73,13 @@ struct Strips {
   template <Activation THROUGH>
   LANES_INLINE void copyLinePast(T* to, const T* from, const T* z) {
     alignas(64) T line[kLine];
-    for (int64_t i = 0; i < kLine && z; i += kLanes) {
-      storeSome(line + i, throughActivation<THROUGH>(load(from + i), load(z + i)), kLanes);
+    if constexpr (THROUGH != Activation::none) {
+      for (int64_t i = 0; i < kLine; i += kLanes) {
+        storeSome(line + i, throughActivation<THROUGH>(load(from + i), load(z + i)), kLanes);
+      }
+      from = line;
     }
-    storePast(reinterpret_cast<float*>(to), load(reinterpret_cast<const float*>(z ? line : from)));
+    storePast(reinterpret_cast<float*>(to), load(reinterpret_cast<const float*>(from)));
   }
 };
 
@@ -173,17 +177,18 @@ void linearColumns(Mode<Unit>& mode, AskingAndFinishing<ACTIVATION, T>& meanwhil
   }
   finishing.rest();
   if (preActivation) kept.template gather<Activation::none>(preActivation + first, nullptr, of.stride, width, of.passesCaches);
-  out.template gather<THROUGH>(y + first, saved ? saved + first : nullptr, of.stride, width, of.passesCaches);
+  out.template gather<THROUGH>(y + first, THROUGH == Activation::none ? nullptr : saved + first, of.stride, width, of.passesCaches);
 }
 
-// At most one of both is an activation.
-template <Activation THROUGH, Activation ACTIVATION, typename T, typename Unit>
+template <Activation ACTIVATION, bool IS_GRADIENT, typename T, typename Unit>
 void linearOf(const LinearRows& of, Matrix<Unit> a, int64_t depth, T* y, float* scratch) {
   Mode<Unit> mode;
-  AskingAndFinishing<ACTIVATION, T> meanwhile = {Asking<2>(of.ahead)};
+  constexpr Activation kFinished = IS_GRADIENT ? Activation::none : ACTIVATION;
+  constexpr Activation kThrough = IS_GRADIENT ? ACTIVATION : Activation::none;
+  AskingAndFinishing<kFinished, T> meanwhile = {Asking<2>(of.ahead)};
   const int64_t together = columnsTogether<T>(of.rows);
   for (int64_t first = 0; first < of.n; first += together) {
-    linearColumns<THROUGH>(mode, meanwhile, of, a, depth, first, smaller(together, of.n - first),
+    linearColumns<kThrough>(mode, meanwhile, of, a, depth, first, smaller(together, of.n - first),
                            static_cast<const T*>(of.saved.data), y, static_cast<T*>(of.preActivation.data), scratch);
   }
 }
@@ -193,11 +198,11 @@ void linear(const LinearRows& of, float* scratch) {
     withActivation(of.activation, [&](auto known) {
       withNumbers(of.y, [&](auto* y) {
         typedef typename decltype(layout)::Unit Unit;
-        constexpr Activation kNoActivation = Activation::none, kActivation = decltype(known)::value;
+        constexpr Activation kActivation = decltype(known)::value;
         const Matrix<Unit> a = {reinterpret_cast<const Unit*>(of.a.data), of.a.rowStride, of.a.columnStride};
         const int64_t depth = layout.depth(of.k);
-        if (of.saved.data) linearOf<kActivation, kNoActivation>(of, a, depth, y, scratch);
-        else linearOf<kNoActivation, kActivation>(of, a, depth, y, scratch);
+        if (of.saved.data) linearOf<kActivation, true>(of, a, depth, y, scratch);
+        else linearOf<kActivation, false>(of, a, depth, y, scratch);
       });
     });
   });

@@ -32,8 +32,8 @@ function linearGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: 
 }
 
 function feedForwardGradient(dy: tf.Tensor | tf.Tensor[], saved: tf.Tensor[], attrs: Attrs): Gradients {
-  const { activation, isTraining } = attrs as FeedForwardAttrs;
-  assert(isTraining, 'feedForward was run without a tape, and has no gradient');
+  const { activation, hasTape } = attrs as FeedForwardAttrs;
+  assert(hasTape, 'feedForward was run without a tape, and has no gradient');
   const names = ['x', 'w1', 'b1', 'w2', 'b2'];
   const kept = [...names, 'hidden', ...(activation === 'relu' ? [] : ['z'])];
   const inputs = { dy: first(dy), ...Object.fromEntries(kept.map((name, i) => [name, saved[i]!])) };

@@ -58,8 +58,8 @@ export type DropoutAttrs = { readonly rate: number; readonly site: number; reado
 export const NO_DROPOUT: DropoutAttrs = { rate: 0, site: 0, key: { seed: 0, step: 0, microBatch: 0 } };
 /** `isLast`: the result goes into no other product, and is not rounded for one. */
 export type LinearAttrs = { isLast?: boolean };
-/** `isTraining`: what the gradient needs is kept. */
-export type FeedForwardAttrs = { activation: Activation; isTraining: boolean };
+/** Without a tape nothing is kept for a gradient. */
+export type FeedForwardAttrs = { activation: Activation; hasTape: boolean };
 export type AttentionAttrs = { heads: number; causal: boolean };
 export type NormAttrs = { epsilon: number; dropout: DropoutAttrs };
 export type EmbeddingAttrs = { scale: number; first: number; padding: number; dropout: DropoutAttrs };

@@ -23,20 +23,24 @@ function dropoutAttrs(op: string, dropout: Dropout): DropoutAttrs {
 
 /** x · wᵀ + b: x [..., K], w [N, K], b [N] -> [..., N]. */
 export function linear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor): tf.Tensor {
-  return runKernel(Kernel.linear, expectLinear(x, w, b), {});
+  expectLinear('linear', { x, w, b });
+  return runKernel(Kernel.linear, { x, w, b }, {});
 }
 
 /** A linear layer at the model's end: its result is not stored as operands of products are. */
 export function lastLinear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor): tf.Tensor {
-  return runKernel(Kernel.linear, expectLinear(x, w, b), { isLast: true });
+  expectLinear('linear', { x, w, b });
+  return runKernel(Kernel.linear, { x, w, b }, { isLast: true });
 }
 
-function expectLinear(x: tf.Tensor, w: tf.Tensor, b: tf.Tensor) {
-  expectFloat('linear', { x, w, b });
-  assert(x.rank >= 1, 'linear: expected x of rank 1 or more, got a scalar');
-  expectShape('linear', 'w', w, [-1, x.shape[x.rank - 1]!]);
-  expectShape('linear', 'b', b, [w.shape[0]]);
-  return { x, w, b };
+/** An input, the weights and the bias, under the names that errors use. */
+function expectLinear(op: string, tensors: Readonly<Record<string, tf.Tensor>>): void {
+  expectFloat(op, tensors);
+  const [x, w, b] = Object.values(tensors) as [tf.Tensor, tf.Tensor, tf.Tensor];
+  const [, nameOfW, nameOfB] = Object.keys(tensors) as [string, string, string];
+  assert(x.rank >= 1, `${op}: expected x of rank 1 or more, got a scalar`);
+  expectShape(op, nameOfW, w, [-1, x.shape[x.rank - 1]!]);
+  expectShape(op, nameOfB, b, [w.shape[0]]);
 }
 
 /**
@@ -49,13 +53,11 @@ export function feedForward(
   [w2, b2]: readonly [tf.Tensor, tf.Tensor],
   activation: Activation,
 ): tf.Tensor {
-  expectFloat('feedForward', { x, w1, b1, w2, b2 });
-  assert(x.rank >= 1, 'feedForward: expected x of rank 1 or more, got a scalar');
-  expectShape('feedForward', 'w1', w1, [-1, x.shape[x.rank - 1]!]);
-  expectShape('feedForward', 'b1', b1, [w1.shape[0]]);
+  expectLinear('feedForward', { x, w1, b1 });
+  expectFloat('feedForward', { w2, b2 });
   expectShape('feedForward', 'w2', w2, [-1, w1.shape[0]]);
   expectShape('feedForward', 'b2', b2, [w2.shape[0]]);
-  const attrs = { activation, isTraining: tf.engine().isTapeOn() };
+  const attrs = { activation, hasTape: tf.engine().isTapeOn() };
   return runKernel<tf.Tensor[]>(Kernel.feedForward, { x, w1, b1, w2, b2 }, attrs)[0]!;
 }
 

@@ -3,7 +3,7 @@ import type { Addon } from '../../engine/native/addon.js';
 import { CallQueue } from '../../engine/native/call-queue.js';
 
 export interface Arithmetic extends Pick<Addon, 'add' | 'sumOfSquares' | 'unpackBfloat16' | 'adamW'> {
-  /** Updates that adamW was called for are computed when this returns. */
+  /** Updates that adamW was called for are computed when this returns. Until then their arrays must not be changed. */
   settle(): void;
 }
 
@@ -14,7 +14,9 @@ export interface Arithmetic extends Pick<Addon, 'add' | 'sumOfSquares' | 'unpack
 export function queuedArithmetic(addon: Addon): Arithmetic {
   const queue = new CallQueue(addon);
   return {
-    ...addon,
+    add: (...given) => addon.add(...given),
+    sumOfSquares: (...given) => addon.sumOfSquares(...given),
+    unpackBfloat16: (...given) => addon.unpackBfloat16(...given),
     adamW: (...given) => queue.kernels.adamW(...given),
     settle: () => queue.run(),
   };

@@ -29,10 +29,9 @@ export class SliceUpdate {
     const { grid, slice, undecayed, parameters, moment1, moment2 } = state;
     this.arithmetic = state.arithmetic;
     const parts: Part[] = [];
-    for (let chunk = slice.firstChunk; chunk < slice.endChunk; chunk++) {
+    for (let chunk = slice.firstChunk; chunk < Math.min(slice.endChunk, grid.gradientChunks); chunk++) {
       const start = grid.start(chunk);
       const end = start + grid.gradientElements(chunk);
-      if (start === end) break; // the frozen tail
       parts.push({
         chunk,
         undecayed: boundsWithin(undecayed, start, end),
@@ -44,7 +43,7 @@ export class SliceUpdate {
     this.parts = parts;
   }
 
-  /** `gradientOf(chunk)`: the gradient of its trainable elements, from the chunk's first. */
+  /** `gradientOf(chunk)`: the gradient of its trainable elements, from the chunk's first, each in memory of its own. */
   apply(update: AdamWSpec, gradientOf: (chunk: number) => Float32Array): void {
     for (const { chunk, undecayed, parameters, moment1, moment2 } of this.parts) {
       const gradient = gradientOf(chunk);

@@ -1,7 +1,7 @@
 // The typed face of the C++ addon (native/addon.cc): every function it exports, and nothing else of it.
 // Arrays are float32 unless said otherwise, row-major, and may lie on a SharedArrayBuffer. Activations may
 // be bfloat16 where products take that; y and preActivation have one format, so have dx and `saved`, and all of an attention's. The addon keeps
-// no array after a call returns, but a queue its address. Lengths are checked by the addon against the sizes given (a RangeError
+// no array after a call returns; a queue, and calls that are kept, have addresses. Lengths are checked by the addon against the sizes given (a RangeError
 // names the argument). Results do not depend on the number of threads: each element is summed in one fixed order.
 
 /** Applied to a linear layer's result. `gelu` is the exact one, x Φ(x); `swish` is x σ(x). */
@@ -296,8 +296,8 @@ export interface Addon extends Kernels {
   makeKeptCalls(): KeptCalls;
   /** From now on the calls that this thread asks of queues and devices are added to `calls`; null: they are no longer kept. */
   keepCalls(calls: KeptCalls | null): void;
-  /** Has them read indices again, which it checks, and take another key of dropout. None may wait in a queue meanwhile. */
-  renewCalls(calls: KeptCalls, key: DropoutSpec['key']): void;
+  /** Has them read indices again, which it checks, and take another key of dropout. None may wait in a queue meanwhile. Returns their number. */
+  renewCalls(calls: KeptCalls, key: DropoutSpec['key']): number;
   /**
    * Makes `count` of them, from the `first`, once more, or has them wait in their queue. Of the arrays it has the addresses, which
    * the caller keeps and does not detach.

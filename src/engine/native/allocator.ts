@@ -1,6 +1,8 @@
 // The memory of tensors: blocks of aligned memory, kept when a tensor ends and given to the next of about its size. A
 // training step that repeats allocates nothing from the system, be it the host's or a device's.
 
+import { assert } from '../../util/errors.js';
+
 /** What the allocator hands out: a view of a block from its beginning. */
 interface View {
   readonly buffer: object;
@@ -75,7 +77,7 @@ export class CachingAllocator<V extends View> {
   onHandOut: ((block: Block) => void) | null = null;
 
   private readonly blocks = new WeakMap<object, Block>();
-  /** By their bytes. What is borrowed stays here: it is back before others want it. */
+  /** By their bytes. What is borrowed stays here, and is passed over. */
   private readonly free = new Map<number, Block[]>();
   private loan: Loan | null = null;
   /** How often a block was taken from the free ones, or may have been. */
@@ -114,8 +116,13 @@ export class CachingAllocator<V extends View> {
   }
 
   giveBack(): void {
-    this.usedBytes -= this.loan?.bytes ?? 0;
+    assert(this.loan, 'nothing is borrowed');
+    this.usedBytes -= this.loan.bytes;
     this.loan = null;
+  }
+
+  private isBorrowed(block: Block): boolean {
+    return this.loan?.blocks.has(block) ?? false;
   }
 
   private poisonLoan({ blocks }: Loan): void {
@@ -153,9 +160,11 @@ export class CachingAllocator<V extends View> {
   trim(): void {
     this.takings++;
     for (const [bytes, list] of this.free) {
-      const kept = list.filter((block) => this.loan?.blocks.has(block));
-      const left = list.filter((block) => !kept.includes(block));
-      this.free.set(bytes, kept);
+      const left = list.filter((block) => !this.isBorrowed(block));
+      this.free.set(
+        bytes,
+        list.filter((block) => this.isBorrowed(block)),
+      );
       this.reservedBytes -= bytes * left.length;
       for (const block of left) {
         block.references = 1; // the system's: it is nobody's any more
@@ -175,7 +184,7 @@ export class CachingAllocator<V extends View> {
    */
   private takeFree(bytes: number): Block | undefined {
     for (let size = bytes; size <= 2 * bytes; size = sizeClass(size + 1)) {
-      const block = this.free.get(size)?.findLast((each) => !this.loan?.blocks.has(each));
+      const block = this.free.get(size)?.findLast((each) => !this.isBorrowed(each));
       if (block === undefined) continue;
       this.take(block);
       return block;

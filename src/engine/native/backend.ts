@@ -251,7 +251,7 @@ export class NativeBackend extends tf.MathBackendCPU implements KernelBackend {
       },
       addon: this.addon,
       blocks: this.allocator,
-      repeatKernels: (calls, first, count) => this.queue.repeatKernels(calls, first, count),
+      repeatKernels: (kernels, first, count) => this.queue.repeatKernels(kernels, first, count),
       settle: () => this.queue.run(),
       reader: (scalar) => {
         const memory = this.floats(scalar);

@@ -1,12 +1,12 @@
 // Calls of kernels that wait until somebody wants a result. Between two kernels, whose operands fill the caches, tfjs's code and
 // data come from memory; for hundreds of calls in a row they are read once, and then the addon makes the calls by itself. They
 // run in the order in which they came, so memory that a tensor left may be taken by the next one before either was computed.
-import type { Addon, KeptCalls, QueuedKernels } from './addon.js';
-import type { CallObserver } from './recorder.js';
+import type { Addon, QueuedKernels } from './addon.js';
+import type { CallObserver, KeptKernels } from './recorder.js';
 import { addKernels, type Steps } from './steps.js';
 import { type Kernel, wrapKernels } from './wrap-kernels.js';
 
-/** As many calls wait at most: a step of a few layers has one or two hundred. */
+/** From as many on, calls do not wait: a step of a few layers has one or two hundred. */
 const MOST_CALLS = 1000;
 
 export class CallQueue {
@@ -41,10 +41,11 @@ export class CallQueue {
     this.added(1);
   }
 
-  /** Kernels that were asked for before are asked for once more; whoever kept the calls keeps their arguments. */
-  repeatKernels(calls: KeptCalls, first: number, count: number): void {
+  /** Kernels that were asked for before are asked for once more. */
+  repeatKernels(kernels: KeptKernels, first: number, count: number): void {
     this.throwFailure();
-    this.addon.repeatCalls(calls, first, count);
+    this.addon.repeatCalls(kernels.calls, first, count);
+    this.held.push(kernels.held);
     addKernels(this.steps, count);
     this.added(count);
   }

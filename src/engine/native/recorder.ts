@@ -21,6 +21,12 @@ export interface CallObserver {
   read(): void;
 }
 
+/** Kernels' calls that the addon keeps, and their arguments: it has only pointers into those. */
+export interface KeptKernels {
+  readonly calls: KeptCalls;
+  readonly held: (readonly unknown[])[];
+}
+
 /** What a recorder needs of a backend. */
 export interface RecordedBackend {
   readonly addon: Pick<Addon, 'makeKeptCalls' | 'keepCalls' | 'renewCalls'>;
@@ -29,8 +35,8 @@ export interface RecordedBackend {
     borrow(loan: Loan): boolean;
     giveBack(): void;
   };
-  /** Asks for kernels once more. */
-  repeatKernels: Addon['repeatCalls'];
+  /** Asks for `count` kernels once more, from the `first`. */
+  repeatKernels(kernels: KeptKernels, first: number, count: number): void;
   /** Calls that wait are made. */
   settle(): void;
   /** Reads a scalar out of its memory, also when the tensor has ended and what is there has been computed again. */
@@ -39,20 +45,18 @@ export interface RecordedBackend {
 
 export class Recorder implements Recording {
   private readonly steps: Steps<(onFinal: OnFinal) => void> = [];
-  private readonly calls: KeptCalls;
-  /** The kernels' arguments: the addon has only pointers into them. */
-  private readonly held: (readonly unknown[])[] = [];
+  private readonly kernels: KeptKernels;
   private readonly loan = new Loan();
   private isNoting = true;
   private hasRead = false;
 
   constructor(private readonly backend: RecordedBackend) {
-    this.calls = backend.addon.makeKeptCalls();
-    backend.addon.keepCalls(this.calls);
+    this.kernels = { calls: backend.addon.makeKeptCalls(), held: [] };
+    backend.addon.keepCalls(this.kernels.calls);
     backend.observe({
       kernel: (given) => {
         if (!this.isNoting) return;
-        this.held.push(given);
+        this.kernels.held.push(given);
         addKernels(this.steps, 1);
       },
       asked: (again) => {
@@ -74,7 +78,7 @@ export class Recorder implements Recording {
     try {
       onFinal(index, gradient);
     } finally {
-      this.backend.addon.keepCalls(this.calls);
+      this.backend.addon.keepCalls(this.kernels.calls);
       this.isNoting = true;
     }
   }
@@ -103,16 +107,16 @@ export class Recorder implements Recording {
   }
 
   private ask(key: DropoutKey, onFinal: OnFinal): void {
-    const { backend, calls, held } = this;
-    backend.addon.renewCalls(calls, key);
+    const { backend, kernels } = this;
+    const kept = backend.addon.renewCalls(kernels.calls, key);
+    assert(kept === kernels.held.length, 'the addon kept other calls than were noted');
     let asked = 0;
     for (const step of this.steps) {
       if (typeof step === 'function') step(onFinal);
       else {
-        backend.repeatKernels(calls, asked, step);
+        backend.repeatKernels(kernels, asked, step);
         asked += step;
       }
     }
-    assert(asked === held.length, 'the addon kept other calls than were noted');
   }
 }

@@ -9,7 +9,7 @@ import { areAlike, type Batch, copyOf, setBatch } from '../../model/batch.js';
 import type { ModelParameters } from '../../model/parameters.js';
 import type { Transformer } from '../../model/transformer.js';
 
-/** Recordings kept, of some hundred kilobytes each. There is one for each shape, slot, and memory of a gradient or partial sum. */
+/** Recordings kept. There is one for each shape, slot, and memory of a gradient or partial sum. */
 const MOST_RECORDINGS = 256;
 
 export interface Model {

@@ -5,7 +5,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Engine } from '../../../src/engine/engine.js';
 import { loadEngine } from '../../../src/engine/load.js';
 import type { NativeBackend } from '../../../src/engine/native/backend.js';
-import { crossEntropy, linear } from '../../../src/engine/ops.js';
+import { addDropoutNorm, crossEntropy, linear } from '../../../src/engine/ops.js';
 import { recordedGradients, type Repeat } from '../../../src/engine/recording.js';
 import type { Loss, LossValues } from '../../../src/engine/reverse.js';
 import { scoped } from '../support.js';
@@ -66,7 +66,7 @@ function found(compute: (onFinal: Parameters<typeof recordedGradients>[3]) => Lo
 
 const KEY = { seed: 1, step: 0, microBatch: 0 };
 
-const foundAgain = (repeat: Repeat): Found => found((onFinal) => repeat(KEY, onFinal));
+const foundAgain = (repeat: Repeat, key = KEY): Found => found((onFinal) => repeat(key, onFinal));
 
 function record(network: Network, forward = () => network.forward()) {
   let repeat: ReturnType<typeof recordedGradients>['repeat'] = null;
@@ -92,6 +92,40 @@ test('a repetition computes from what memory then holds, and makes no tensor', (
       if (number === 1) assert.deepEqual(again, first);
       else assert.notDeepEqual(again, first);
     }
+  });
+});
+
+test('a repetition drops by its own key', () => {
+  scoped(() => {
+    const network = new Network();
+    network.fill(1);
+    const [gamma, beta] = [tf.keep(tf.ones([WIDTH])), tf.keep(tf.zeros([WIDTH]))];
+    const recordWith = (key: typeof KEY) => {
+      const dropout = { rate: 0.5, site: 3, key };
+      const drop = (hidden: tf.Tensor): tf.Tensor =>
+        addDropoutNorm(hidden, hidden, gamma, beta, dropout).normed;
+      return record(network, () => network.forward(drop));
+    };
+    const { first, repeat } = recordWith(KEY);
+    for (const other of [{ seed: 2 ** 40 }, { step: 7 }, { microBatch: 1 }]) {
+      const key = { ...KEY, ...other };
+      const again = foundAgain(repeat!, key);
+      assert.notDeepEqual(again, first);
+      assert.deepEqual(again, recordWith(key).first);
+    }
+    assert.deepEqual(foundAgain(repeat!), first);
+  });
+});
+
+test('a repetition whose gradients nobody could take is over, and the next is whole', () => {
+  scoped(() => {
+    const network = new Network();
+    network.fill(1);
+    const { first, repeat } = record(network);
+    assert.throws(() => repeat!(KEY, () => assert.fail('not taken')), /not taken/);
+    assert.deepEqual(foundAgain(repeat!), first);
+    assert.throws(() => repeat!(KEY, () => assert.fail('not taken')), /not taken/);
+    assert.deepEqual(record(network).first, first);
   });
 });
 

@@ -103,7 +103,7 @@ export class CudaBackend extends tf.MathBackendCPU implements KernelBackend {
       },
       addon: this.addon,
       blocks: this.memoryOfDevice.blocks,
-      repeatKernels: (calls, first, count) => this.addon.repeatCalls(calls, first, count),
+      repeatKernels: ({ calls }, first, count) => this.addon.repeatCalls(calls, first, count),
       settle: () => undefined,
       reader: (scalar) => {
         const memory = this.floats(scalar);

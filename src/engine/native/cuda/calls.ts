@@ -15,7 +15,8 @@ export class DeviceCalls {
   operations(arithmetic: Arithmetic): Kernels {
     return wrapKernels(this.addon.cuda.operations(ArithmeticCode[arithmetic]), (operation) => (...given) => {
       const result = operation(...given);
-      this.observer?.kernel(given);
+      if (result === undefined) this.observer?.kernel(given);
+      else this.observer?.read();
       return result;
     });
   }

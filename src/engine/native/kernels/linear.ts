@@ -79,24 +79,44 @@ function linearGradient(backend: KernelBackend, inputs: Inputs): tf.TensorInfo[]
   return [dx.info, dw, db];
 }
 
+/** An operand of products for the time of `use`. */
+function withOperand<Result>(
+  backend: KernelBackend,
+  shape: readonly number[],
+  use: (operand: Output<Activations>) => Result,
+): Result {
+  const operand = backend.operandOutput(shape);
+  try {
+    return use(operand);
+  } finally {
+    backend.disposeData(operand.info.dataId);
+  }
+}
+
 const innerOf = (inputs: Inputs): Layer => ({ w: inputs.w1!, b: inputs.b1! });
 const outerOf = (inputs: Inputs): Layer => ({ w: inputs.w2!, b: inputs.b2! });
 
 function feedForward(
   backend: KernelBackend,
   inputs: Inputs,
-  { activation, isTraining }: FeedForwardAttrs,
+  { activation, hasTape }: FeedForwardAttrs,
 ): tf.TensorInfo[] {
   const x = inputs.x!;
   const [inner, outer] = [innerOf(inputs), outerOf(inputs)];
-  const hidden = backend.operandOutput(outputShape(x, inner));
-  const z = isTraining && activation !== 'relu' ? backend.operandOutput(hidden.info.shape) : null;
-  forward(backend, x, inner, activation, hidden, z);
   const y = backend.operandOutput(outputShape(x, outer));
-  forward(backend, hidden.info, outer, 'none', y, null);
-  if (isTraining) return [y.info, hidden.info, ...(z ? [z.info] : [])];
-  backend.disposeData(hidden.info.dataId);
-  return [y.info];
+  const run = (hidden: Output<Activations>, z: Output<Activations> | null): void => {
+    forward(backend, x, inner, activation, hidden, z);
+    forward(backend, hidden.info, outer, 'none', y, null);
+  };
+  const shape = outputShape(x, inner);
+  if (!hasTape) {
+    withOperand(backend, shape, (hidden) => run(hidden, null));
+    return [y.info];
+  }
+  const hidden = backend.operandOutput(shape);
+  const z = activation === 'relu' ? null : backend.operandOutput(shape);
+  run(hidden, z);
+  return [y.info, hidden.info, ...(z ? [z.info] : [])];
 }
 
 function feedForwardGradient(
@@ -106,13 +126,13 @@ function feedForwardGradient(
 ): tf.TensorInfo[] {
   const x = inputs.x!;
   const hidden = inputs.hidden!;
-  const dz = backend.operandOutput(hidden.shape);
-  const through = { activation, saved: inputs.z ?? hidden };
-  const outer = backward(backend, inputs.dy!, hidden, outerOf(inputs), dz, through);
   const dx = backend.outputLike(x);
-  const inner = backward(backend, dz.info, x, innerOf(inputs), dx, null);
-  backend.disposeData(dz.info.dataId);
-  return [dx.info, inner.dw, inner.db, outer.dw, outer.db];
+  return withOperand(backend, hidden.shape, (dz) => {
+    const through = { activation, saved: inputs.z ?? hidden };
+    const outer = backward(backend, inputs.dy!, hidden, outerOf(inputs), dz, through);
+    const inner = backward(backend, dz.info, x, innerOf(inputs), dx, null);
+    return [dx.info, inner.dw, inner.db, outer.dw, outer.db];
+  });
 }
 
 export function registerLinear(backendName: string): void {

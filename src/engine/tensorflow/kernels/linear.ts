@@ -88,13 +88,13 @@ function linearGradient(ops: Operations, { dy, x, w }: Inputs): tf.Tensor[] {
 function feedForward(
   ops: Operations,
   inputs: Inputs,
-  { activation, isTraining }: FeedForwardAttrs,
+  { activation, hasTape }: FeedForwardAttrs,
 ): tf.Tensor[] {
   const { x, w1, b1, w2, b2 } = inputs;
   const z = product(ops, ops.toMatrix(x!), w1!, b1!);
   const hidden = activate(ops, z, activation);
   const y = ops.reshape(product(ops, hidden, w2!, b2!), shapeOf(x!, w2!));
-  if (!isTraining) return [y];
+  if (!hasTape) return [y];
   return activation === 'relu' ? [y, hidden] : [y, hidden, z];
 }
 

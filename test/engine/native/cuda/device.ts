@@ -45,6 +45,9 @@ const ACTIVATIONS: Partial<Record<keyof Kernels, readonly number[]>> = {
   crossEntropyGradient: [0, 1, 4],
 };
 
+/** Those that stay on the host. */
+const ON_HOST: Partial<Record<keyof Kernels, readonly number[]>> = { adamW: [5] };
+
 type HostArray = Float32Array | Int32Array | Uint16Array;
 
 const bytes = (values: HostArray) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
@@ -60,7 +63,7 @@ export function overHostArrays(addon: Addon, arithmetic: Arithmetic): Kernels {
     const back: (() => void)[] = [];
     const there = new Map<ArrayBufferLike, DeviceArray>(); // an array given twice is one
     const move = (value: unknown, index: number): unknown => {
-      if (!ArrayBuffer.isView(value) || (name === 'adamW' && value instanceof Int32Array)) return value;
+      if (!ArrayBuffer.isView(value) || ON_HOST[name as keyof Kernels]?.includes(index)) return value;
       const host = value as HostArray;
       const isPacked =
         arithmetic === 'bfloat16' && (ACTIVATIONS[name as keyof Kernels]?.includes(index) ?? false);
