@@ -36,6 +36,27 @@ test('an array that is too short is a RangeError that names it', () => {
   assert.throws(() => addon.add(short, short, short, 1.5, false), { name: 'RangeError', message: /^count:/ });
 });
 
+test('ranges that do not ascend, or leave the vector, are refused', () => {
+  const x = new Float32Array(8);
+  const spec = { ...{ gradientScale: 1, learningRate: 1, beta1: 0, beta2: 0, epsilon: 1, weightDecay: 0 }, ...{ correction1: 1, correction2: 1 } }; // prettier-ignore
+  const update = (...bounds: number[]) => addon.adamW(x, x, x, x, 8, Int32Array.from(bounds), spec);
+  update(0, 0, 3, 8);
+  for (const bounds of [[1], [0, 9], [-1, 2], [3, 2], [0, 4, 3, 5]]) {
+    const message = 'undecayed: expected ascending pairs of bounds from 0 to 8';
+    assert.throws(() => update(...bounds), { name: 'RangeError', message }, `${bounds.join(' ')}`);
+  }
+});
+
+test('only calls that were kept are made again', () => {
+  const calls = addon.makeKeptCalls();
+  assert.equal(addon.renewCalls(calls, { seed: 1, step: 0, microBatch: 0 }), 0);
+  addon.repeatCalls(calls, 0, 0);
+  assert.throws(() => addon.repeatCalls(calls, 0, 1), { name: 'RangeError', message: /not so many calls/ });
+  assert.throws(() => addon.keepCalls({} as typeof calls), { name: 'TypeError', message: /^calls:/ });
+  const key = { seed: -1, step: 0, microBatch: 0 };
+  assert.throws(() => addon.renewCalls(calls, key), { name: 'RangeError', message: /^key.seed:/ });
+});
+
 test('sizes whose product overflows are refused', () => {
   const x = new Float32Array(1);
   const huge = 2 ** 31 - 1;

@@ -61,6 +61,33 @@ test("kernels' calls and others run in one order, and what kernels work on lives
   assert.deepEqual(numbers, [2, 4, 8]);
 });
 
+/** Doubles a number now, and asks for that once more. */
+function askAgainForDoubles(queue: CallQueue, told: (number: number | undefined) => void): void {
+  const addon = loadAddon();
+  const values = new Float32Array([1]);
+  const found = new WeakRef(values);
+  const calls = addon.makeKeptCalls();
+  addon.keepCalls(calls);
+  queue.kernels.add(values, values, values, 1, false);
+  addon.keepCalls(null);
+  queue.run();
+  queue.repeatKernels({ calls, held: [[values]] }, 0, 1);
+  queue.push(() => {
+    told(found.deref()?.[0]);
+  });
+}
+
+test('what repeated kernels work on lives as long as they wait, though nobody keeps it', async () => {
+  const queue = new CallQueue(loadAddon());
+  const numbers: unknown[] = [];
+  askAgainForDoubles(queue, (number) => numbers.push(number));
+  await setImmediate();
+  collectGarbage();
+  assert.deepEqual(numbers, []);
+  queue.run();
+  assert.deepEqual(numbers, [4]);
+});
+
 test('what a kernel does not take is refused where it is asked for', () => {
   const queue = new CallQueue(loadAddon());
   const one = new Float32Array(1);
