@@ -17,6 +17,7 @@ import type { StepWorkload } from './step-workload.js';
 
 export class DeviceStep implements Step {
   readonly layout: ParameterLayout;
+  private readonly undecayed: Int32Array;
   private readonly backend = tf.backend() as CudaBackend;
   private readonly model: Model;
   private readonly gradients: RepeatedGradients;
@@ -26,7 +27,8 @@ export class DeviceStep implements Step {
 
   constructor(engine: Engine, workload: StepWorkload, precision: Precision) {
     const job = jobOf(workload, precision);
-    const { total, trainable } = (this.layout = parameterLayout(job.model));
+    const { total, trainable, tensors } = (this.layout = parameterLayout(job.model));
+    this.undecayed = boundsWithin(undecayedRanges(tensors, trainable), 0, trainable);
     const { cuda } = this.backend.addon;
     const vector = (elements: number): DeviceFloats =>
       this.backend.memoryOfDevice.acquire(elements, 'float32');
@@ -67,10 +69,8 @@ export class DeviceStep implements Step {
   private apply(gradientScale: number): void {
     const { parameters, moment1, moment2, gradient } = this.vectors;
     const update = ++this.updates;
-    const { tensors, trainable } = this.layout;
-    const terms = { update, learningRate: OPTIMIZER.learningRate, gradientScale };
-    const undecayed = boundsWithin(undecayedRanges(tensors, trainable), 0, trainable);
-    const spec = adamWSpec(terms, OPTIMIZER);
-    this.backend.kernels.adamW(parameters, moment1, moment2, gradient, trainable, undecayed, spec);
+    const spec = adamWSpec({ update, learningRate: OPTIMIZER.learningRate, gradientScale }, OPTIMIZER);
+    const { trainable } = this.layout;
+    this.backend.kernels.adamW(parameters, moment1, moment2, gradient, trainable, this.undecayed, spec);
   }
 }
