@@ -7,7 +7,7 @@ import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { loadAddon } from '../src/engine/native/load.js';
 import { precisions } from '../src/engine/names.js';
 import { isMadeFor } from '../src/engine/precision.js';
-import { installedPackage } from '../src/engine/tensorflow/load.js';
+import { installedPackage } from '../src/engine/tensorflow/package.js';
 import { messageOf } from '../src/util/errors.js';
 import {
   ownArm,

@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { integerArgument, numberArgument } from '../src/cli/options.js';
 import { loadEngine } from '../src/engine/load.js';
-import { cudaLibrary } from '../src/engine/native/cuda/engine.js';
+import { cudaLibrary } from '../src/engine/native/cuda/device.js';
 import { ownArm, torchDeviceArms, torchPrecisions, type Arm, type TorchPrecision } from './support/arms.js';
 import { Deadline } from './support/deadline.js';
 import { DeviceProductRate } from './support/device-product-rate.js';

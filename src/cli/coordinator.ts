@@ -3,7 +3,14 @@ import { rename, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { messageOf, UserError } from '../util/errors.js';
 import { outputOf } from './output.js';
-import { addRunOptions, awaitOutcome, sameCommand, startRun, type RunOptions } from './run-options.js';
+import {
+  addRunOptions,
+  awaitOutcome,
+  loadRunConfig,
+  sameCommand,
+  startRun,
+  type RunOptions,
+} from './run-options.js';
 import { workerCommand } from './security-options.js';
 import { createTrainingDisplay } from './training-display.js';
 
@@ -32,7 +39,7 @@ export function register(program: Command): void {
       const asked = new Promise((resolve) => {
         if (options.stay) for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, resolve);
       });
-      const started = await startRun(config, options, display);
+      const started = await startRun(await loadRunConfig(config, options), options, display);
       const { run, coordinator } = started;
       try {
         display.start(run, coordinator);

@@ -10,7 +10,7 @@ import { fillTexts } from './fill.js';
 import { withModel } from './model-command.js';
 import { outputOf, type Output } from './output.js';
 import { prepareInterruptibly, reportDataset } from './prepare.js';
-import { startConfiguredRun } from './run-options.js';
+import { startRun } from './run-options.js';
 import { trainLocally } from './train.js';
 import { createTrainingDisplay } from './training-display.js';
 
@@ -66,8 +66,9 @@ async function trainOnBook(config: RunConfig, output: Output): Promise<string> {
   const run = path.join(packageRoot, 'runs', config.name);
   const options = { run, set: [], bind: 'tcp://127.0.0.1:*', http: '127.0.0.1:0', logLevel: 'warn' } as const;
   output.note('The loss counts every token, the validation loss only hidden ones, which are harder.');
-  const started = await startConfiguredRun(config, options, display);
-  await trainLocally(started, { ...options, workers: WORKERS }, display, output, 'npm run quickstart');
+  const local = { count: WORKERS, keys: null };
+  const started = await startRun(config, options, display, local);
+  await trainLocally(started, local, options, display, output, 'npm run quickstart');
   return run;
 }
 

@@ -55,23 +55,25 @@ export interface StartedRun {
   readonly stopSignals: StopSignals;
 }
 
-/** Loads the config, opens the run and starts its coordinator. */
-export async function startRun(
-  configFile: string,
-  options: RunOptions,
-  display: TrainingDisplay,
-  localKeys: LocalKeys | null = null,
-): Promise<StartedRun> {
-  checkFileLimit('a coordinator');
-  const { loadConfig } = await import('../config/load.js');
-  return startConfiguredRun(loadConfig(configFile, options.set), options, display, localKeys);
+/** Workers that this machine has besides. */
+export interface LocalPlan {
+  readonly count: number;
+  /** null: they need none. */
+  readonly keys: LocalKeys | null;
 }
 
-export async function startConfiguredRun(
+export async function loadRunConfig(file: string, { set }: RunOptions): Promise<RunConfig> {
+  checkFileLimit('a coordinator');
+  const { loadConfig } = await import('../config/load.js');
+  return loadConfig(file, set);
+}
+
+/** Opens the run and starts its coordinator. */
+export async function startRun(
   config: RunConfig,
   options: RunOptions,
   display: TrainingDisplay,
-  localKeys: LocalKeys | null = null,
+  local: LocalPlan = { count: 0, keys: null },
 ): Promise<StartedRun> {
   const [{ openRun }, { CoordinatorProcess }, { createLogger }, { expectFreePorts }] = await Promise.all([
     import('../coordinator/run.js'),
@@ -86,14 +88,17 @@ export async function startConfiguredRun(
     level: options.logLevel,
     onLine: (text) => display.log(text),
   });
-  const security = await coordinatorSecurity(options, bind, localKeys?.allowed ?? [], log);
+  const security = await coordinatorSecurity(options, bind, local.keys?.allowed ?? [], log);
   const directory = options.run ?? path.join('runs', config.name);
   const capacity = workersWithinFileLimit(config.reducers);
   if (capacity < FEW_WORKERS)
     log.warn(`the limit of open files (ulimit -n) lets about ${capacity} workers connect`);
   const stopSignals = new StopSignals();
   try {
-    const beforeMaking = (): Promise<void> => expectFreePorts(bind, http);
+    const beforeMaking = async (): Promise<void> => {
+      if (local.count > 0) await expectLocalEngine(config);
+      await expectFreePorts(bind, http, local.count);
+    };
     const run = await openRun({ config, directory, log, beforeMaking });
     const coordinator = await CoordinatorProcess.start({
       run,
@@ -109,6 +114,13 @@ export async function startConfiguredRun(
     stopSignals.close();
     throw error;
   }
+}
+
+/** Throws UserError where a local worker could not compute what the run asks for. */
+async function expectLocalEngine({ worker, precision, emulate }: RunConfig): Promise<void> {
+  const { expectEngine } = await import('../engine/available.js');
+  const device = worker.device === 'cuda' ? 'cuda:0' : 'cpu';
+  expectEngine(worker.engine, { device, precision, emulate });
 }
 
 /** How this process was called, to be typed again. */

@@ -82,7 +82,7 @@ function rowOf(summary: RunSummary, verified: boolean): Row {
 function soundness({ checkpoints, problems }: RunSummary, verified: boolean): string {
   const { whole, damaged, unfinished } = checkpoints;
   const counts = [
-    ...(whole > 0 ? [`${whole} ${verified ? 'verified' : 'whole'}`] : []),
+    ...(whole > 0 ? [`${whole} ${verified ? 'verified' : 'saved'}`] : []),
     ...(damaged > 0 ? [`${damaged} damaged`] : []),
     ...(unfinished > 0 ? [`${unfinished} unfinished`] : []),
   ];

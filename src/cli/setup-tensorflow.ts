@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { inspectTensorFlow, type TensorFlowInfo } from '../engine/tensorflow/inspect.js';
-import { packageFolder, type TensorFlowPackage } from '../engine/tensorflow/load.js';
+import { packageFolder, type TensorFlowPackage } from '../engine/tensorflow/package.js';
 import { UserError } from '../util/errors.js';
 import { packageRoot } from '../util/package.js';
 

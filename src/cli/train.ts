@@ -4,17 +4,19 @@ import type { Command } from 'commander';
 import type { RunConfig } from '../config/schema.js';
 import { counted } from '../util/format.js';
 import { parseHttpAddress } from './address.js';
-import { makeLocalKeys, type LocalKeys } from './local-keys.js';
+import { makeLocalKeys } from './local-keys.js';
 import { isLive } from './progress.js';
-import { chooseWorkers, visibleGpus, type WorkerCount } from './worker-count.js';
+import { chooseWorkers, visibleGpus } from './worker-count.js';
 import { LocalWorkers } from './local-workers.js';
 import { integerOrAuto } from './options.js';
 import { outputOf, type Output } from './output.js';
 import {
   addRunOptions,
   awaitOutcome,
+  loadRunConfig,
   sameCommand,
   startRun,
+  type LocalPlan,
   type RunOptions,
   type StartedRun,
 } from './run-options.js';
@@ -44,12 +46,14 @@ export function register(program: Command): void {
     .action(async (config: string, options: TrainOptions, command: Command) => {
       const output = outputOf(command);
       const display = createTrainingDisplay(process.stderr);
-      const localKeys = options.key === undefined ? null : await makeLocalKeys(options.key);
+      const keys = options.key === undefined ? null : await makeLocalKeys(options.key);
       try {
-        const started = await startRun(config, options, display, localKeys);
-        await trainLocally(started, options, display, output, sameCommand(), localKeys);
+        const runConfig = await loadRunConfig(config, options);
+        const local = { ...(await wantedWorkers(runConfig, options)), keys };
+        const started = await startRun(runConfig, options, display, local);
+        await trainLocally(started, local, options, display, output, sameCommand());
       } finally {
-        localKeys?.remove();
+        keys?.remove();
       }
     });
 }
@@ -57,24 +61,23 @@ export function register(program: Command): void {
 /** Runs local workers for a started coordinator until the end, and prints the result. */
 export async function trainLocally(
   started: StartedRun,
-  options: Pick<TrainOptions, 'workers' | 'logLevel' | 'http' | 'key'>,
+  local: LocalPlan & { readonly reason?: string },
+  options: Pick<TrainOptions, 'logLevel' | 'http' | 'key'>,
   display: TrainingDisplay,
   output: Output,
   resume: string,
-  localKeys: LocalKeys | null = null,
 ): Promise<void> {
   const { run, coordinator } = started;
-  const chosen = options.workers === 'auto' ? await automaticWorkers(run.config) : null;
-  const wanted = chosen?.count ?? (options.workers as number);
   // A run that has all its steps, or was asked to stop, ends before a worker could connect.
-  const count = isTrained(run) || started.stopSignals.isAsked ? 0 : wanted;
+  const count = isTrained(run) || started.stopSignals.isAsked ? 0 : local.count;
   display.start(run, coordinator);
-  if (chosen && count > 0) display.log(`${counted(count, 'worker')}: ${chosen.reason} (--workers).`);
-  if (wanted === 0) display.log(workerCommand(coordinator.url, options));
+  if (local.reason !== undefined && count > 0)
+    display.log(`${counted(count, 'worker')}: ${local.reason} (--workers).`);
+  if (local.count === 0) display.log(workerCommand(coordinator.url, options));
   const workers = new LocalWorkers({
     count,
     url: coordinator.url,
-    keyArguments: localKeys?.workerArguments ?? [],
+    keyArguments: local.keys?.workerArguments ?? [],
     runId: run.runId,
     engine: run.config.worker.engine,
     device: run.config.worker.device,
@@ -96,7 +99,12 @@ export async function trainLocally(
   }
 }
 
-async function automaticWorkers({ worker }: RunConfig): Promise<WorkerCount> {
+/** How many, and why where that was not said. */
+async function wantedWorkers(
+  { worker }: RunConfig,
+  { workers }: TrainOptions,
+): Promise<{ count: number; reason?: string }> {
+  if (workers !== 'auto') return { count: workers };
   const { nvidiaGpus } = await import('./machine.js');
   const gpus = visibleGpus((await nvidiaGpus()).length, process.env['CUDA_VISIBLE_DEVICES']);
   return chooseWorkers(worker, { cores: Math.max(1, availableParallelism()), gpus });

@@ -39,6 +39,11 @@ export function createTrainingDisplay(stream: TextStream): TrainingDisplay {
   return new Display(stream);
 }
 
+/** For a browser on this machine: what listens at all addresses has none of its own. */
+function urlHere(url: string): string {
+  return url.replace(/\/\/(0\.0\.0\.0|\[::\]):/, '//127.0.0.1:');
+}
+
 function howToGoOn({ name, optimizer }: OpenRun['config']): string {
   return dependsOnSteps(optimizer.schedule.kind)
     ? `its ${optimizer.schedule.kind} schedule ends there: another run goes on with initialise: ${name}`
@@ -64,8 +69,11 @@ class Display implements TrainingDisplay {
     this.log(
       `Training ${path.relative(process.cwd(), run.directory.path) || '.'}: ${formatCount(trainable)} parameters, ${formatCount(config.steps)} steps${from}.`,
     );
-    const url = coordinator.httpUrl ?? null;
-    if (url !== null) this.log(`Live page: ${url}  (metrics: ${url}/metrics)`);
+    const url = coordinator.httpUrl === undefined ? null : urlHere(coordinator.httpUrl);
+    if (url !== null) {
+      const beyond = url === coordinator.httpUrl ? '' : ", and at this machine's other addresses";
+      this.log(`Live page: ${url}${beyond}  (metrics: ${url}/metrics)`);
+    }
     this.display = createRunDisplay(this.stream, { label: 'train', url });
     if (this.view) this.display.update(this.view);
   }

@@ -1,16 +1,15 @@
 // Makes an engine tfjs's backend.
 import * as tf from '@tensorflow/tfjs';
-import { assert, UserError } from '../util/errors.js';
+import { assert } from '../util/errors.js';
+import { cudaIndex, expectEngine } from './available.js';
 import type { Engine, EngineOfBackend, EngineOptions } from './engine.js';
 import { hostGradients, queuedGradients } from './gradient-memory.js';
 import type { EngineName, Precision } from './names.js';
-import { type Addon, type InstructionSet, PrecisionCode } from './native/addon.js';
+import { type Addon, type Arithmetic, type InstructionSet, PrecisionCode } from './native/addon.js';
 import { NativeBackend } from './native/backend.js';
 import { registerFused } from './native/kernels/fused.js';
 import { registerStandard } from './native/kernels/standard.js';
-import { loadAddon } from './native/load.js';
 import { Recorder } from './native/recorder.js';
-import { checkPrecision } from './precision.js';
 
 const BACKEND_NAME = 'native';
 
@@ -18,38 +17,24 @@ const BACKEND_NAME = 'native';
  * Makes the engine tfjs's backend in this thread. It may be called again, also in other worker threads: the native
  * engine's threads belong to the process, and the last call sets their number, and the precision: engines that were loaded before are
  * not to be used any more.
- * Throws UserError ADDON_MISSING when the native addon was not built, TENSORFLOW_MISSING without TensorFlow,
- * PRECISION_UNSUPPORTED for one that cannot be computed, CUDA_MISSING and NO_SUCH_DEVICE for a device that is not there.
+ * Throws what expectEngine throws, and the same errors for what does not load.
  */
 export async function loadEngine(name: EngineName, options: EngineOptions): Promise<Engine> {
-  const addon = loadAddon();
+  const addon = expectEngine(name, options);
   const { device = 'cpu', precision = 'float32', tf32 = false } = options;
-  if (name === 'native' && device === 'cpu') return { name, addon, ...(await loadNative(addon, options)) };
-  if (name === 'native') {
-    const { loadCuda } = await import('./native/cuda/engine.js');
-    if (precision !== 'float32' && precision !== 'bfloat16') {
-      throw new UserError(
-        'PRECISION_UNSUPPORTED',
-        `${device} does not compute precision: ${precision}, which is for processors with AMX: use float32 or bfloat16`,
-      );
-    }
-    const arithmetic = precision === 'float32' && tf32 ? 'tf32' : precision;
-    return { name, addon, ...(await loadCuda(addon, Number(device.slice('cuda:'.length)), arithmetic)) };
+  if (name === 'tensorflow') {
+    const { loadTensorFlow } = await import('./tensorflow/engine.js');
+    const engine = await loadTensorFlow(options.threads);
+    return { name, addon, ...engine, memoryOf: engine.values, gradients: hostGradients(addon) };
   }
-  if (precision !== 'float32') {
-    throw new UserError(
-      'PRECISION_UNSUPPORTED',
-      `the tensorflow engine computes float32 only, not ${precision}`,
-    );
-  }
-  const { loadTensorFlow } = await import('./tensorflow/engine.js');
-  const engine = await loadTensorFlow(options.threads);
-  return { name, addon, ...engine, memoryOf: engine.values, gradients: hostGradients(addon) };
+  if (device === 'cpu') return { name, addon, ...(await loadNative(addon, options)) };
+  const { loadCuda } = await import('./native/cuda/engine.js');
+  const arithmetic = precision === 'float32' && tf32 ? 'tf32' : (precision as Arithmetic);
+  return { name, addon, ...(await loadCuda(addon, cudaIndex(device), arithmetic)) };
 }
 
 async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineOfBackend> {
   const { threads, precision = 'float32', emulate = false } = options;
-  checkPrecision({ precision, emulate }, addon.info());
   (tf.engine().registry['native'] as NativeBackend | undefined)?.queue.run(); // with what it was asked for
   // For the whole process, which may have computed for a run that wants the other.
   if (precision !== 'float32' && addon.info().best === 'amx') addon.setIsa(emulate ? 'avx512bf16' : 'amx');

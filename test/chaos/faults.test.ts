@@ -1,5 +1,7 @@
 // What a user sees when a run is broken off, or cannot begin: a sentence and an exit code, from real processes.
 import assert from 'node:assert/strict';
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { isLease } from '../../bench/support/log-lines.js';
@@ -12,6 +14,8 @@ window: 8
 batch: { microBatches: 2, samples: 2 }
 reducers: 3
 `;
+
+const CANNOT_COMPUTE = /precision: bfloat16 cannot be computed here, since .*: use precision: float32/;
 
 let folder = '';
 
@@ -43,12 +47,31 @@ test('Ctrl-C twice ends a coordinator by that signal, whatever its threads are d
 });
 
 test('a run whose workers cannot compute what it asks for ends at once, with a sentence and exit code 2', async () => {
-  const args = ['train', 'run.yaml', '--workers', '2', '--run', 'refused', '--set', 'precision=bfloat16'];
-  const withoutBfloat16 = { LOCKSTEP_ISA: 'avx512' };
-  const run = new LockstepProcess(args, { cwd: folder, env: withoutBfloat16 });
+  const asked = ['--run', 'refused', '--set', 'precision=bfloat16'];
+  const begin = coordinator(...asked);
+  await begin.listening();
+  begin.kill('SIGINT');
+  assert.equal(await begin.exit(), 130, begin.text());
+  const env = { LOCKSTEP_ISA: 'avx512' }; // has no bfloat16
+  const run = new LockstepProcess(['train', 'run.yaml', ...asked, '--workers', '2'], { cwd: folder, env });
   assert.equal(await run.exit(), 2, run.text());
-  assert.match(run.text(), /precision: bfloat16 cannot be computed here, since .*: use precision: float32/);
+  assert.match(run.text(), CANNOT_COMPUTE);
   assert.match(run.text(), /error: worker-\d cannot work here; it says why above/);
+});
+
+test('a run that local workers could not compute is not made', async () => {
+  const without: readonly [setting: string, env: Record<string, string>, words: RegExp][] = [
+    ['precision=bfloat16', { LOCKSTEP_ISA: 'avx512' }, CANNOT_COMPUTE],
+    ['worker.device=cuda', { LOCKSTEP_CUDA_LIBRARY: '/no/such' }, /the CUDA kernels .* are not there/],
+  ];
+  for (const [setting, env, words] of without) {
+    const args = ['train', 'run.yaml', '--workers', '2', '--run', 'none', '--set', setting];
+    const run = new LockstepProcess(args, { cwd: folder, env });
+    assert.equal(await run.exit(), 2, run.text());
+    assert.match(run.text(), words);
+    assert.equal(run.text().match(/error:/g)?.length, 1, run.text());
+    await assert.rejects(stat(path.join(folder, 'none')), { code: 'ENOENT' });
+  }
 });
 
 test('a model that no memory can hold is refused with a sentence', async () => {

@@ -80,11 +80,17 @@ test('beyond this machine a coordinator listens only with keys, or when it is to
     'run.yaml',
     '--bind',
     'tcp://0.0.0.0:*',
+    '--http',
+    '0.0.0.0:0',
     '--insecure',
     '--run',
     'open',
   );
   await open.line('that it warns', ({ msg }) => msg.includes('whoever reaches tcp://0.0.0.0'));
+  // What listens at all addresses is shown with one that a browser here can go to.
+  await open.line('where its page is', ({ msg }) =>
+    /^Live page: http:\/\/127\.0\.0\.1:\d+, and at this machine's other addresses /.test(msg),
+  );
   open.kill('SIGTERM');
   await open.exit();
 });

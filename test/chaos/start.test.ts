@@ -26,8 +26,16 @@ test('a port in use is a sentence and exit code 2, for workers and for metrics, 
     const args = ['--bind', 'tcp://127.0.0.1:*', '--http', String(port)];
     const takenByMetrics = await scene.start('coordinator', { args });
     assert.equal(await takenByMetrics.exit(), 2, takenByMetrics.text());
-    server.close();
     assert.match(takenByMetrics.text(), /error: cannot serve metrics on .*: the port is in use/);
+    const takenByWorkers = await scene.start('train', {
+      args: ['--workers', '2', '--http', String(port - 2)],
+    });
+    assert.equal(await takenByWorkers.exit(), 2, takenByWorkers.text());
+    assert.match(takenByWorkers.text(), /error: cannot serve metrics on .*: the port is in use/);
+    server.close();
+    const beyond = await scene.start('train', { args: ['--workers', '1', '--http', '65535'] });
+    assert.equal(await beyond.exit(), 2, beyond.text());
+    assert.match(beyond.text(), /error: 1 local worker would serve metrics at the port after 65535/);
     const elsewhere = await scene.start('coordinator', {
       args: ['--insecure', '--bind', 'tcp://192.0.2.1:7117'],
     });

@@ -117,7 +117,7 @@ test('a row for each run: its step, losses, newest checkpoint, size and owner, f
     assert.match(head!, /^run +step +loss +validation +checkpoint +size +checkpoints +owner$/);
     assert.match(
       row!,
-      /^trained +41 of 100 +4\.250 +3\.500 +step-40, 4 days ago +[\d.]+ kB +2 whole +process \d+ on /,
+      /^trained +41 of 100 +4\.250 +3\.500 +step-40, 4 days ago +[\d.]+ kB +2 saved +process \d+ on /,
     );
     assert.match(young!, /^young +(– +){5}none yet +–$/);
   } finally {
@@ -164,8 +164,8 @@ test('a run that is broken is listed with the reason, and does not keep the othe
   assert.match(found[2]!.problems[0]!, /EISDIR/);
   assert.match(found[3]!.problems[0]!, /pointer\/storage\.json does not say where the run is stored/);
   const { out } = await runs(place);
-  assert.match(out, /1 whole, 1 damaged .*\n {2}! step-2: optimizer\.safetensors is missing\n/);
-  assert.match(out, /\nunfinished .* 1 whole, 1 unfinished /);
+  assert.match(out, /1 saved, 1 damaged .*\n {2}! step-2: optimizer\.safetensors is missing\n/);
+  assert.match(out, /\nunfinished .* 1 saved, 1 unfinished /);
 });
 
 test('--verify finds a flipped bit, which a look at manifests does not, and exits with 2', async () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LockstepProcess } from '../../bench/support/lockstep-process.js';
-import { installedPackage } from '../../src/engine/tensorflow/load.js';
+import { installedPackage } from '../../src/engine/tensorflow/package.js';
 
 test('a worker whose coordinator has a name that is not known here says so, goes on looking, and says so at the end', async () => {
   const worker = new LockstepProcess(['worker', 'tcp://coordinator.invalid:7117', '--patience', '1']);

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs';
 import { assert, messageOf } from '../../util/errors.js';
 import { loadTensorFlow } from './engine.js';
 import type { Inspection } from './inspect.js';
-import { installedPackage } from './load.js';
+import { installedPackage } from './package.js';
 
 async function check(): Promise<Inspection> {
   try {

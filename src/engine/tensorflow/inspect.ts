@@ -1,7 +1,7 @@
 // Whether TensorFlow works on this machine, asked of a process that may die of it (check.ts).
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { HOW_TO, installedPackage, type TensorFlowPackage } from './load.js';
+import { HOW_TO, installedPackage, type TensorFlowPackage } from './package.js';
 
 export interface TensorFlowInfo {
   readonly package: TensorFlowPackage;

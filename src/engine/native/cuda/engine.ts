@@ -1,60 +1,16 @@
-// The native engine on a CUDA device: the library of kernels, the device, and the backend over it.
-import { existsSync } from 'node:fs';
+// The native engine on a CUDA device: the backend over it.
 import * as tf from '@tensorflow/tfjs';
-import { assert, messageOf, UserError } from '../../../util/errors.js';
-import { packageRoot } from '../../../util/package.js';
+import { assert } from '../../../util/errors.js';
 import type { EngineOfBackend } from '../../engine.js';
 import type { Addon, Arithmetic, CudaInfo } from '../addon.js';
 import { register } from '../kernels/register.js';
 import { registerFused } from '../kernels/fused.js';
 import { Recorder } from '../recorder.js';
 import { CudaBackend } from './backend.js';
+import { openDevice } from './device.js';
 import { deviceGradients } from './gradients.js';
 
 const BACKEND_NAME = 'native-cuda';
-
-/** The kernels that run on a card; tests choose those that run on the CPU. */
-export const cudaLibrary = (): string =>
-  process.env['LOCKSTEP_CUDA_LIBRARY'] ?? `${packageRoot}build/lockstep-cuda.so`;
-
-/** How many devices the process may use; CUDA_VISIBLE_DEVICES chooses among them. Throws UserError CUDA_MISSING. */
-export function countDevices(addon: Addon): number {
-  const path = cudaLibrary();
-  if (!existsSync(path)) {
-    throw new UserError(
-      'CUDA_MISSING',
-      `the CUDA kernels ${path} are not there: install a CUDA toolkit (nvcc) of version 12 or 13 and run \`npm run setup\``,
-    );
-  }
-  try {
-    return addon.cuda.load(path);
-  } catch (error) {
-    throw new UserError('CUDA_MISSING', `the CUDA kernels ${path} do not load (${messageOf(error)})`, {
-      cause: error,
-    });
-  }
-}
-
-let opened: { readonly index: number; readonly info: CudaInfo } | undefined;
-
-/** Opens device `index`, once for the process. Throws UserError CUDA_MISSING, NO_SUCH_DEVICE. */
-export function openDevice(addon: Addon, index: number): CudaInfo {
-  const count = countDevices(addon);
-  if (index >= count) {
-    const there = count === 0 ? 'there is none' : `there are cuda:0 to cuda:${count - 1}`;
-    throw new UserError(
-      'NO_SUCH_DEVICE',
-      `expected a CUDA device that this process may use, got cuda:${index}: ${there}`,
-    );
-  }
-  assert(opened === undefined || opened.index === index, 'a process has one CUDA device');
-  try {
-    opened ??= { index, info: addon.cuda.open(index) };
-  } catch (error) {
-    throw new UserError('CUDA_MISSING', messageOf(error), { cause: error });
-  }
-  return opened.info;
-}
 
 /** "13.0" of 13000. */
 function version(number: number): string {

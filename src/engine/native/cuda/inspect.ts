@@ -1,7 +1,7 @@
 // What `lockstep doctor` tells of CUDA: whether the kernels were built, and on which devices they would run.
 import { messageOf } from '../../../util/errors.js';
 import type { Addon } from '../addon.js';
-import { countDevices } from './engine.js';
+import { countDevices } from './device.js';
 
 export interface CudaState {
   /** Devices that `--device cuda:N` can name. */

@@ -26,7 +26,7 @@ export async function testLibrary(): Promise<string> {
 /** Opens the device, before an engine is loaded on it. */
 export async function openTestDevice(): Promise<{ addon: Addon; info: CudaInfo }> {
   await testLibrary();
-  const { openDevice } = await import('../../../../src/engine/native/cuda/engine.js');
+  const { openDevice } = await import('../../../../src/engine/native/cuda/device.js');
   const addon = loadAddon();
   return { addon, info: openDevice(addon, 0) };
 }
