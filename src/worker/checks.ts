@@ -69,3 +69,17 @@ export function checkGrant(
   if (wrong !== undefined)
     throw new ProtocolError(`expected a grant of chunks ${firstChunk} to ${end - 1}, got ${wrong}`);
 }
+
+/** The chunk is the reducer's, and has as many bytes as its elements in float32. */
+export function checkParameters(
+  chunk: number,
+  bytes: number,
+  { firstChunk, endChunk }: ReducerAddress,
+  grid: ChunkGrid,
+): void {
+  if (chunk < firstChunk || chunk >= endChunk)
+    throw new ProtocolError(`expected parameters of chunks ${firstChunk} to ${endChunk - 1}, got ${chunk}`);
+  const expected = grid.elements(chunk) * 4;
+  if (bytes !== expected)
+    throw new ProtocolError(`expected ${expected} bytes of parameter chunk ${chunk}, got ${bytes}`);
+}

@@ -2,7 +2,6 @@
 // and which message carries a decision. Without sockets, for the session and for the simulated one.
 import type { ChunkGrid } from '../protocol/chunks.js';
 import type { Envelope } from '../protocol/envelope.js';
-import { ProtocolError } from '../protocol/frames.js';
 import type { Job } from '../protocol/job.js';
 import type {
   CoordinatorToWorker,
@@ -13,7 +12,7 @@ import type {
   WorkerToReducer,
 } from '../protocol/messages.js';
 import { nodeIdOf } from '../protocol/node-id.js';
-import { checkGrant, checkTask } from './checks.js';
+import { checkGrant, checkParameters, checkTask } from './checks.js';
 import type { Task, WorkerAction, WorkerEvent } from './events.js';
 
 type Action<T extends WorkerAction['type']> = WorkerAction & { readonly type: T };
@@ -45,8 +44,7 @@ export function eventOfReducer(
       return { type: 'done', reducer, node: nodeIdOf(message) };
     case 'parameters': {
       const { version, chunk, payload } = message;
-      if (chunk >= grid.chunks || payload.length !== grid.elements(chunk) * 4)
-        throw new ProtocolError(`got ${payload.length} bytes for parameter chunk ${chunk}`);
+      checkParameters(chunk, payload.length, slice, grid);
       return { type: 'parameters', reducer, version, chunk };
     }
   }
