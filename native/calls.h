@@ -26,7 +26,7 @@ struct Callee {
 struct BoundFunction {
   const char* name;  // a literal
   Callee callee;
-  // That ended since they were last asked for, and what they took together.
+  // Calls that ended since kernelTimes() was last asked, and their seconds together.
   int64_t calls = 0;
   double seconds = 0;
 };

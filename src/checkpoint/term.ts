@@ -21,7 +21,7 @@ export interface AcquireOptions {
 /** A term that this process holds, until another takes the next. */
 export interface Term {
   /** 1 for a run's first owner, then rising. */
-  readonly term: number;
+  readonly number: number;
   /** An earlier owner could not be shown to have ended: whatever it still writes must not meet what this one writes. */
   readonly contested: boolean;
   /** Resolves with UserError RUN_SUPERSEDED when this process finds that a later term was taken. */
@@ -114,7 +114,7 @@ class HeldTerm implements Term {
   constructor(
     private readonly terms: TermsFolder,
     private readonly run: string,
-    readonly term: number,
+    readonly number: number,
     readonly contested: boolean,
     private readonly options: AcquireOptions,
   ) {
@@ -123,10 +123,10 @@ class HeldTerm implements Term {
   }
 
   async check(): Promise<void> {
-    if (!(await this.terms.isTaken(this.term + 1))) return;
+    if (!(await this.terms.isTaken(this.number + 1))) return;
     const error = new UserError(
       'RUN_SUPERSEDED',
-      `the run ${this.run} was taken over by another coordinator (term ${this.term + 1}) while this one (term ${this.term}) ` +
+      `the run ${this.run} was taken over by another coordinator (term ${this.number + 1}) while this one (term ${this.number}) ` +
         'did not renew its own: it goes on there, and nothing that this one does counts any more',
     );
     this.found(error);
@@ -136,7 +136,7 @@ class HeldTerm implements Term {
   async release(): Promise<void> {
     this.ending.abort();
     await this.renewing;
-    await this.terms.release(this.term).catch((error: unknown) => this.warn(error));
+    await this.terms.release(this.number).catch((error: unknown) => this.warn(error));
   }
 
   /** Storage that cannot be reached stops no training: the term is renewed when it can be. */
@@ -144,7 +144,7 @@ class HeldTerm implements Term {
     const { signal } = this.ending;
     for (let counter = 1; !signal.aborted; counter++) {
       try {
-        await this.terms.renew(this.term, counter);
+        await this.terms.renew(this.number, counter);
         await this.check();
       } catch (error) {
         if (error instanceof UserError && error.code === 'RUN_SUPERSEDED') return;

@@ -55,7 +55,7 @@ export interface StartedRun {
   readonly stopSignals: StopSignals;
 }
 
-/** Workers that this machine has besides. */
+/** Workers that are started on this machine as well. */
 export interface LocalPlan {
   readonly count: number;
   /** null: they need none. */

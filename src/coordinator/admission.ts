@@ -3,6 +3,7 @@
 import type { SessionOutcome, WorkerToCoordinator } from '../protocol/messages.js';
 import { publicKeyText, type KeyPair, type PublicKey } from '../transport/keys.js';
 import { newChallenge, verify } from '../transport/proof.js';
+import type { WorkerIdentity } from './sessions.js';
 
 /** Connections that have greeted and do not work yet. A thousand workers that come at once take their turns. */
 const MAX_ENTERING = 256;
@@ -19,17 +20,8 @@ export interface AdmissionOptions {
   readonly keys: { readonly own: KeyPair; nameOf(key: PublicKey): string | undefined } | null;
 }
 
-/** Who gets a session. */
-export interface Admitted {
-  /** It says which key's owner this is, where keys are used. */
-  readonly name: string;
-  readonly host: string;
-  /** The key that was proved, as it is written down; null where keys are not used. */
-  readonly key: string | null;
-}
-
 export type Decision =
-  | ({ readonly type: 'admit' } & Admitted)
+  | ({ readonly type: 'admit' } & WorkerIdentity)
   | { readonly type: 'challenge'; readonly runId: string; readonly challenge: string }
   | { readonly type: 'refuse'; readonly reason: string; readonly outcome: SessionOutcome };
 

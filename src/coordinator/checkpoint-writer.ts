@@ -42,7 +42,7 @@ export class CheckpointWriter {
 
   private async begin(version: number): Promise<void> {
     try {
-      this.begun = await this.run.store.begin(version, this.run.term.term);
+      this.begun = await this.run.store.begin(version, this.run.term.number);
     } catch (error) {
       this.reducers.tellAll({ type: 'write', version, files: null });
       return this.fail(version, messageOf(error));

@@ -83,7 +83,7 @@ export class Coordinator {
     return { progress: this.progress, sessions: this.sessions.all(), finished: this.finished };
   }
 
-  /** The name a worker gave itself. */
+  /** What the worker is called in logs and metrics. */
   nameOf(session: string): string | undefined {
     return this.sessions.get(session)?.name;
   }
@@ -180,7 +180,7 @@ export class Coordinator {
 
   // ---- steps
 
-  /** What comes after a version is complete: its evaluation, the next step, or the end. */
+  /** What comes once a version is complete and, where it had to be, evaluated: the next step, or the end. */
   private nextStage(): void {
     if (this.progress.version >= this.options.steps) this.finishing = 'completed';
     else if (this.stopping) this.finishing = 'stopped';
@@ -281,7 +281,7 @@ export class Coordinator {
       const names = [...faulty].map((session) => this.identify(session)).join(' and ');
       return this.fail(
         'AUDIT_FAILED',
-        `${names} computes wrongly, and auditAction is stop; ${this.saving.newest}`,
+        `wrong results from ${names}, and auditAction is stop; ${this.saving.newest}`,
       );
     }
     for (const session of faulty) this.membership.expel(session, 'an audit found that it computes wrongly');

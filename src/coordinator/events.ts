@@ -6,6 +6,7 @@ import type { SessionOutcome, WorkerReport } from '../protocol/messages.js';
 import type { NodeId } from '../protocol/node-id.js';
 import type { BatchStats } from '../protocol/stats.js';
 import type { NonFinite } from './reducer/inspection.js';
+import type { WorkerIdentity } from './sessions.js';
 
 /** What decides a run's course; `config/schema.ts` says what each key means. */
 export interface CoordinatorOptions {
@@ -41,14 +42,7 @@ export interface Progress {
 }
 
 export type CoordinatorEvent =
-  | {
-      readonly type: 'hello';
-      readonly session: string;
-      readonly name: string;
-      readonly host: string;
-      /** The public key that it has proved to own, where keys are used. */
-      readonly key: string | null;
-    }
+  | ({ readonly type: 'hello'; readonly session: string } & WorkerIdentity)
   | { readonly type: 'ready'; readonly session: string; readonly fingerprint: string }
   | {
       readonly type: 'heartbeat';

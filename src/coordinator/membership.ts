@@ -101,7 +101,7 @@ export class Membership {
     this.sessions.remove(id);
     this.decisions.publish({ kind: 'workerLeft', ...identityOf(session), reason, detail });
     this.handlers.changed();
-    // Whoever reads along is told by the event; as a warning it would stand there twice.
+    // Whoever reads along is told by the event; a warning would show it twice.
     this.decisions.log('info', `${nameOf(session)} left: ${detail}`);
   }
 

@@ -8,7 +8,6 @@ import { openGate } from '../transport/gate.js';
 import type { KeyPair, PublicKey, ServerSecurity } from '../transport/keys.js';
 import { RouterSocket } from '../transport/router.js';
 import { UserError, messageOf } from '../util/errors.js';
-import type { Admitted } from './admission.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
 import { Connections } from './connections.js';
 import { Coordinator } from './coordinator.js';
@@ -18,6 +17,7 @@ import type { FromReducer } from './reducer/port.js';
 import { coordinatorOptions } from './options.js';
 import { Reducers, reducerSetups } from './reducers.js';
 import { SampleSource, type LeaseSamples } from './sample-source.js';
+import type { WorkerIdentity } from './sessions.js';
 import { Telemetry, type TelemetryOptions } from './telemetry.js';
 import {
   connectionEnded,
@@ -101,7 +101,7 @@ export class CoordinatorProcess {
     const keys = security && { own: security.keys, nameOf: security.nameOf.bind(security) };
     this.reception = new Reception(
       this.connections,
-      { runId: run.runId, term: run.term.term, keys, log },
+      { runId: run.runId, term: run.term.number, keys, log },
       {
         opened: (session, worker) => this.greet(session, worker),
         message: (session, message) => this.hearWorker(session, message),
@@ -174,7 +174,7 @@ export class CoordinatorProcess {
       .catch((error: unknown) => this.fail(error));
     const reducers = this.reducers.addresses.map(({ url }) => url);
     const { version } = run.progress;
-    log.info({ url: this.url, reducers, term: run.term.term, version }, 'coordinator listening');
+    log.info({ url: this.url, reducers, term: run.term.number, version }, 'coordinator listening');
   }
 
   // ---- what happens
@@ -184,7 +184,7 @@ export class CoordinatorProcess {
     this.decide({ type: 'tick' });
   }
 
-  private greet(session: string, { name, host, key }: Admitted): void {
+  private greet(session: string, { name, host, key }: WorkerIdentity): void {
     if (this.ended) {
       this.say(session, this.farewell);
       return this.connections.end(session);
@@ -301,7 +301,7 @@ export class CoordinatorProcess {
 
   private get speaker(): Speaker {
     const { term, config, runId, job } = this.options.run;
-    return { term: term.term, run: config.name, runId, job, reducers: this.reducers.addresses };
+    return { term: term.number, run: config.name, runId, job, reducers: this.reducers.addresses };
   }
 
   private say(session: string, message: CoordinatorToWorker): void {
@@ -310,7 +310,7 @@ export class CoordinatorProcess {
 
   /** With its samples, once they are read. */
   private sendTask(action: CoordinatorAction & { type: 'lease' | 'evaluate' }): void {
-    const { term } = this.options.run.term;
+    const term = this.options.run.term.number;
     const outgoing = this.samplesOf(action).then(({ shape, payload }) => ({
       message: taskMessage(action, term, shape),
       payload,

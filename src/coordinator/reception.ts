@@ -12,14 +12,15 @@ import {
   type WorkerToCoordinator,
 } from '../protocol/messages.js';
 import type { PeerId } from '../transport/router.js';
-import { Admission, type AdmissionOptions, type Admitted, type Decision } from './admission.js';
+import { Admission, type AdmissionOptions, type Decision } from './admission.js';
 import type { Connections } from './connections.js';
+import type { WorkerIdentity } from './sessions.js';
 
 /** What a worker says once it has a session. */
 export type SessionMessage = Exclude<Received<WorkerToCoordinator>, { type: 'hello' | 'prove' }>;
 
 export interface ReceptionHandlers {
-  opened(session: string, worker: Admitted): void;
+  opened(session: string, worker: WorkerIdentity): void;
   message(session: string, message: SessionMessage): void;
   /** What its worker sent is not what the protocol allows. */
   fault(session: string, reason: string): void;

@@ -21,7 +21,7 @@ export function reducerSetups(run: OpenRun, bind: string, security: ServerSecuri
   return slices.map((slice) => ({
     bind: bind.replace(/:[^:]*$/, ':*'),
     security,
-    term: term.term,
+    term: term.number,
     trainable: layout.trainable,
     total: layout.total,
     slice,

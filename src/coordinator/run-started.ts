@@ -12,7 +12,7 @@ export function runStarted(run: OpenRun, stepsLost: number): RunStarted {
     kind: 'runStarted',
     run: config.name,
     runId,
-    term: term.term,
+    term: term.number,
     version: progress.version,
     stepsLost,
     steps: config.steps,

@@ -3,6 +3,7 @@
 import { rm, stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { DiskFolder } from '../checkpoint/disk-folder.js';
+import type { TrainingVectors } from '../checkpoint/load.js';
 import type { CheckpointState } from '../checkpoint/state.js';
 import { openStorage } from '../checkpoint/open-folder.js';
 import { CheckpointStore } from '../checkpoint/store.js';
@@ -31,13 +32,6 @@ import { packageVersion } from '../util/package.js';
 import type { Progress } from './events.js';
 import { initialWeights } from './initial-weights.js';
 
-/** The flat vectors that reducers own slices of, shared among threads. */
-export interface SharedVectors {
-  readonly parameters: Float32Array; // [total]
-  readonly moment1: Float32Array; // [trainable]
-  readonly moment2: Float32Array; // [trainable]
-}
-
 export interface OpenRun {
   readonly directory: RunDirectory;
   readonly runId: string;
@@ -47,7 +41,8 @@ export interface OpenRun {
   readonly layout: ParameterLayout;
   /** One for each reducer: at most as many as the config wants. */
   readonly slices: readonly Slice[];
-  readonly vectors: SharedVectors;
+  /** That reducers own slices of, shared among threads. */
+  readonly vectors: TrainingVectors;
   readonly store: CheckpointStore;
   readonly term: Term;
   readonly progress: Progress;
@@ -238,7 +233,7 @@ function namedOtherwise(run: RunDirectory, theirs: string, ours: string): UserEr
 /** Elements that a typed array may have in every version of Node that is supported. */
 const MAX_ELEMENTS = 2 ** 32 - 1;
 
-function allocate({ total, trainable }: ParameterLayout): SharedVectors {
+function allocate({ total, trainable }: ParameterLayout): TrainingVectors {
   try {
     if (total > MAX_ELEMENTS) throw new RangeError(`at most ${MAX_ELEMENTS} are possible`);
     return {

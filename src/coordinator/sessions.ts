@@ -4,9 +4,10 @@ import { afterComputing, afterCovering, afterLosing, UNKNOWN_PACE, type Pace } f
 
 /** Who a worker is. */
 export interface WorkerIdentity {
+  /** It says which key's owner this is, where keys are used. */
   readonly name: string;
   readonly host: string;
-  /** The public key that it has proved to own; null where keys are not used. */
+  /** The public key that it has proved to own, as it is written down; null where keys are not used. */
   readonly key: string | null;
 }
 
@@ -22,7 +23,7 @@ export function nameOf({ name, host }: Pick<WorkerIdentity, 'name' | 'host'>): s
 
 export interface Session extends WorkerIdentity {
   readonly id: string;
-  /** Greeted, but not attached to the reducers yet; or computing. */
+  /** `joining`: greeted, and not attached to the reducers yet. */
   state: 'joining' | 'ready';
   /** What it computes with; null before it is ready. */
   fingerprint: string | null;

@@ -51,7 +51,7 @@ export class Telemetry {
   ) {
     const { directory, term } = options.run;
     this.metrics = createCoordinatorMetrics({ run: started, measureRoom: () => roomIn(directory.storage) });
-    this.feed = new LiveFeed(history, String(term.term));
+    this.feed = new LiveFeed(history, String(term.number));
     this.sampler = new Sampler(samplesTask(options.run), this.publish, (message) =>
       options.log.warn(message),
     );

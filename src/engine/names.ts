@@ -7,7 +7,7 @@ export type EngineName = (typeof engineNames)[number];
 /** Where the native engine computes: `cuda:0` is the first CUDA device that the process may use. */
 export type DeviceName = 'cpu' | `cuda:${number}`;
 
-/** What of an engine each worker chooses for itself. */
+/** What each worker chooses for itself of an engine. */
 export interface EngineChoice {
   readonly engine: EngineName;
   readonly device: DeviceName;

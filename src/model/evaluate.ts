@@ -9,7 +9,7 @@ import { inScope } from './scope.js';
 import type { Transformer } from './transformer.js';
 
 export interface EvaluationPlan {
-  /** Samples evaluated: the first of the source. */
+  /** Samples evaluated: the first of the split. */
   readonly samples: number;
   readonly samplesPerMicroBatch: number;
   readonly objective: ObjectiveConfig;

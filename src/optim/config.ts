@@ -5,9 +5,9 @@ export type ScheduleKind = 'inverse-square-root' | 'cosine' | 'linear' | 'consta
 /** How the learning rate moves; every kind starts with a linear warm-up. */
 export interface ScheduleConfig {
   readonly kind: ScheduleKind;
-  /** Updates until the peak is reached; 0: the first update is at the peak. */
+  /** Steps until the peak is reached; 0: the first step is at the peak. */
   readonly warmupSteps: number;
-  /** `cosine` and `linear`: the last update's learning rate as a part of the peak, 0 (the default) to 1. */
+  /** `cosine` and `linear`: the last step's learning rate as a part of the peak, 0 (the default) to 1. */
   readonly finalRatio?: number | undefined;
 }
 

@@ -1,14 +1,14 @@
-// The learning rate of each update. Pure: nothing is counted here.
+// The learning rate of each step. Pure: nothing is counted here.
 
 import type { OptimizerConfig, ScheduleKind } from './config.js';
 
 /**
- * The learning rate of update number `step`, counted from 1, of a run of `steps` (used by `cosine` and `linear`
- * only). All kinds rise linearly to the peak, `step / warmupSteps` of it, which update `warmupSteps` has; then
+ * The learning rate of step number `step`, counted from 1, of a run of `steps` (used by `cosine` and `linear`
+ * only). All kinds rise linearly to the peak, `step / warmupSteps` of it, which step `warmupSteps` has; then
  *
  * - `inverse-square-root`: peak · √(warmupSteps / step), the schedule of "Attention Is All You Need" (5.3) with the
  *   peak given in place of (d · warmupSteps)^-1/2; without warm-up: peak / √step;
- * - `cosine`, `linear`: along half a cosine, or a line, to `finalRatio` of the peak, which update `steps` has;
+ * - `cosine`, `linear`: along half a cosine, or a line, to `finalRatio` of the peak, which step `steps` has;
  *   what comes later stays there;
  * - `constant`: the peak.
  */

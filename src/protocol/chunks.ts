@@ -32,7 +32,7 @@ export class ChunkGrid {
   constructor(
     readonly trainable: number,
     readonly total: number,
-    /** This and the next are the protocol's, but for tests that want many chunks of a few elements. */
+    /** This and the next are the protocol's unless a test wants many chunks of a few elements. */
     readonly chunkElements = chunkElementsOf(total),
     /** Chunks that may be under way at once between a worker and a reducer, in each direction. */
     readonly windowChunks = Math.max(2, Math.floor(WINDOW_ELEMENTS / chunkElements)),

@@ -1,4 +1,4 @@
-// What every message after the greeting carries, and whether it is of the conversation that its receiver is in.
+// What messages of a session carry, and whether it is of the conversation that its receiver is in.
 
 export interface Envelope {
   /** One worker process's stay. */

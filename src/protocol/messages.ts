@@ -16,7 +16,7 @@ const label = z
 /** A public key, a challenge, a proof: 32 bytes. */
 const bytes32 = z.string().regex(/^[0-9a-f]{64}$/, 'expected 64 hexadecimal digits');
 
-/** Every message after the greeting carries the session (a worker process's stay) and the coordinator's term. */
+/** Every message after the greeting but `bye` and `refused` carries the session (a worker process's stay) and the coordinator's term. */
 const inSession = { session: z.string().min(8).max(64), term: count };
 
 /** One node of one step's tree; `round` counts the computations of the step (from 1: again, after a fault). */

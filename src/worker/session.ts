@@ -1,5 +1,5 @@
 // One session of a worker with one coordinator, from the greeting to its end: the sockets, the compute thread, the
-// batch threads and the clock around the state machine in worker.ts. Losing any connection ends it.
+// thread that builds batches and the clock around the state machine in worker.ts. Losing any connection ends it.
 import type { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { loadAddon } from '../engine/native/load.js';
@@ -146,7 +146,7 @@ class Session {
     }
   }
 
-  /** Greeted: connect to the reducers, start computing threads, keep the pulse. */
+  /** Greeted: connect to the reducers, give the compute thread its job, keep the pulse. */
   private begin(welcome: Welcome): void {
     const { job } = welcome;
     this.welcome = welcome;

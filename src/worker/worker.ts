@@ -1,9 +1,10 @@
 // The worker's decisions as a state machine: (state, event, now) -> actions. Leases come in; parameters are pulled
 // when a lease needs a newer version; one micro-batch after another is computed; gradients leave chunk by chunk as
 // they become final and are granted. It knows no socket, thread or clock.
+import type { Slice } from '../protocol/chunks.js';
 import type { PhaseSeconds, WorkerPhase } from '../protocol/messages.js';
 import { isEarlier, sameNodeId, type NodeId } from '../protocol/node-id.js';
-import { Pull, type PullTarget } from './pull.js';
+import { Pull } from './pull.js';
 import { Pushes } from './pushes.js';
 import {
   GRADIENT_BUFFERS,
@@ -36,15 +37,15 @@ export class WorkerMachine {
   private lastAt: number | undefined;
 
   /**
-   * @param targets the slices of the reducers, in order
+   * @param slices those of the reducers, in order
    * @param window chunks of parameters asked of each at once
    */
   constructor(
-    private readonly targets: readonly PullTarget[],
+    private readonly slices: readonly Slice[],
     private readonly window: number,
   ) {
-    this.flow = targets.map(() => ({ requested: 0, received: 0 }));
-    this.pushes = new Pushes(targets.length, GRADIENT_BUFFERS, (action) => this.actions.push(action));
+    this.flow = slices.map(() => ({ requested: 0, received: 0 }));
+    this.pushes = new Pushes(slices.length, GRADIENT_BUFFERS, (action) => this.actions.push(action));
   }
 
   /** @param now monotonic milliseconds */
@@ -181,8 +182,8 @@ export class WorkerMachine {
   }
 
   private startPull(version: number, slot: number): void {
-    this.pull = new Pull(version, slot, this.targets, this.window);
-    this.targets.forEach((_, reducer) => this.request(reducer));
+    this.pull = new Pull(version, slot, this.slices, this.window);
+    this.slices.forEach((_, reducer) => this.request(reducer));
   }
 
   private request(reducer: number): void {

@@ -7,7 +7,7 @@ import { UserError } from '../../src/util/errors.js';
 
 try {
   const [directory, intervalMs, timeoutMs] = process.argv.slice(2);
-  const { term, superseded } = await acquireTerm(new DiskFolder(directory!), {
+  const { number: term, superseded } = await acquireTerm(new DiskFolder(directory!), {
     renewal: { intervalMs: Number(intervalMs), timeoutMs: Number(timeoutMs) },
     onWarning: () => {},
   });

@@ -78,7 +78,7 @@ test('terms rise by one with each release, and start at 1', async (t) => {
   const run = await newRun(t);
   for (const expected of [1, 2, 3]) {
     const held = await acquire(t, run);
-    assert.deepEqual([held.term, held.contested], [expected, false]);
+    assert.deepEqual([held.number, held.contested], [expected, false]);
     await held.release();
   }
 });
@@ -99,7 +99,7 @@ test('a run whose owner is at work on this machine is refused at once, within on
 test('an owner on this machine of which nothing but its process id is known is watched', async (t) => {
   const run = await newRun(t);
   await pretend(run, 4, { ...(await thisOwner()), startTime: '' });
-  assert.equal((await acquire(t, run)).term, 5);
+  assert.equal((await acquire(t, run)).number, 5);
 });
 
 test('the run of an owner killed with -9 is free for the next at once', async (t) => {
@@ -108,8 +108,8 @@ test('the run of an owner killed with -9 is free for the next at once', async (t
   assert.equal(said, '1');
   child.kill('SIGKILL');
   await once(child, 'exit');
-  const { term, contested } = await acquire(t, run, refuseToWait);
-  assert.deepEqual({ term, contested }, { term: 2, contested: false });
+  const { number, contested } = await acquire(t, run, refuseToWait);
+  assert.deepEqual({ number, contested }, { number: 2, contested: false });
 });
 
 test('an owner that stands still for its timeout is superseded, and finds out when it goes on', async (t) => {
@@ -118,7 +118,7 @@ test('an owner that stands still for its timeout is superseded, and finds out wh
   child.kill('SIGSTOP');
   const warnings: string[] = [];
   const held = await acquire(t, run, (text) => warnings.push(text));
-  assert.deepEqual([held.term, held.contested], [2, true]);
+  assert.deepEqual([held.number, held.contested], [2, true]);
   assert.match(warnings.join(), /watching for up to 0.2 s.*has not renewed/s);
   const said = once(child.stdout, 'data');
   child.kill('SIGCONT');
@@ -140,7 +140,7 @@ test('of many that try at once exactly one gets the run, and nothing but its ter
 test('a process id that another process has now does not pass for the owner', async (t) => {
   const run = await newRun(t);
   await pretend(run, 4, { ...(await thisOwner()), startTime: '1' });
-  assert.equal((await acquire(t, run, refuseToWait)).term, 5);
+  assert.equal((await acquire(t, run, refuseToWait)).number, 5);
 });
 
 test('an owner on another machine is watched for its timeout, and contests every later term', async (t) => {
@@ -148,7 +148,7 @@ test('an owner on another machine is watched for its timeout, and contests every
   await pretend(run, 7, await foreigner());
   for (const term of [8, 9]) {
     const taken = await acquire(t, run);
-    assert.deepEqual([taken.term, taken.contested], [term, true]);
+    assert.deepEqual([taken.number, taken.contested], [term, true]);
     await taken.release();
   }
 });
@@ -167,8 +167,8 @@ test('an owner that releases its term while it is watched is no longer waited fo
   await pretend(run, 7, await foreigner(), 3_600_000);
   const released = path.join(await termsOf(run), '000007.released');
   await writeFile(released, '');
-  const { term, contested } = await acquire(t, run, refuseToWait);
-  assert.deepEqual({ term, contested }, { term: 8, contested: false });
+  const { number, contested } = await acquire(t, run, refuseToWait);
+  assert.deepEqual({ number, contested }, { number: 8, contested: false });
 });
 
 test('storage that fails stops no owner, which renews its term again later', async (t) => {

@@ -117,7 +117,7 @@ test('with auditAction stop a faulty worker ends the run', () => {
   run.join('a', 'b', 'c');
   second(run);
   finishAll(run, 'b');
-  assert.match(run.last('fail')!.message, /b on here computes wrongly/);
+  assert.match(run.last('fail')!.message, /wrong results from b on here/);
 });
 
 test('losses that differ are found like gradients that do', () => {

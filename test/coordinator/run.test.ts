@@ -56,7 +56,7 @@ class Scene {
     await this.use(changes, async (run) => {
       assert.equal(run.resumedFrom, null);
       trained = run.vectors.parameters.map((value) => value + 1);
-      const begun = await run.store.begin(STEP, run.term.term);
+      const begun = await run.store.begin(STEP, run.term.number);
       await writeSlice(begun.model.path, begun.model.dataOffset, trained);
       await run.store.finish(begun, stateOf(run, { ...run.progress, version: STEP }, null, 0));
     });

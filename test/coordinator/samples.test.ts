@@ -90,7 +90,7 @@ async function untrained(folder: string, objective: ObjectiveConfig): Promise<Sa
   initialParameters(layout, modelConfig, 1, flat);
   const storage = path.join(folder, objective.kind);
   await writeRun(storage, data, objective, flat);
-  return { storage, data, objective, window: 8, precision: 'float32', samples: 2 };
+  return { storage, data, objective, window: 8, samples: 2 };
 }
 
 test('the model of a checkpoint fills masks or writes on; where it cannot, that is told once', async (t) => {

@@ -121,7 +121,7 @@ export function checkpointWriter(world: CheckpointWorld): CheckpointWriter {
   const copies = new Map<number, Vectors>();
   const run = {
     store: storeOn(world.disk, world.scenario, world.process, world.holding),
-    term: { term: world.holding.term },
+    term: { number: world.holding.term },
     config: { seed: SEED },
     dataset: { sha256: 'd'.repeat(64) },
   } as unknown as OpenRun;

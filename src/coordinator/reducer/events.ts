@@ -19,7 +19,7 @@ export interface ReducerOptions {
   readonly wire: WireFormat;
   /** Version of the parameters at the start. */
   readonly version: number;
-  /** Whole vectors, of which only the slice is touched. */
+  /** Whole vectors of float32 (moments: of what is trained), of which only the slice is touched. */
   readonly parameters: Float32Array;
   readonly moment1: Float32Array;
   readonly moment2: Float32Array;

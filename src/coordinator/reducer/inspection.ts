@@ -1,4 +1,4 @@
-// What a reducer looks at beside adding: whether a contribution is the same as another's, and where a number is not finite.
+// What a reducer looks at beside adding: the hash of a contribution, and where a number is not finite.
 import { createHash } from 'node:crypto';
 
 /** The hash of one worker's gradient of a node: of its chunks as they were received, in their order. */
@@ -21,7 +21,7 @@ export class ContributionHash {
   }
 }
 
-/** A number that is not finite, and the first of its kind. */
+/** The first number that is not finite, and where. */
 export interface NonFinite {
   /** In the parameters themselves; in one micro-batch's gradient; or only in the sum of finite ones. */
   readonly where: 'parameters' | 'gradient' | 'sum';

@@ -1,31 +1,19 @@
 // What the coordinator's main thread and a reducer thread say to each other.
 import type { TensorFile } from '../../checkpoint/safetensors.js';
 import type { ReducerUsage } from '../../metrics/events.js';
-import type { Slice } from '../../protocol/chunks.js';
-import type { WireFormat } from '../../protocol/job.js';
 import type { ServerSecurity } from '../../transport/keys.js';
 import type { SentError } from '../../util/errors.js';
-import type { ReducerAction, ReducerEvent } from './events.js';
-import type { ElementRange } from './undecayed.js';
+import type { ReducerAction, ReducerEvent, ReducerOptions } from './events.js';
 
-export interface ReducerSetup {
+/** Its vectors are shared by all reducers. */
+export interface ReducerSetup extends Omit<ReducerOptions, 'grid' | 'arithmetic'> {
   /** Address to listen on; port * for any. */
   readonly bind: string;
   readonly security: ServerSecurity | null;
-  readonly term: number;
-  readonly trainable: number;
+  /** Elements of the vector, and how many of them are trained. */
   readonly total: number;
-  readonly slice: Slice;
-  /** Elements of the whole vector that do not decay, ascending. */
-  readonly undecayed: readonly ElementRange[];
-  readonly microBatches: number;
-  readonly wire: WireFormat;
-  readonly version: number;
+  readonly trainable: number;
   readonly heartbeatMs: number;
-  /** Float32 vectors of all elements (moments: of the trainable ones), shared by all reducers. */
-  readonly parameters: Float32Array;
-  readonly moment1: Float32Array;
-  readonly moment2: Float32Array;
 }
 
 /** Where a snapshot goes: byte offsets of element 0 of each vector in its file. */

@@ -135,7 +135,7 @@ export class Reducer {
   }
 
   private commit(step: number, update: AdamWSpec | null): void {
-    if (update) this.update.apply(update, (chunk) => this.sums[chunk - this.options.slice.firstChunk]!.root!);
+    if (update) this.update.apply(update, (chunk) => this.sums[chunk - this.firstChunk]!.root!);
     this.clearSums();
     this.finishStale();
     for (const served of this.pulls.update(step + 1)) this.sendParameters(served);
@@ -191,7 +191,7 @@ export class Reducer {
       this.offers.hashOf(session, message)?.add(message.chunk, message.payload);
       const contribution = contributionOf(message.payload, wire, this.pool, arithmetic);
       if (this.examine) this.examineGradient(message, grid.start(message.chunk), contribution.values);
-      const fresh = this.sums[message.chunk - slice.firstChunk]!.accept(message, contribution);
+      const fresh = this.sums[message.chunk - this.firstChunk]!.accept(message, contribution);
       this.count(fresh);
     }
     this.finishStale();
@@ -268,7 +268,7 @@ export class Reducer {
 
   private grant(): void {
     if (this.sums.length === 0) return;
-    const sums = { firstChunk: this.options.slice.firstChunk, chunks: this.sums };
+    const sums = { firstChunk: this.firstChunk, chunks: this.sums };
     const { granted, finished } = this.offers.grant(this.step, this.round, sums);
     for (const [offer, chunks] of granted) {
       this.send(offer.session, {

@@ -195,7 +195,7 @@ class ReducerThread {
 
   // ---- checkpoints
 
-  /** First and last element of the slice, and the last that is trained. */
+  /** Where the slice's elements begin and end, and where those that are trained end; ends are exclusive. */
   private bounds(): { start: number; end: number; trainedEnd: number } {
     const { firstChunk, endChunk } = this.setup.slice;
     const start = this.grid.start(firstChunk);

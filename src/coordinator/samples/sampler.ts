@@ -10,13 +10,13 @@ import type { SamplesDone, SamplesTask } from './thread.js';
 /** At most this share of the time is spent on it. */
 const SHARE = 0.05;
 /** A run that is complete waits this long for the predictions of its last checkpoint. */
-const LAST_WORDS_SECONDS = 10;
+const DRAIN_SECONDS = 10;
 
 /** @param run whose checkpoints are asked */
 export function samplesTask({ config, directory, dataset }: OpenRun): SamplesTask {
-  const { window, objective, precision, tracking } = config;
+  const { window, objective, tracking } = config;
   const storage = directory.storage.url;
-  return { storage, data: dataset.directory, window, objective, precision, samples: tracking.samples };
+  return { storage, data: dataset.directory, window, objective, samples: tracking.samples };
 }
 
 export class Sampler {
@@ -35,7 +35,7 @@ export class Sampler {
     private readonly publish: Publish,
     /** Told in one sentence, once. */
     private readonly onFailure: (message: string) => void,
-    private readonly lastWordsSeconds = LAST_WORDS_SECONDS,
+    private readonly drainSeconds = DRAIN_SECONDS,
   ) {}
 
   readonly on = (event: TrainingEvent): void => {
@@ -49,7 +49,7 @@ export class Sampler {
   async close(): Promise<void> {
     this.closing = true;
     clearTimeout(this.resting);
-    const mostSeconds = this.completed && (this.running || this.isDue) ? this.lastWordsSeconds : 0;
+    const mostSeconds = this.completed && (this.running || this.isDue) ? this.drainSeconds : 0;
     if (mostSeconds > 0) this.publish({ kind: 'lastPredictionsAwaited', mostSeconds });
     const giveUp = setTimeout(() => {
       this.isGivenUp = true;

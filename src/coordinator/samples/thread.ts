@@ -6,7 +6,6 @@ import { openFolder } from '../../checkpoint/open-folder.js';
 import { resolveModel } from '../../checkpoint/run-directory.js';
 import { openDataset, type Split } from '../../data/dataset.js';
 import type { Tokenizer } from '../../data/tokenizer.js';
-import type { Precision } from '../../engine/names.js';
 import type { Prediction } from '../../metrics/events.js';
 import type { Sample } from '../../model/batch.js';
 import type { ObjectiveConfig } from '../../model/objectives.js';
@@ -20,7 +19,6 @@ export interface SamplesTask {
   readonly data: string;
   readonly window: number;
   readonly objective: ObjectiveConfig;
-  readonly precision: Precision;
   readonly samples: number;
 }
 
@@ -35,7 +33,7 @@ const BEAM = 4;
 async function answerAll(task: SamplesTask): Promise<SamplesDone> {
   const dataset = await openDataset(task.data);
   const folder = await resolveModel(await openFolder(task.storage), { damaged: 'skip' });
-  const model = await openModel(folder, { threads: 1, precisionOf: () => task.precision });
+  const model = await openModel(folder, { threads: 1, precisionOf: () => 'float32' });
   const tokenizer = await model.tokenizer();
   const decode = (ids: readonly number[]): Promise<string> => tokenizer.decode(ids, { skipSpecial: false });
   const predictions: Prediction[] = [];

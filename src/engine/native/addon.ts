@@ -1,8 +1,9 @@
 // The typed face of the C++ addon (native/addon.cc): every function it exports, and nothing else of it.
 // Arrays are float32 unless said otherwise, row-major, and may lie on a SharedArrayBuffer. Activations may
 // be bfloat16 where products take that; y and preActivation have one format, so have dx and `saved`, and all of an attention's.
-// The addon keeps no array after a call returns; a queue, and calls that are kept, have addresses. Lengths are checked by the addon against the sizes given (a RangeError
-// names the argument). Results do not depend on the number of threads: each element is summed in one fixed order.
+// The addon keeps no array after a call returns, but queues and kept calls have the addresses: whoever asked keeps the arrays.
+// Lengths are checked against the sizes given (a RangeError names the argument). Results do not depend on the number of threads:
+// each element is summed in one fixed order.
 
 /** Applied to a linear layer's result. `gelu` is the exact one, x Φ(x); `swish` is x σ(x). */
 export const ActivationCode = { none: 0, relu: 1, gelu: 2, swish: 3 } as const;

@@ -56,7 +56,7 @@ export interface KernelBackend {
   /** Memory for `length` activations, for the time of `use`. */
   withScratch(length: number, use: (scratch: Floats) => void): void;
 
-  /** The output for a gradient of `parameter`: where setGradientSlots of the engine said, if it did. */
+  /** The output for a gradient of `parameter`: in the memory that setGradientSlots gave it, if any. */
   gradientOutput(parameter: tf.TensorInfo): GradientOutput;
   /** The same for a kernel that cannot add: only the first gradient goes there, the reverse walk adds the others. */
   firstGradientOutput(parameter: tf.TensorInfo): Output;

@@ -14,7 +14,7 @@ const MAX_QUEUED = 20_000;
 const INTERVAL_MS = 2_000;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 60_000;
-const LAST_WORDS_MS = 5_000;
+const DRAIN_MS = 5_000;
 
 export interface MlflowOptions {
   readonly client: MlflowClient;
@@ -67,7 +67,7 @@ export class Mlflow implements Tracker {
 
   async close(): Promise<void> {
     this.closing.abort();
-    const timer = setTimeout(() => this.givingUp.abort(), LAST_WORDS_MS);
+    const timer = setTimeout(() => this.givingUp.abort(), DRAIN_MS);
     await this.working;
     clearTimeout(timer);
   }

@@ -38,7 +38,7 @@ export class DeviceRecord {
     return this.host ?? this.calls.download([...this.device.values()][0]!);
   }
 
-  /** The one of which memory on the device holds the values, if any does. */
+  /** In which the values lie on the device; undefined: they do not. */
   get format(): Format | undefined {
     return this.device.keys().next().value;
   }
