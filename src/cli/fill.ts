@@ -122,7 +122,13 @@ async function fillOne(
     /\s$/.test(before) || (i === 0 && before === '') ? unsuited.behindSpace : unsuited.behindText,
   );
   const never = [...specialIds, ...unsuited.anywhere];
-  const filled = fillMasks(model, pattern, never, { maskId, maxSpan, beam, alternatives: top, neverFirst });
+  const filled = fillMasks(model.transformer, pattern, never, {
+    maskId,
+    maxSpan,
+    beam,
+    alternatives: top,
+    neverFirst,
+  });
   const result = await resultOf(tokenizer, line.text, gaps, filled);
   output.result(result, textOf(result));
 }

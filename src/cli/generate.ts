@@ -138,7 +138,7 @@ async function generateBatch(plan: Plan, jobs: readonly Job[], first: number, ou
   const { writeOn } = await import('../model/predict.js');
   const { maxNewTokens, sampling, seed } = plan;
   const generated = writeOn(
-    plan.model,
+    plan.model.transformer,
     jobs.map(({ ids }) => ids),
     { maxNewTokens, maskId: plan.tokenizer.maskId, sampling, seed, firstSequence: first },
   );

@@ -13,8 +13,6 @@ import { openModel, type OpenModel } from '../model/open-model.js';
 import { locate } from './locate.js';
 
 export interface GivenModel extends OpenModel {
-  /** What the checkpoint says of its training; null for a model that was not trained here. */
-  readonly state: CheckpointState | null;
   /** The config it was trained with; null together with `state`. */
   readonly run: RunConfig | null;
 }
@@ -43,10 +41,7 @@ export async function openGivenModel(given: string, options: ModelOptions): Prom
   };
 }
 
-async function openAt(
-  place: Folder,
-  { threads, asTrained }: ModelOptions,
-): Promise<Awaited<ReturnType<typeof openModel>>> {
+async function openAt(place: Folder, { threads, asTrained }: ModelOptions): Promise<OpenModel> {
   const folder = await resolveModel(place, { damaged: 'refuse' });
   return openModel(folder, {
     threads: threads === 'auto' ? availableParallelism() : threads,

@@ -89,8 +89,13 @@ async function translateBatch(
 ): Promise<void> {
   const { translate } = await import('../model/predict.js');
   const texts = sources.flatMap(({ ids }) => (ids === null ? [] : [ids]));
-  const { beam: width, lengthPenalty, maxNewTokens = null } = options;
-  const found = translate(model, texts, { width, lengthPenalty, maxNewTokens, maskId: tokenizer.maskId });
+  const { beam: beams, lengthPenalty, maxNewTokens = null } = options;
+  const found = translate(model.transformer, texts, {
+    beams,
+    lengthPenalty,
+    maxNewTokens,
+    maskId: tokenizer.maskId,
+  });
   for (const { line, ids } of sources) {
     const hypotheses = ids === null ? [] : found.shift()!;
     const shown = await Promise.all(

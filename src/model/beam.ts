@@ -8,7 +8,7 @@ export interface BeamOptions {
   readonly startId: number;
   readonly endId: number;
   /** Hypotheses kept per source; 1 is greedy decoding. */
-  readonly width: number;
+  readonly beams: number;
   /** α of ((5 + length) / 6)^α, which divides the log-probability: 0 prefers short outputs, 0.6 is the paper's. */
   readonly lengthPenalty: number;
   /** Most new tokens, the end token included: one limit per source. */
@@ -48,8 +48,8 @@ export function lengthPenalty(length: number, alpha: number): number {
 
 /**
  * Searches every row of `decoder` (one per source; it is used up, not disposed). A source's search ends when
- * `width` hypotheses have ended and no live one, at its present length, beats the worst of them. Returns each
- * source's hypotheses, best first, at most `width`.
+ * `beams` hypotheses have ended and no live one, at its present length, beats the worst of them. Returns each
+ * source's hypotheses, best first, at most `beams`.
  */
 export function beamSearch(decoder: StepDecoder, options: BeamOptions): Hypothesis[][] {
   const searches = options.limits.map((limit, source): Search => ({
@@ -67,7 +67,7 @@ export function beamSearch(decoder: StepDecoder, options: BeamOptions): Hypothes
     open = open.filter((search) => search.live.length > 0);
     if (open.length > 0) regroup(decoder, open);
   }
-  return searches.map((search) => ranked(search.finished).slice(0, options.width));
+  return searches.map((search) => ranked(search.finished).slice(0, options.beams));
 }
 
 function ranked(hypotheses: readonly Hypothesis[]): Hypothesis[] {
@@ -89,16 +89,16 @@ interface Extension {
   readonly logProbability: number;
 }
 
-/** One more token: the `width` best extensions that go on live, those among the best that end are finished. */
+/** One more token: the `beams` best extensions that go on live, those among the best that end are finished. */
 function advance(search: Search, logits: Float32Array, vocabularySize: number, options: BeamOptions): void {
-  const { width, endId } = options;
+  const { beams, endId } = options;
   const length = search.live[0]!.ids.length + 1;
-  // Twice the width, so that `width` are left to go on even if every one of the first `width` ends.
-  const best = extensions(search, logits, vocabularySize, options).slice(0, 2 * width);
-  best.slice(0, width).forEach((extension) => {
+  // Twice as many, so that `beams` are left to go on even if every one of the first `beams` ends.
+  const best = extensions(search, logits, vocabularySize, options).slice(0, 2 * beams);
+  best.slice(0, beams).forEach((extension) => {
     if (extension.token === endId) finish(search, extension, length, options);
   });
-  const continuing = best.filter((extension) => extension.token !== endId).slice(0, width);
+  const continuing = best.filter((extension) => extension.token !== endId).slice(0, beams);
   search.live = [];
   if (length >= search.limit) {
     continuing.forEach((extension) => finish(search, extension, length, options));
@@ -123,7 +123,7 @@ function extensions(
     const row = rowOf(logits, from.row, vocabularySize);
     suppress(row, options.suppressed);
     logSoftmax(row, logProbabilities);
-    return largest(logProbabilities, 2 * options.width).map((token): Extension => ({
+    return largest(logProbabilities, 2 * options.beams).map((token): Extension => ({
       from,
       token,
       logProbability: from.logProbability + logProbabilities[token]!,
@@ -149,7 +149,7 @@ function isWorthwhile(
   length: number,
   options: BeamOptions,
 ): boolean {
-  const worst = ranked(search.finished)[options.width - 1];
+  const worst = ranked(search.finished)[options.beams - 1];
   if (!worst) return true;
   const best = continuing[0]?.logProbability ?? -Infinity;
   return best / lengthPenalty(length, options.lengthPenalty) > worst.score;

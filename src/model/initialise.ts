@@ -1,6 +1,4 @@
-// A new model's parameters. Each element is a pure function of the seed and its offset in the flat vector, so
-// that whoever owns a slice of the vector can fill it without the rest.
-
+// A new model's parameters. Each element is a pure function of the seed and its offset in the flat vector.
 import { assert } from '../util/errors.js';
 import { RandomField, RandomSite } from '../util/philox.js';
 import type { ModelConfig } from './config.js';
@@ -26,26 +24,10 @@ export function initialParameters(
   out: Float32Array,
 ): void {
   assert(out.length === layout.total, `room for ${layout.total} parameters, got ${out.length}`);
-  initialSlice(layout, config, seed, 0, out);
-}
-
-/** As `initialParameters`, for the elements [first, first + out.length) of the flat vector alone. */
-export function initialSlice(
-  layout: ParameterLayout,
-  config: ModelConfig,
-  seed: number,
-  first: number,
-  out: Float32Array,
-): void {
-  const end = first + out.length;
-  assert(first >= 0 && end <= layout.total, `[${first}, ${end}) lies in a vector of ${layout.total}`);
   const field = new RandomField({ seed, step: 0, microBatch: 0, site: RandomSite.initialise });
   for (const spec of layout.tensors) {
-    const from = Math.max(first, spec.offset);
-    const to = Math.min(end, spec.offset + spec.size);
-    if (from >= to) continue;
     const fill = fillerOf(spec, config, field);
-    for (let offset = from; offset < to; offset++) out[offset - first] = fill(offset);
+    for (let offset = spec.offset; offset < spec.offset + spec.size; offset++) out[offset] = fill(offset);
   }
 }
 

@@ -15,6 +15,8 @@ export interface OpenModel {
   readonly folder: Folder;
   readonly config: ModelConfig;
   readonly transformer: Transformer;
+  /** What the checkpoint says of its training; null for a model that was not trained here. */
+  readonly state: CheckpointState | null;
   /** Loads the tokenizer beside the model. Throws UserError TOKENIZER_MISSING, TOKENIZER_MISMATCH, CHECKPOINT_BAD. */
   tokenizer(): Promise<Tokenizer>;
   dispose(): void;
@@ -30,10 +32,7 @@ export interface ModelEngine {
  * Opens the model in `folder`. What is read of a checkpoint is compared with its checksums.
  * Throws what StoredModel throws.
  */
-export async function openModel(
-  folder: Folder,
-  { threads, precisionOf }: ModelEngine,
-): Promise<OpenModel & { readonly state: CheckpointState | null }> {
+export async function openModel(folder: Folder, { threads, precisionOf }: ModelEngine): Promise<OpenModel> {
   const stored = await StoredModel.open(folder);
   const { config, state } = stored;
   const engine = await loadEngine('native', { threads, precision: precisionOf(state), emulate: true });

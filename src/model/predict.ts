@@ -9,11 +9,6 @@ import type { Transformer } from './transformer.js';
 import { TransformerDecoder } from './transformer-decoder.js';
 import { TransformerTarget } from './transformer-target.js';
 
-export interface TrainedModel {
-  readonly config: ModelConfig;
-  readonly transformer: Transformer;
-}
-
 /** Known tokens after a span's mask by which its length is chosen. */
 const LOOKAHEAD = 8;
 /** "Attention Is All You Need" allows outputs that are this much longer than their inputs. */
@@ -27,13 +22,14 @@ export function defaultMaxSpan(objective: ObjectiveConfig | undefined): number {
 
 /** @param never what is put into no mask, beside the model's own special tokens */
 export function fillMasks(
-  { config, transformer }: TrainedModel,
+  transformer: Transformer,
   pattern: readonly number[],
   never: readonly number[],
   options: Omit<FillOptions, 'excluded' | 'lookahead'>,
 ): Filled {
-  const target = new TransformerTarget(transformer, [...pattern, config.endId]);
-  const excluded = [...new Set([...never, config.padId, config.endId])];
+  const { padId, endId } = transformer.config;
+  const target = new TransformerTarget(transformer, [...pattern, endId]);
+  const excluded = [...new Set([...never, padId, endId])];
   try {
     return fill(target, pattern, { ...options, excluded, lookahead: LOOKAHEAD });
   } finally {
@@ -58,23 +54,25 @@ export interface WritingOptions {
 
 /** What the model writes after each prompt. */
 export function writeOn(
-  { config, transformer }: TrainedModel,
+  transformer: Transformer,
   prompts: readonly Int32Array[],
   { maxNewTokens, maskId, ...options }: WritingOptions,
 ): Generated[] {
-  const sources = prompts.map((ids) => Int32Array.from([...ids, config.endId]));
+  const { startId, endId } = transformer.config;
+  const sources = prompts.map((ids) => Int32Array.from([...ids, endId]));
   const decoder = new TransformerDecoder(transformer, sources);
   const limits = prompts.map(() => maxNewTokens);
+  const suppressed = neverWritten(transformer.config, maskId);
   try {
-    return generate(decoder, { ...config, ...options, limits, suppressed: neverWritten(config, maskId) });
+    return generate(decoder, { ...options, startId, endId, limits, suppressed });
   } finally {
     decoder.dispose();
   }
 }
 
 export interface TranslationOptions {
-  /** Of the beam; 1 is greedy. */
-  readonly width: number;
+  /** Hypotheses kept of each; 1 is greedy. */
+  readonly beams: number;
   readonly lengthPenalty: number;
   /** null: the source's and EXTRA_TOKENS. */
   readonly maxNewTokens: number | null;
@@ -83,17 +81,18 @@ export interface TranslationOptions {
 
 /** The most probable targets of each source, best first. */
 export function translate(
-  { config, transformer }: TrainedModel,
+  transformer: Transformer,
   texts: readonly Int32Array[],
-  { width, lengthPenalty, maxNewTokens, maskId }: TranslationOptions,
+  { beams, lengthPenalty, maxNewTokens, maskId }: TranslationOptions,
 ): Hypothesis[][] {
   if (texts.length === 0) return [];
-  const sources = texts.map((ids) => Int32Array.from([...ids, config.endId]));
+  const { startId, endId, maxLength } = transformer.config;
+  const sources = texts.map((ids) => Int32Array.from([...ids, endId]));
   const decoder = new TransformerDecoder(transformer, sources);
-  const limits = sources.map((ids) => Math.min(maxNewTokens ?? ids.length + EXTRA_TOKENS, config.maxLength));
-  const suppressed = neverWritten(config, maskId);
+  const limits = sources.map((ids) => Math.min(maxNewTokens ?? ids.length + EXTRA_TOKENS, maxLength));
+  const suppressed = neverWritten(transformer.config, maskId);
   try {
-    return beamSearch(decoder, { ...config, width, lengthPenalty, limits, suppressed });
+    return beamSearch(decoder, { startId, endId, beams, lengthPenalty, limits, suppressed });
   } finally {
     decoder.dispose();
   }

@@ -37,7 +37,7 @@ export class TransformerDecoder implements StepDecoder {
     assert(tokens.length === this.rows, `one token for each of ${this.rows} rows, got ${tokens.length}`);
     return inScope(() => {
       const input = tf.tensor2d(tokens, [tokens.length, 1], 'int32');
-      const hidden = this.transformer.decodeStep(input, this.cache.length, this.cache); // [B, 1, d]
+      const hidden = this.transformer.decodeStep(input, this.cache); // [B, 1, d]
       return this.transformer.logits(hidden).dataSync<'float32'>(); // [B, 1, V]
     });
   }

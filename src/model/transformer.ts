@@ -162,11 +162,10 @@ export class Transformer {
   }
 
   /**
-   * `decode` for one position: tokens [B, 1] at `position` (from 0, the cache's length) -> [B, 1, d].
-   * The cache grows by that position.
+   * `decode` for one position, the one after the cache's: tokens [B, 1] -> [B, 1, d]. The cache grows by it.
    */
-  decodeStep(tokens: tf.Tensor2D, position: number, cache: DecoderCache): tf.Tensor3D {
-    assert(position === cache.length, `position ${cache.length} comes next, got ${position}`);
+  decodeStep(tokens: tf.Tensor2D, cache: DecoderCache): tf.Tensor3D {
+    const position = cache.length;
     const { width, heads, activation } = this.config;
     return tf.tidy(() => {
       const path = this.enter(this.decoder, tokens, position, new DropoutSites(null, 0, 0));

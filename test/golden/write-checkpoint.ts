@@ -22,7 +22,7 @@ function greedy(model: Transformer, config: ModelConfig, memory: tf.Tensor, leng
   let tokens = tf.tensor2d(new Int32Array(samples).fill(config.startId), [samples, 1], 'int32');
   const columns: number[][] = [];
   for (let position = 0; position < NEW_TOKENS; position++) {
-    const logits = model.logits(model.decodeStep(tokens, position, cache)); // [B, 1, V]
+    const logits = model.logits(model.decodeStep(tokens, cache)); // [B, 1, V]
     tokens = tf.argMax(logits, 2);
     columns.push([...tokens.dataSync()]);
   }

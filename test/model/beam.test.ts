@@ -11,7 +11,7 @@ function options(changes: Partial<BeamOptions>): BeamOptions {
   return {
     startId: 0,
     endId: END,
-    width: 2,
+    beams: 2,
     lengthPenalty: 0,
     limits: [10],
     suppressed: [0],
@@ -36,8 +36,8 @@ const trap: Distribution = (_source, prefix) => {
 };
 
 test('beam search finds the sequence that greedy decoding misses', () => {
-  const greedy = beamSearch(new FakeDecoder(1, 4, trap), options({ width: 1 }))[0]![0]!;
-  const found = beamSearch(new FakeDecoder(1, 4, trap), options({ width: 2 }))[0]![0]!;
+  const greedy = beamSearch(new FakeDecoder(1, 4, trap), options({ beams: 1 }))[0]![0]!;
+  const found = beamSearch(new FakeDecoder(1, 4, trap), options({ beams: 2 }))[0]![0]!;
   assert.equal(greedy.ids[0], 2);
   assert.deepEqual(found.ids, [3]);
   assert.ok(Math.abs(found.logProbability - Math.log(0.4)) < 1e-6);
@@ -58,7 +58,7 @@ test('a beam of width 1 is greedy decoding, whatever the length penalty', () => 
   for (const alpha of [0, 0.6, 2]) {
     const beams = beamSearch(
       new FakeDecoder(5, 6, random),
-      options({ width: 1, lengthPenalty: alpha, limits }),
+      options({ beams: 1, lengthPenalty: alpha, limits }),
     );
     beams.forEach((beam, i) => {
       if (limits[i] === 0) return assert.deepEqual(beam, []);
@@ -85,7 +85,7 @@ test('a beam as wide as the tree finds the most probable sequence of all', () =>
   };
   visit([], 0);
   all.sort((a, b) => b.logProbability - a.logProbability);
-  const found = beamSearch(new FakeDecoder(1, 6, random), options({ width: 200, limits: [3] }))[0]!;
+  const found = beamSearch(new FakeDecoder(1, 6, random), options({ beams: 200, limits: [3] }))[0]!;
   assert.deepEqual(
     found.slice(0, 5).map((hypothesis) => hypothesis.ids),
     all.slice(0, 5).map((one) => one.ids),
@@ -101,10 +101,10 @@ test('the n best come best first and a larger length penalty prefers longer outp
         ? [0, 0.02, 0.96, 0.02]
         : [0, 0.9, 0.05, 0.05];
   const search = (alpha: number): readonly number[] =>
-    beamSearch(new FakeDecoder(1, 4, long), options({ width: 3, lengthPenalty: alpha }))[0]![0]!.ids;
+    beamSearch(new FakeDecoder(1, 4, long), options({ beams: 3, lengthPenalty: alpha }))[0]![0]!.ids;
   assert.deepEqual(search(0), []);
   assert.deepEqual(search(1), [2, 2, 2, 2]);
-  const beams = beamSearch(new FakeDecoder(1, 6, random), options({ width: 4 }))[0]!;
+  const beams = beamSearch(new FakeDecoder(1, 6, random), options({ beams: 4 }))[0]!;
   assert.equal(beams.length, 4);
   for (let i = 1; i < 4; i++) assert.ok(beams[i - 1]!.score >= beams[i]!.score);
   assert.equal(new Set(beams.map((beam) => beam.ids.join())).size, 4);
@@ -114,12 +114,12 @@ test('the n best come best first and a larger length penalty prefers longer outp
 test('sources searched together give what each gives alone', () => {
   const together = beamSearch(
     new FakeDecoder(4, 6, random),
-    options({ width: 3, lengthPenalty: 0.6, limits: [9, 2, 9, 5] }),
+    options({ beams: 3, lengthPenalty: 0.6, limits: [9, 2, 9, 5] }),
   );
   [9, 2, 9, 5].forEach((limit, source) => {
     const alone = beamSearch(
       new FakeDecoder(1, 6, (_zero, prefix) => random(source, prefix)),
-      options({ width: 3, lengthPenalty: 0.6, limits: [limit] }),
+      options({ beams: 3, lengthPenalty: 0.6, limits: [limit] }),
     );
     assert.deepEqual(together[source], alone[0]);
   });

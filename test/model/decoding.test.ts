@@ -70,7 +70,7 @@ test('the sum that decoding reports is what scoring its output gives, for greedy
   const { transformer, config } = await trainableModel({}, 3);
   const limits = sources.map(() => 9);
   const decoder = new TransformerDecoder(transformer, sources);
-  const beams = beamSearch(decoder, { ...config, limits, suppressed: [], width: 3, lengthPenalty: 0.6 });
+  const beams = beamSearch(decoder, { ...config, limits, suppressed: [], beams: 3, lengthPenalty: 0.6 });
   decoder.dispose();
   beams.forEach((hypotheses, i) => {
     assert.equal(hypotheses.length, 3);
@@ -145,7 +145,7 @@ test('decoding, scoring and their ends leave no tensor behind', async () => {
   const { transformer, config } = await trainableModel({}, 7);
   const before = tf.memory().numTensors;
   const decoder = new TransformerDecoder(transformer, sources);
-  beamSearch(decoder, { ...config, limits: [4, 4, 4, 4], suppressed: [0], width: 2, lengthPenalty: 0 });
+  beamSearch(decoder, { ...config, limits: [4, 4, 4, 4], suppressed: [0], beams: 2, lengthPenalty: 0 });
   decoder.dispose();
   scorePairs(transformer, [{ source: sources[0]!, target: [4, 5] }]);
   const model = new TransformerTarget(transformer, sources[0]!);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { initialParameters, initialSlice } from '../../src/model/initialise.js';
+import { initialParameters } from '../../src/model/initialise.js';
 import { parameterLayout } from '../../src/model/parameters.js';
 import { tinyConfig } from './tiny.js';
 
@@ -25,19 +25,6 @@ function moments(values: Float32Array) {
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
   return { mean, deviation: Math.sqrt(variance), largest: Math.max(...values.map(Math.abs)) };
 }
-
-test('a slice initialised alone has the bits that the whole has there', () => {
-  for (const [from, to] of [
-    [0, 1],
-    [1, 70],
-    [501 * 64 + 3, 40_001],
-    [layout.trainable - 5, layout.total],
-  ] as const) {
-    const slice = new Float32Array(to - from);
-    initialSlice(layout, config, 7, from, slice);
-    assert.deepEqual(slice, flat.slice(from, to));
-  }
-});
 
 test('embeddings are normal with variance 1/d, but for the padding row, which is zero', () => {
   const table = tensor('model.shared.weight');

@@ -61,7 +61,7 @@ test('decoding position by position with the cache gives the states of decoding 
     const cache = model.startCache(memory, sourceLengths);
     for (let position = 0; position < batch.targetLength; position++) {
       const tokens = tf.slice(input, [0, position], [batch.samples, 1]);
-      const step = model.decodeStep(tokens, position, cache);
+      const step = model.decodeStep(tokens, cache);
       assert.deepEqual(step.shape, [batch.samples, 1, config.width]);
       const expected = tf.slice(whole, [0, position, 0], [batch.samples, 1, config.width]);
       const largest = difference(step.dataSync(), expected.dataSync());
@@ -78,12 +78,12 @@ test('a reordered cache goes on from the rows that it was given, whatever their 
     // Three hypotheses: two of sample 1, one of sample 0. Their inputs, row by row, after each reordering.
     const cache = model.startCache(memory, sourceLengths);
     const column = (values: number[]) => tf.tensor2d(values, [values.length, 1], 'int32');
-    model.decodeStep(column([0, 0]), 0, cache);
+    model.decodeStep(column([0, 0]), cache);
     cache.reorder([1, 1, 0]);
     assert.equal(cache.rows, 3);
-    model.decodeStep(column([5, 6, 7]), 1, cache);
+    model.decodeStep(column([5, 6, 7]), cache);
     cache.reorder(Int32Array.of(1, 0, 2)); // the sources stay: only the decoder's part moves
-    const last = model.decodeStep(column([8, 9, 10]), 2, cache);
+    const last = model.decodeStep(column([8, 9, 10]), cache);
     cache.dispose();
 
     const inputs = tf.tensor2d([0, 6, 8, 0, 5, 9, 0, 7, 10], [3, 3], 'int32');
@@ -102,10 +102,10 @@ test('rows that exchange their sources take the sources along', () => {
     const starts = tf.tensor2d([0, 0], [2, 1], 'int32');
     const cache = model.startCache(memory, sourceLengths);
     cache.reorder([1, 0]);
-    const exchanged = model.decodeStep(starts, 0, cache);
+    const exchanged = model.decodeStep(starts, cache);
     cache.dispose();
     const plain = model.startCache(memory, sourceLengths);
-    const expected = tf.reverse(model.decodeStep(starts, 0, plain), 0);
+    const expected = tf.reverse(model.decodeStep(starts, plain), 0);
     plain.dispose();
     assert.deepEqual(exchanged.dataSync(), expected.dataSync());
   });

@@ -10,7 +10,8 @@ import type { Prediction } from '../../metrics/events.js';
 import type { Sample } from '../../model/batch.js';
 import type { ObjectiveConfig } from '../../model/objectives.js';
 import { openModel } from '../../model/open-model.js';
-import { defaultMaxSpan, fillMasks, translate, writeOn, type TrainedModel } from '../../model/predict.js';
+import { defaultMaxSpan, fillMasks, translate, writeOn } from '../../model/predict.js';
+import type { Transformer } from '../../model/transformer.js';
 import { questionOf, type Question } from './question.js';
 
 export interface SamplesTask {
@@ -39,7 +40,7 @@ async function answerAll(task: SamplesTask): Promise<SamplesDone> {
   const predictions: Prediction[] = [];
   for (const sample of await heldOut(dataset.split('validation', task.window), task.samples)) {
     const question = questionOf(sample, task.objective, tokenizer.maskId);
-    const prediction = await decode(answer(model, question, task.objective, tokenizer));
+    const prediction = await decode(answer(model.transformer, question, task.objective, tokenizer));
     const [source, target] = await Promise.all([question.source, question.target].map(decode));
     predictions.push({ source: source!, prediction, target: target! });
   }
@@ -57,7 +58,7 @@ function heldOut(split: Split, samples: number): Promise<Sample[]> {
 }
 
 function answer(
-  model: TrainedModel,
+  transformer: Transformer,
   { source, target }: Question,
   objective: ObjectiveConfig,
   { maskId, specialIds }: Tokenizer,
@@ -66,16 +67,16 @@ function answer(
   switch (objective.kind) {
     case 'masked': {
       const maxSpan = defaultMaxSpan(objective);
-      return fillMasks(model, source, specialIds, { maskId, maxSpan, beam: BEAM, alternatives: 1 }).ids;
+      return fillMasks(transformer, source, specialIds, { maskId, maxSpan, beam: BEAM, alternatives: 1 }).ids;
     }
     case 'causal': {
       const maxNewTokens = Math.max(1, target.length);
       const options = { maxNewTokens, maskId, sampling: null, seed: 0, firstSequence: 0 };
-      return writeOn(model, [ids], options)[0]!.ids;
+      return writeOn(transformer, [ids], options)[0]!.ids;
     }
     case 'seq2seq': {
-      const options = { width: BEAM, lengthPenalty: 0.6, maxNewTokens: null, maskId };
-      return translate(model, [ids], options)[0]![0]!.ids;
+      const options = { beams: BEAM, lengthPenalty: 0.6, maxNewTokens: null, maskId };
+      return translate(transformer, [ids], options)[0]![0]!.ids;
     }
   }
 }
