@@ -1,19 +1,23 @@
-// `lockstep verify`: computes every checksum of a checkpoint, or of all of a run's, again.
-
+// `lockstep verify`: computes every checksum of a checkpoint, of all of a run's, or of a prepared data set again.
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { Verdict } from '../checkpoint/verify.js';
 import { UserError } from '../util/errors.js';
-import { formatBytes } from '../util/format.js';
+import { counted, formatBytes } from '../util/format.js';
 import { ExitCode, outputOf } from './output.js';
 
-/** The verdicts, and whether what was named as a whole is sound. */
-interface Report {
-  readonly sound: boolean;
-  readonly checkpoints: readonly Verdict[];
-}
+/** Whether what was named is sound as a whole: the verdicts on a run's checkpoints, or what is in a data set. */
+type Report =
+  | { readonly sound: boolean; readonly checkpoints: readonly Verdict[] }
+  | {
+      readonly sound: true;
+      readonly data: { readonly directory: string; readonly files: number; readonly bytes: number };
+    };
 
-/** A checkpoint itself must be whole. A run must have a whole one and none that is damaged: unfinished ones are a crash's harmless rest. */
+/**
+ * A checkpoint itself must be whole. A run must have a whole one and none that is damaged: unfinished ones are a crash's harmless rest.
+ * Throws UserError NOT_FOUND, and DATASET_DAMAGED for the first file of a data set that differs.
+ */
 async function verify(given: string): Promise<Report> {
   const { openFolder } = await import('../checkpoint/open-folder.js');
   const { storageOf } = await import('../checkpoint/storage-place.js');
@@ -31,11 +35,14 @@ async function verify(given: string): Promise<Report> {
   if (found.length === 0 && !names.includes(CHECKPOINTS)) {
     if (names.includes(IDENTITY_FILE)) throw new UserError('NOT_FOUND', `${given} has no checkpoint yet`);
     const isCheckpoint = names.includes(MODEL_FILE) || names.includes(STATE_FILE);
-    if (!isCheckpoint && stepOfName(path.basename(folder.url)) === null)
+    if (!isCheckpoint && stepOfName(path.basename(folder.url)) === null) {
+      const { MANIFEST_FILE, TOKENIZER_FILE } = await import('../data/manifest.js');
+      if (names.includes(MANIFEST_FILE) && names.includes(TOKENIZER_FILE)) return verifyData(folder.url);
       throw new UserError(
         'NOT_FOUND',
-        `expected a run or a checkpoint, ${given} is neither (lockstep runs DIR --verify checks all runs in a folder)`,
+        `expected a run, a checkpoint or a prepared data set, ${given} is none of them (lockstep runs DIR --verify checks all runs in a folder)`,
       );
+    }
     const verdict = await verifyCheckpoint(folder);
     return { sound: verdict.status === 'whole', checkpoints: [verdict] };
   }
@@ -46,20 +53,30 @@ async function verify(given: string): Promise<Report> {
   return { sound: statuses.includes('whole') && !statuses.includes('damaged'), checkpoints: verdicts };
 }
 
+async function verifyData(directory: string): Promise<Report> {
+  const { verifyDataset } = await import('../data/dataset.js');
+  return { sound: true, data: { directory, ...(await verifyDataset(directory)) } };
+}
+
 function line({ directory, status, bytes, problems }: Verdict): string {
   const detail = status === 'whole' ? formatBytes(bytes) : problems.join('; ');
   return `${status.padEnd('unfinished'.length)}  ${directory}  ${detail}`;
 }
 
-function textOf({ checkpoints }: Report): string {
+function textOf(report: Report): string {
+  if ('data' in report) {
+    const { directory, files, bytes } = report.data;
+    return `whole  ${directory}  ${counted(files, 'file')}, ${formatBytes(bytes)}`;
+  }
+  const { checkpoints } = report;
   return checkpoints.length === 0 ? 'no checkpoint' : checkpoints.map(line).join('\n');
 }
 
 export function register(program: Command): void {
   program
     .command('verify')
-    .argument('<path>', "a run's directory, or one of its checkpoints")
-    .description('check every file of a checkpoint, or of all checkpoints of a run, against its checksum')
+    .argument('<path>', "a run's directory, one of its checkpoints, or a prepared data set")
+    .description('check every file of checkpoints, or of a data set, against its checksum')
     .action(async (given: string, _options: object, command: Command) => {
       const report = await verify(given);
       outputOf(command).result(report, textOf(report));

@@ -28,8 +28,6 @@ export interface Tokenizer {
   /** The text that each id adds behind other text, with the space it begins with; by id, "" where there is no token. */
   texts(): Promise<string[]>;
   /** The token of an id as the vocabulary spells it, or null. */
-  idToToken(id: number): string | null;
-  tokenToId(token: string): number | null;
   readonly padId: number;
   readonly endId: number;
   readonly maskId: number;
@@ -92,8 +90,6 @@ export function parseTokenizer(
       const [start, ...texts] = await engine.decodeBatch([before, ...behind], false);
       return texts.map((text) => text.slice(start!.length));
     },
-    idToToken: (id) => engine.idToToken(id),
-    tokenToId: (token) => engine.tokenToId(token),
     padId,
     endId,
     maskId,

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { runLockstep, type Outcome } from '../../bench/support/run-lockstep.js';
 import { flipBit, storeIn, writeCheckpoint } from '../checkpoint/fixture.js';
+import { prepareWords } from '../support/small-data.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 
 interface JsonReport {
@@ -80,5 +81,20 @@ test('verify of a run without a checkpoint exits with 2, and so does verify of w
   await rm(path.join(directory, 'checkpoints'), { recursive: true });
   assert.match((await verify(directory)).err, /has no checkpoint yet/);
   await rename(path.join(directory, 'run.json'), path.join(directory, 'manifest.json'));
-  assert.match((await verify(directory)).err, /expected a run or a checkpoint, .* is neither/);
+  assert.match(
+    (await verify(directory)).err,
+    /expected a run, a checkpoint or a prepared data set, .* is none of them/,
+  );
+});
+
+test('verify of prepared data exits with 0, and with 2 and the name of the file in which a bit was flipped', async (t) => {
+  const folder = await temporaryDirectory(t);
+  await prepareWords(folder);
+  const directory = path.join(folder, 'data');
+  const { out, code } = await verify(directory);
+  assert.deepEqual([code, out.startsWith(`whole  ${directory}  `)], [0, true], out);
+  await flipBit(path.join(directory, 'train-00000.bin'), 1);
+  const damaged = await verify(directory);
+  assert.equal(damaged.code, 2);
+  assert.match(damaged.err, /train-00000\.bin is not what the manifest says: its SHA-256 is /);
 });

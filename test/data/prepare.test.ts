@@ -233,8 +233,8 @@ test('the tokenizer learns nothing from what is held out', async (t) => {
   const path = await writeInput(folder, 'in.jsonl', lines);
   await prepare({ ...SMALL, inputs: [path], out, validationShare: 0.5, vocabularySize: 270 });
   const tokenizer = await loadTokenizer(join(out, 'tokenizer.json'));
-  assert.notEqual(tokenizer.tokenToId('Ġhorse'), null);
-  assert.equal(tokenizer.tokenToId('Ġzebra'), null);
+  assert.equal((await tokenizer.encode(' horse')).length, 1);
+  assert.ok((await tokenizer.encode(' zebra')).length > 1);
   assert.ok(!(await decoded(out, 'train')).includes('zebra'));
   assert.ok(!(await decoded(out, 'validation')).includes('horse'));
 });

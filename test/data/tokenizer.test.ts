@@ -51,7 +51,7 @@ test('special tokens have the ids 0, 1, 2 and those after, and can be left out w
   assert.deepEqual([tokenizer.padId, tokenizer.endId, tokenizer.maskId], [0, 1, 2]);
   assert.deepEqual(tokenizer.specialIds, [0, 1, 2, 3]);
   assert.equal(tokenizer.vocabularySize, 310);
-  assert.equal(tokenizer.idToToken(3), '<user>');
+  assert.equal(await tokenizer.decode([3], { skipSpecial: false }), '<user>');
   const ids = await tokenizer.encode('the<mask> sea<user></s>');
   assert.deepEqual(
     [...ids].filter((id) => id <= 3),
