@@ -58,8 +58,8 @@ export function simulatedStepMs(step: MeasuredStep, costs: Costs, cores: number)
     microBatchMs: computeMs,
     reducers,
     wire: 'float32',
-    coordinatorBandwidth: Infinity,
-    workerBandwidth: (1000 * bytes) / workerCpuMs,
+    coordinatorBytesPerSecond: Infinity,
+    workerBytesPerSecond: (1000 * bytes) / workerCpuMs,
     latencyMs: 0.05,
     // Workers take their part of the cores.
     cores: (cores * cpuMs.all) / (cpuMs.all + workerCpuMs),

@@ -3,7 +3,7 @@
 import { crc32 } from '../../src/engine/native/memory.js';
 import { parameterLayout } from '../../src/model/parameters.js';
 import { ChunkGrid } from '../../src/protocol/chunks.js';
-import type { Job } from '../../src/protocol/job.js';
+import { bytesPerElement, type Job } from '../../src/protocol/job.js';
 import {
   coordinatorToWorker,
   decode,
@@ -111,7 +111,7 @@ export class SocketWorker {
   }
 
   private chunkBytes(chunk: number): number {
-    return this.grid.gradientElements(chunk) * (this.welcome.job.wire === 'bfloat16' ? 2 : 4);
+    return this.grid.gradientElements(chunk) * bytesPerElement(this.welcome.job.wire);
   }
 
   /** As a simulated worker does: chunks become final one after another in the last micro-batch's backward. */

@@ -95,8 +95,8 @@ function planOf(options: Options, measured: Costs): ClusterPlan {
     microBatchMs: options.step,
     reducers: options.reducers,
     wire: options.wire,
-    coordinatorBandwidth: bandwidth,
-    workerBandwidth: options.workerBandwidth ?? bandwidth,
+    coordinatorBytesPerSecond: bandwidth,
+    workerBytesPerSecond: options.workerBandwidth ?? bandwidth,
     latencyMs: options.latency,
     cores: options.cores ?? Infinity,
     costs: {

@@ -7,9 +7,9 @@ import { Decisions } from './decisions.js';
 import { Evaluation } from './evaluation.js';
 import type { CoordinatorAction, CoordinatorEvent, CoordinatorOptions, Progress } from './events.js';
 import { Membership } from './membership.js';
-import { MAX_LEASES, Round } from './round.js';
+import { Round } from './round.js';
 import { Saving } from './saving.js';
-import { Sessions, nameOf, type Session } from './sessions.js';
+import { MAX_LEASES, Sessions, nameOf, type Session } from './sessions.js';
 import { StepTrouble } from './step-trouble.js';
 import { completeStep, gradientNorm, sumStats } from './step-numbers.js';
 import { StatusReports } from './worker-status.js';
@@ -211,7 +211,7 @@ export class Coordinator {
     const blockSums = new Map([...round.roots].map(([reducer, root]) => [reducer, root.blockSums]));
     const norm = gradientNorm(blockSums, totals.tokens);
     const found = [...round.roots.values()].map(({ nonFinite }) => nonFinite);
-    if (!Number.isFinite(norm) && this.trouble.notFinite(step, found)) {
+    if (!Number.isFinite(norm) && this.trouble.computeAgain(step, found)) {
       this.beginRound(round.number + 1);
       return;
     }

@@ -1,10 +1,6 @@
 // One evaluation of one version: its micro-batches, who computes which, and their results.
 import type { BatchStats } from '../protocol/stats.js';
-
-/** Micro-batches that a worker holds at once: one to compute, one ahead. */
-const MOST_HELD = 2;
-/** What a micro-batch is taken to last as long as nobody has evaluated one. */
-const UNKNOWN_MS = 15_000;
+import { MAX_LEASES, UNKNOWN_LEASE_MS } from './sessions.js';
 
 export class Evaluation {
   private waiting: number[];
@@ -37,7 +33,7 @@ export class Evaluation {
   /** Another micro-batch for a worker, if it has room and any waits. */
   take(session: string, now: number): number | undefined {
     const held = this.held.get(session) ?? new Map<number, { since: number; expired: boolean }>();
-    if (held.size >= MOST_HELD) return undefined;
+    if (held.size >= MAX_LEASES) return undefined;
     const index = this.waiting.find((waiting) => !held.has(waiting));
     if (index === undefined) return undefined;
     this.waiting = this.waiting.filter((waiting) => waiting !== index);
@@ -48,7 +44,7 @@ export class Evaluation {
   /** Lets others try what takes twice as long as those before it; whoever is first wins. */
   expire(now: number): void {
     const finished = this.finished.length - this.left;
-    const deadlineMs = 2 * (finished > 0 ? this.finishedMs / finished : UNKNOWN_MS);
+    const deadlineMs = 2 * (finished > 0 ? this.finishedMs / finished : UNKNOWN_LEASE_MS);
     for (const held of this.held.values()) {
       for (const [index, lease] of held) {
         if (lease.expired || now - lease.since <= deadlineMs) continue;

@@ -8,14 +8,12 @@ import { Audits, isAudited, type Auditor, type Verdict } from './audits.js';
 import type { Decisions } from './decisions.js';
 import type { CoordinatorOptions } from './events.js';
 import { LeaseBook, type Lease } from './lease-book.js';
-import { workerId, type Session, type Sessions } from './sessions.js';
+import { MAX_LEASES, workerId, type Session, type Sessions } from './sessions.js';
 import type { NonFinite } from './reducer/inspection.js';
 import { straggler } from './stragglers.js';
 
 /** With nothing covered for this long while work waits and every worker is full, the last lease is recalled. */
 const STALL_MS = 2_000;
-/** Leases of one worker: one computed and on its way, one computing (or one computing, one ahead). */
-export const MAX_LEASES = 2;
 /** An audit waits for a worker 8 times as long as expected, and at least this long. */
 const AUDIT_PATIENCE_MS = 30_000;
 
@@ -192,7 +190,7 @@ export class Round {
   private lease(session: string): void {
     const { sessions, decisions } = this.setup;
     const lease = this.book.take(session, sessions.share(session), decisions.now);
-    if (lease) this.tellLease(lease, this.isAudited(lease));
+    if (lease) this.tellLease(lease, this.canBeAudited(lease));
   }
 
   private tellLease({ session, node }: Lease, audited: boolean): void {
@@ -200,8 +198,8 @@ export class Round {
     this.setup.decisions.add({ type: 'lease', session, node: this.nodeId(node), audited });
   }
 
-  /** Whether it is to be compared: only where another worker computes the same bits. */
-  private isAudited({ session, node }: Lease): boolean {
+  /** Whether its node is audited, and another worker is here that computes the same bits. */
+  private canBeAudited({ session, node }: Lease): boolean {
     const { audit, sessions } = this.setup;
     if (!isAudited(audit, this.step, node)) return false;
     const { worker, fingerprint } = auditorOf(sessions.get(session)!);

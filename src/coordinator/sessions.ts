@@ -33,8 +33,10 @@ export interface Session extends WorkerIdentity {
   report: Omit<WorkerReport, 'phase'> & { readonly phase: WorkerPhase | null };
 }
 
+/** Leases that a worker holds at once: one computing and one ahead, or one computed and on its way. */
+export const MAX_LEASES = 2;
 /** What a lease is taken to last as long as nobody has computed one. */
-const UNKNOWN_LEASE_MS = 15_000;
+export const UNKNOWN_LEASE_MS = 15_000;
 
 /** The ready sessions, fastest first, and what their speeds come to. */
 interface Summary {

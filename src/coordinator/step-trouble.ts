@@ -28,8 +28,8 @@ export class StepTrouble {
     return this.skips >= this.maxSkips ? this.skips : undefined;
   }
 
-  /** The sum of a computation is not finite. Returns whether it is to be computed once more. */
-  notFinite(step: number, found: readonly (NonFinite | null)[]): boolean {
+  /** The sum of a computation is not finite: whether the step is to be computed once more. */
+  computeAgain(step: number, found: readonly (NonFinite | null)[]): boolean {
     if (++this.computations === 1) {
       this.decisions.log('warn', `the gradient of step ${step} is not finite; computing it a second time`);
       return true;

@@ -1,7 +1,7 @@
 // The engine: what the rest of the program may know of the tfjs backend that the model runs on.
 import type * as tf from '@tensorflow/tfjs';
 import type { GradientMemory } from './gradient-memory.js';
-import type { EngineChoice, EngineName } from './names.js';
+import type { EngineChoice } from './names.js';
 import type { Addon, Floats } from './native/addon.js';
 import type { PrecisionOptions } from './precision.js';
 import type { Recording } from './recording.js';
@@ -9,6 +9,10 @@ import type { Recording } from './recording.js';
 /** The defaults: on the processor, in float32. */
 export interface EngineOptions
   extends Partial<PrecisionOptions>, Partial<Pick<EngineChoice, 'device' | 'tf32'>> {
+  /**
+   * Of the process that compute, the caller's included. The native engine's results do not depend on it; TensorFlow keeps
+   * the number that it was loaded with first, and takes no other.
+   */
   readonly threads: number;
 }
 
@@ -21,14 +25,8 @@ export interface EngineFingerprint {
 }
 
 export interface Engine {
-  readonly name: EngineName;
   /** What must be equal for equal bits. */
   readonly fingerprint: EngineFingerprint;
-  /**
-   * Threads of the process that compute, this one included. The native engine's results do not depend on it;
-   * TensorFlow keeps the number that it was loaded with and takes no other.
-   */
-  setThreads(threads: number): void;
   /**
    * A tensor over the caller's memory, which may lie on a SharedArrayBuffer. What is written to `values` later is seen
    * after refresh(), on the native engine at once, by what was not read before, too. tidy() does not end it; dispose()
@@ -58,4 +56,4 @@ export interface Engine {
 }
 
 /** What a backend brings of it. */
-export type EngineOfBackend = Omit<Engine, 'name' | 'addon'>;
+export type EngineOfBackend = Omit<Engine, 'addon'>;

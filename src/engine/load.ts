@@ -21,16 +21,18 @@ const BACKEND_NAME = 'native';
  */
 export async function loadEngine(name: EngineName, options: EngineOptions): Promise<Engine> {
   const addon = expectEngine(name, options);
+  const { threads } = options;
+  assert(Number.isInteger(threads) && threads >= 1, `expected 1 thread or more, got ${threads}`);
   const { device = 'cpu', precision = 'float32', tf32 = false } = options;
   if (name === 'tensorflow') {
     const { loadTensorFlow } = await import('./tensorflow/engine.js');
-    const engine = await loadTensorFlow(options.threads);
-    return { name, addon, ...engine, memoryOf: engine.values, gradients: hostGradients(addon) };
+    const engine = await loadTensorFlow(threads);
+    return { addon, ...engine, memoryOf: engine.values, gradients: hostGradients(addon) };
   }
-  if (device === 'cpu') return { name, addon, ...(await loadNative(addon, options)) };
+  if (device === 'cpu') return { addon, ...(await loadNative(addon, options)) };
   const { loadCuda } = await import('./native/cuda/engine.js');
   const arithmetic = precision === 'float32' && tf32 ? 'tf32' : (precision as Arithmetic);
-  return { name, addon, ...(await loadCuda(addon, cudaIndex(device), arithmetic)) };
+  return { addon, ...(await loadCuda(addon, cudaIndex(device), arithmetic)) };
 }
 
 async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineOfBackend> {
@@ -38,7 +40,7 @@ async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineO
   (tf.engine().registry['native'] as NativeBackend | undefined)?.queue.run(); // with what it was asked for
   // For the whole process, which may have computed for a run that wants the other.
   if (precision !== 'float32' && addon.info().best === 'amx') addon.setIsa(emulate ? 'avx512bf16' : 'amx');
-  setThreads(addon, threads);
+  addon.setThreads(threads);
   registerBackend(addon);
   assert(await tf.setBackend(BACKEND_NAME), 'tfjs does not accept the native backend');
   const backend = tf.engine().findBackend(BACKEND_NAME) as NativeBackend;
@@ -49,7 +51,6 @@ async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineO
       matmul: precision,
       isa: arithmeticOf(addon.info().isa, precision),
     },
-    setThreads: (threads) => setThreads(addon, threads),
     view: (values, shape) => backend.view(values, shape),
     refresh: () => undefined,
     values: (tensor) => backend.valuesOf(tensor),
@@ -67,11 +68,6 @@ async function loadNative(addon: Addon, options: EngineOptions): Promise<EngineO
 function arithmeticOf(isa: InstructionSet, precision: Precision): string {
   if (isa === 'sse2') return 'sse2';
   return isa === 'amx' && precision !== 'float32' ? 'amx' : 'fma';
-}
-
-function setThreads(addon: Addon, threads: number): void {
-  assert(Number.isInteger(threads) && threads >= 1, `expected 1 thread or more, got ${threads}`);
-  addon.setThreads(threads);
 }
 
 /** Once per thread: the cpu backend's kernels first, then ours, some in the place of those. */

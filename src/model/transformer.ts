@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Dropout, DropoutKey } from '../engine/kernels.js';
 import { crossAttention, crossEntropy, embedding, lastLinear, linear, selfAttention } from '../engine/ops.js';
-import { assert, UserError } from '../util/errors.js';
+import { UserError } from '../util/errors.js';
 import { RandomSite } from '../util/philox.js';
 import type { Batch } from './batch.js';
 import { DecoderCache } from './cache.js';

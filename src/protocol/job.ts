@@ -67,3 +67,8 @@ export type Job = z.infer<typeof jobSchema>;
 
 /** How gradients travel; with bfloat16 every gradient and every sum is rounded, wherever it stays. */
 export type WireFormat = Job['wire'];
+
+/** Of an element of a gradient on its way. */
+export function bytesPerElement(wire: WireFormat): number {
+  return wire === 'bfloat16' ? 2 : 4;
+}

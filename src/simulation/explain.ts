@@ -99,7 +99,7 @@ function partOf(plan: ClusterPlan): ClusterPlan {
     ...plan,
     workers: MOST_WORKERS,
     microBatches: Math.ceil(plan.microBatches * share),
-    coordinatorBandwidth: plan.coordinatorBandwidth * share,
+    coordinatorBytesPerSecond: plan.coordinatorBytesPerSecond * share,
     costs: {
       ioBytesPerSecond: costs.ioBytesPerSecond * share,
       addedPerSecond: costs.addedPerSecond * share,
@@ -121,9 +121,9 @@ function limitsOf(plan: ClusterPlan, { stepMs, busyMs }: Measured): [Limit, Chan
     [
       'coordinator network',
       binds(busyMs.networkIn + busyMs.networkOut),
-      () => ({ coordinatorBandwidth: Infinity }),
+      () => ({ coordinatorBytesPerSecond: Infinity }),
     ],
-    ['worker network', binds(busyMs.workerNetwork), () => ({ workerBandwidth: Infinity })],
+    ['worker network', binds(busyMs.workerNetwork), () => ({ workerBytesPerSecond: Infinity })],
     ['I/O thread', binds(busyMs.io), cheaper({ ioBytesPerSecond: Infinity })],
     ['reducer CPU', binds(busyMs.reducer), cheaper({ addedPerSecond: Infinity, updatedPerSecond: Infinity })],
     ['messages', binds(busyMs.main), cheaper({ messageMs: 0 })],

@@ -12,9 +12,9 @@ export interface ClusterPlan {
   readonly microBatchMs: number;
   readonly reducers: number;
   readonly wire: WireFormat;
-  /** Of each network interface and direction, bytes a second; Infinity: no limit. */
-  readonly coordinatorBandwidth: number;
-  readonly workerBandwidth: number;
+  /** Of each network interface and direction; Infinity: no limit. */
+  readonly coordinatorBytesPerSecond: number;
+  readonly workerBytesPerSecond: number;
   /** One way. */
   readonly latencyMs: number;
   /** Of the coordinator's host; Infinity: as many as it has threads. */

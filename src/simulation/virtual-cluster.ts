@@ -1,6 +1,7 @@
 // A cluster that trains in virtual time, without faults: the product's own state machines, connected by a network of limited
 // bandwidth, on threads whose work takes time. It tells how long steps take.
 import type { CoordinatorAction } from '../coordinator/events.js';
+import { bytesPerElement } from '../protocol/job.js';
 import { VirtualClock } from './clock.js';
 import { CONTROL } from './coordinator-host.js';
 import { Link } from './links.js';
@@ -73,10 +74,10 @@ export class VirtualCluster {
   constructor(private readonly plan: ClusterPlan) {
     const { clock } = this;
     this.grids = gridsOf(plan);
-    this.network = new Interface(plan.coordinatorBandwidth);
+    this.network = new Interface(plan.coordinatorBytesPerSecond);
     this.io = new Channel(1000 / plan.costs.ioBytesPerSecond);
     const hosts = Math.ceil(plan.workers / plan.workersPerHost);
-    this.hosts = Array.from({ length: hosts }, () => new Interface(plan.workerBandwidth));
+    this.hosts = Array.from({ length: hosts }, () => new Interface(plan.workerBytesPerSecond));
     const world = { clock, plan, grids: this.grids };
     this.coordinator = new VirtualCoordinator({
       ...world,
@@ -185,7 +186,7 @@ export class VirtualCluster {
     const { real } = this.grids;
     if (message.type === 'parameters') return HEADER_BYTES + real.elements(message.chunk) * FLOAT32_BYTES;
     if (message.type !== 'chunk') return HEADER_BYTES;
-    return HEADER_BYTES + real.gradientElements(message.chunk) * (this.plan.wire === 'bfloat16' ? 2 : 4);
+    return HEADER_BYTES + real.gradientElements(message.chunk) * bytesPerElement(this.plan.wire);
   }
 }
 

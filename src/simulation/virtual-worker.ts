@@ -1,4 +1,5 @@
 // A worker of a simulated cluster: its state machine, and a compute thread that takes its time and computes nothing.
+import { bytesPerElement } from '../protocol/job.js';
 import type { BatchStats } from '../protocol/stats.js';
 import { ReductionTree } from '../protocol/tree.js';
 import type { Task } from '../worker/events.js';
@@ -34,7 +35,7 @@ export class VirtualWorker {
   ) {
     const { clock, plan, grids } = world;
     this.tree = new ReductionTree(plan.microBatches);
-    this.chunk = new Uint8Array(plan.wire === 'bfloat16' ? 2 : 4);
+    this.chunk = new Uint8Array(bytesPerElement(plan.wire));
     const nothing = (): void => undefined;
     world.connect(this, CONTROL);
     this.host = new WorkerHost({

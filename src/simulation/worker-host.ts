@@ -54,6 +54,7 @@ export class WorkerHost {
   private grid!: ChunkGrid;
   private sequence = 0;
   private echo = 0;
+  private incoming: Uint8Array = NOTHING;
   private ended = false;
 
   constructor(private readonly around: WorkerSurroundings) {
@@ -116,8 +117,6 @@ export class WorkerHost {
         message satisfies never;
     }
   }
-
-  private incoming: Uint8Array = NOTHING;
 
   private begin(welcome: Welcome): void {
     this.welcome = welcome;
@@ -233,8 +232,9 @@ export class WorkerHost {
   /** Leaves in an orderly way. */
   leave(): void {
     if (this.ended) return;
-    if (this.welcome) this.tell({ type: 'leave', ...this.envelope(), reason: 'asked to stop' });
-    this.end('finished', 'asked to stop');
+    if (this.welcome)
+      this.tell({ type: 'leave', ...this.envelope(), reason: 'the worker was asked to stop' });
+    this.end('stopped', 'the worker was asked to stop');
   }
 
   /** A connection is gone. */

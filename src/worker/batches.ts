@@ -3,6 +3,7 @@ import { Piscina } from 'piscina';
 import type { Batch } from '../model/batch.js';
 import type { Job } from '../protocol/job.js';
 import type { SampleIds } from '../protocol/samples.js';
+import { ReductionTree } from '../protocol/tree.js';
 import type { BatchTask } from './batch-task.js';
 import type { Task } from './events.js';
 
@@ -16,7 +17,8 @@ export class Batches {
 
   /** Resolves when the batches of a task's micro-batches are there. */
   async build(job: Job, task: Task, microBatches: readonly (readonly SampleIds[])[]): Promise<void> {
-    const first = task.kind === 'node' ? task.node.index * 2 ** task.node.level : task.index;
+    const first =
+      task.kind === 'node' ? new ReductionTree(job.microBatches).range(task.node).start : task.index;
     const step = task.kind === 'node' ? task.node.step : null;
     const batches = await Promise.all(
       microBatches.map((samples, i) => this.thread.run({ job, samples, step, microBatch: first + i })),

@@ -74,7 +74,8 @@ class Session {
   private compute: Compute | undefined;
   private readonly batches = new Batches();
   private readonly addon = loadAddon();
-  private readiness: { attached: Set<number>; computed?: FromCompute & { type: 'ready' } } = {
+  /** Which reducers answer, and whether the compute thread is ready. */
+  private readonly readiness: { attached: Set<number>; compute?: FromCompute & { type: 'ready' } } = {
     attached: new Set(),
   };
   private nextTaskId = 1;
@@ -177,9 +178,9 @@ class Session {
   }
 
   private tellReady(): void {
-    const { attached, computed } = this.readiness;
-    if (!computed || attached.size < this.reducers.length) return;
-    const { fingerprint: engine, probe } = computed;
+    const { attached, compute } = this.readiness;
+    if (!compute || attached.size < this.reducers.length) return;
+    const { fingerprint: engine, probe } = compute;
     this.tell({ type: 'ready', ...this.envelope(), engine, probe });
     const { run, runId } = this.welcome!;
     this.options.log.info(`works for the run ${run} (${runId.slice(0, SHORT_ID)})`);
@@ -230,7 +231,7 @@ class Session {
   private hearCompute(message: FromCompute): void {
     switch (message.type) {
       case 'ready':
-        this.readiness.computed = message;
+        this.readiness.compute = message;
         this.tellReady();
         break;
       case 'chunk':

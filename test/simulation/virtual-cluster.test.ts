@@ -25,8 +25,8 @@ function plan(changed: Partial<ClusterPlan> = {}): ClusterPlan {
     microBatchMs: 1000,
     reducers: 1,
     wire: 'float32',
-    coordinatorBandwidth: Infinity,
-    workerBandwidth: Infinity,
+    coordinatorBytesPerSecond: Infinity,
+    workerBytesPerSecond: Infinity,
     latencyMs: 0,
     cores: Infinity,
     costs: FREE,
@@ -52,19 +52,19 @@ test('one worker pulls all parameters, computes, and sends what its backward has
   const bandwidth = 1.25e9;
   const pullMs = (4000 * PARAMETERS) / bandwidth;
   const lastMs = (1000 * LAST_CHUNK_BYTES) / bandwidth;
-  assertNear(stepMs({ coordinatorBandwidth: bandwidth }), pullMs + 1000 + lastMs, 0.002);
+  assertNear(stepMs({ coordinatorBytesPerSecond: bandwidth }), pullMs + 1000 + lastMs, 0.002);
   // Slower than the backward: then the gradient takes its own time, from the first chunk on.
   const slow = 0.125e9;
   const first = 1000 / 3 + (1000 * 2) / 3 / 58;
   const pushMs = (4000 * PARAMETERS) / slow;
-  assertNear(stepMs({ coordinatorBandwidth: slow }), (4000 * PARAMETERS) / slow + first + pushMs, 0.01);
+  assertNear(stepMs({ coordinatorBytesPerSecond: slow }), (4000 * PARAMETERS) / slow + first + pushMs, 0.01);
 });
 
 /** Of a micro-batch of a second; the backward's two thirds overlap with sending. */
 const FORWARD_MS = 1000 / 3;
 
 test('many workers share the network of the coordinator, once for the parameters and once for the gradients', () => {
-  const network = { coordinatorBandwidth: 1.25e9, workerBandwidth: 1.25e9 };
+  const network = { coordinatorBytesPerSecond: 1.25e9, workerBytesPerSecond: 1.25e9 };
   for (const workers of [16, 64]) {
     const eachMs = (4000 * PARAMETERS * workers) / 1.25e9;
     const cluster = { workers, microBatches: workers, ...network };
@@ -76,7 +76,7 @@ test('many workers share the network of the coordinator, once for the parameters
 });
 
 test('computing hides what the network takes for gradients, but not what it takes for parameters', () => {
-  const cluster = { workers: 4, microBatches: 16, microBatchMs: 2000, coordinatorBandwidth: 1.25e9 };
+  const cluster = { workers: 4, microBatches: 16, microBatchMs: 2000, coordinatorBytesPerSecond: 1.25e9 };
   const pullMs = (4000 * PARAMETERS * 4) / 1.25e9;
   assertNear(stepMs(cluster), pullMs + 8000, 0.03);
 });
@@ -94,15 +94,20 @@ test('more reducers share the adding', () => {
 test('the limit that costs most is named', () => {
   assert.equal(explain(plan({ workers: 4, microBatches: 4 })).bottleneck, 'compute');
   assert.equal(explain(plan({ workers: 4, microBatches: 5 })).bottleneck, 'granularity');
-  const network = { workers: 8, microBatches: 8, coordinatorBandwidth: 0.1e9 };
+  const network = { workers: 8, microBatches: 8, coordinatorBytesPerSecond: 0.1e9 };
   assert.equal(explain(plan(network)).bottleneck, 'coordinator network');
   const slowReducer = { ...FREE, addedPerSecond: 50e6 };
   assert.equal(explain(plan({ workers: 8, microBatches: 8, costs: slowReducer })).bottleneck, 'reducer CPU');
-  assert.equal(explain(plan({ latencyMs: 200, coordinatorBandwidth: 1.25e9 })).bottleneck, 'latency');
+  assert.equal(explain(plan({ latencyMs: 200, coordinatorBytesPerSecond: 1.25e9 })).bottleneck, 'latency');
 });
 
 test('what settings would do to a part of a large cluster is what they do to all of it', () => {
-  const network = { workers: 128, microBatches: 128, coordinatorBandwidth: 1.25e9, workerBandwidth: 1.25e9 };
+  const network = {
+    workers: 128,
+    microBatches: 128,
+    coordinatorBytesPerSecond: 1.25e9,
+    workerBytesPerSecond: 1.25e9,
+  };
   const { measured, partWorkers, settings } = explain(plan(network));
   assert.equal(partWorkers, 100);
   const ratio = (name: string): number =>
@@ -112,7 +117,7 @@ test('what settings would do to a part of a large cluster is what they do to all
 });
 
 test('a gradient that waits for its turn is not computed again', () => {
-  const network = { coordinatorBandwidth: 1.25e9, workerBandwidth: 1.25e9 };
+  const network = { coordinatorBytesPerSecond: 1.25e9, workerBytesPerSecond: 1.25e9 };
   const cluster = new VirtualCluster(plan({ workers: 128, microBatches: 128, ...network }));
   cluster.train(2);
   assert.equal(cluster.train(1).duplicates, 0);

@@ -3,6 +3,7 @@
 // It knows no socket, thread or clock; its arithmetic is the addon's, or any equal to it.
 import type { AdamWSpec } from '../../engine/native/addon.js';
 import { BLOCK_ELEMENTS } from '../../protocol/chunks.js';
+import { bytesPerElement } from '../../protocol/job.js';
 import type { Received, ReducerToWorker, WorkerToReducer } from '../../protocol/messages.js';
 import { nodeIdOf, type NodeId } from '../../protocol/node-id.js';
 import { ReductionTree } from '../../protocol/tree.js';
@@ -118,11 +119,10 @@ export class Reducer {
     this.nonFinite = null;
     this.step = step;
     this.round = round;
-    const { firstChunk } = this.options.slice;
     const add = (out: Float32Array, left: Float32Array, right: Float32Array): void =>
       this.options.arithmetic.add(out, left, right, out.length, this.options.wire === 'bfloat16');
     this.sums = Array.from(
-      { length: this.gradientEnd - firstChunk },
+      { length: this.gradientEnd - this.firstChunk },
       () => new ChunkSum(this.tree, this.pool, add),
     );
     this.coveredChunks.fill(0);
@@ -178,12 +178,12 @@ export class Reducer {
   }
 
   private receiveChunk(session: string, message: Received<WorkerToReducer> & { type: 'chunk' }): void {
-    const { grid, slice, wire, arithmetic } = this.options;
+    const { grid, wire, arithmetic } = this.options;
     const offer = this.offers.get(session, message);
     if (!offer || !this.offers.received(offer, message.chunk))
       return this.fault(session, 'sent a chunk that was not granted');
     const elements = grid.gradientElements(message.chunk);
-    const bytes = elements * (wire === 'bfloat16' ? 2 : 4);
+    const bytes = elements * bytesPerElement(wire);
     if (message.payload.length !== bytes) {
       return this.fault(session, `sent a chunk of ${message.payload.length} bytes, expected ${bytes}`);
     }

@@ -18,7 +18,11 @@ let loadedThreads: number | undefined;
 export async function loadTensorFlow(
   threads: number,
 ): Promise<Omit<EngineOfBackend, 'memoryOf' | 'gradients'>> {
-  setThreads(threads);
+  // They are made when it is loaded.
+  assert(
+    loadedThreads === undefined || loadedThreads === threads,
+    `TensorFlow was loaded with ${loadedThreads} threads in this process, and cannot change to ${threads}`,
+  );
   const backend = loadBackend(threads);
   loadedThreads = threads;
   registerKernels();
@@ -27,21 +31,11 @@ export async function loadTensorFlow(
   const device = backend.isUsingGpuDevice ? 'GPU' : `CPU, ${threads} threads`;
   return {
     fingerprint: { engine: 'tensorflow', matmul: `TensorFlow ${backend.binding.TF_Version}`, isa: device },
-    setThreads,
     view: (values, shape) => views.create(values, shape),
     refresh: (view) => views.refresh(view),
     setGradientSlots: () => undefined, // its memory is not ours
     values: (tensor) => backend.readSync(tensor.dataId) as Float32Array,
   };
-}
-
-/** TensorFlow's threads are made when it is loaded. */
-function setThreads(threads: number): void {
-  assert(Number.isInteger(threads) && threads >= 1, `expected 1 thread or more, got ${threads}`);
-  assert(
-    loadedThreads === undefined || loadedThreads === threads,
-    `TensorFlow was loaded with ${loadedThreads} threads in this process, and cannot change to ${threads}`,
-  );
 }
 
 /** Once per thread. */

@@ -58,7 +58,7 @@ async function loadSuite(): Promise<Jasmine> {
   jasmine.DEFAULT_TIMEOUT_INTERVAL = SPEC_TIMEOUT_MS;
 
   const { loadEngine } = await import('../../../src/engine/load.js');
-  const { name } = await loadEngine('native', { threads: 1 });
+  const { engine: name } = (await loadEngine('native', { threads: 1 })).fingerprint;
   const suite = await import('@tensorflow/tfjs-core/dist/jasmine_util.js');
   suite.setTestEnvs([{ name, backendName: name, isDataSync: true }]);
   suite.BROWSER_ENVS.predicate = () => true; // about half of these need none

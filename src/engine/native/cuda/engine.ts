@@ -34,7 +34,6 @@ export async function loadCuda(
       matmul: `cuBLASLt ${info.productVersion} ${arithmetic}`,
       isa: `${info.architecture} ${info.name}, CUDA ${version(info.runtimeVersion)}`,
     },
-    setThreads: () => undefined, // the device's are its own
     view: (values, shape) => backend.view(values, shape),
     refresh: (view) => backend.refresh(view),
     values: (tensor) => backend.readSync(tensor.dataId) as Float32Array,
