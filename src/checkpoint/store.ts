@@ -19,6 +19,19 @@ import type { Term } from './term.js';
 
 const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer_config.json'];
 
+/** By their names. */
+export type TokenizerFiles = ReadonlyMap<string, Uint8Array>;
+
+/** Of the prepared data set in `folder`. Throws UserError TOKENIZER_MISSING. */
+export async function readTokenizerFiles(folder: Folder): Promise<TokenizerFiles> {
+  const files = TOKENIZER_FILES.map(async (name) => {
+    const data = await folder.read(name);
+    if (data === null) throw new UserError('TOKENIZER_MISSING', `${nameOf(folder, name)} is missing`);
+    return [name, data] as const;
+  });
+  return new Map(await Promise.all(files));
+}
+
 export interface StoreOptions {
   /** `checkpoints/` of the run. */
   readonly checkpoints: Folder;
@@ -26,8 +39,8 @@ export interface StoreOptions {
   /** Contents of config.json and generation_config.json. */
   readonly config: object;
   readonly generationConfig: object;
-  /** The prepared data set: tokenizer.json and tokenizer_config.json are copied from it. */
-  readonly tokenizer: Folder;
+  /** Contents of the tokenizer's files. */
+  readonly tokenizer: TokenizerFiles;
   readonly retention: RetentionPolicy;
   /** What the owner holds the run by. Where it is contested, an earlier owner may still write, and names carry the term. */
   readonly term: Pick<Term, 'contested' | 'check'>;
@@ -143,18 +156,13 @@ export class CheckpointStore {
       return { name, bytes: Buffer.byteLength(data), sha256: hashBytes(data) };
     };
     const seal = async (name: string): Promise<ManifestFile> => ({ name, ...(await folder.seal(name)) });
-    const copies = TOKENIZER_FILES.map(async (name) => {
-      const data = await tokenizer.read(name);
-      if (data === null) throw new Error(`${nameOf(tokenizer, name)} is missing`);
-      return create(name, data);
-    });
     return allOf([
       create('config.json', jsonText(config)),
       create('generation_config.json', jsonText(generationConfig)),
       seal(MODEL_FILE),
       seal(OPTIMIZER_FILE),
       create(STATE_FILE, jsonText(state)),
-      ...copies,
+      ...[...tokenizer].map(([name, data]) => create(name, data)),
     ]);
   }
 

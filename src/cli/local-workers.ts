@@ -55,11 +55,12 @@ export class LocalWorkers {
     for (let index = 0; index < options.count; index++) this.start(index, 0);
   }
 
-  /** Waits for workers that end by themselves; after `graceMs` they are killed. */
+  /** Asks all workers to end, and waits for it; after `graceMs` they are killed. */
   async stop(graceMs: number): Promise<void> {
     this.stopping = true;
     for (const timer of this.timers) clearTimeout(timer);
     const running = [...this.children.values()];
+    for (const child of running) child.kill('SIGTERM');
     const killer = setTimeout(() => {
       for (const child of running) child.kill('SIGKILL');
     }, graceMs);

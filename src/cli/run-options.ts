@@ -146,7 +146,7 @@ export async function awaitOutcome(
     if (!outcome.saved) {
       throw new UserError(
         'CHECKPOINT_FAILED',
-        `the last checkpoint of ${run.directory.path} could not be written; the log says why. With that mended, ${resume} goes on from the newest one`,
+        `the last checkpoint of ${run.directory.path} could not be written; the log says why. With that mended, ${resume} ${outcome.checkpoint === null ? 'begins again' : 'goes on from the newest one'}`,
       );
     }
     if (outcome.reason === 'stopped') {

@@ -27,7 +27,7 @@ interface TrainOptions extends RunOptions {
   readonly workers: number | 'auto';
 }
 
-/** Workers get this long to end by themselves when the run is over. */
+/** Workers get this long to end when the run is over. */
 const WORKER_GRACE_MS = 5000;
 
 export function register(program: Command): void {
@@ -73,6 +73,11 @@ export async function trainLocally(
   display.start(run, coordinator);
   if (local.reason !== undefined && count > 0)
     display.log(`${counted(count, 'worker')}: ${local.reason} (--workers).`);
+  const cores = availableParallelism();
+  if (count > 2 * cores)
+    display.log(
+      `${count} workers share ${counted(cores, 'core')}: more than one for each makes nothing faster.`,
+    );
   if (local.count === 0) display.log(workerCommand(coordinator.url, options));
   const workers = new LocalWorkers({
     count,

@@ -22,16 +22,16 @@ export function describeIssues(
     }
     const subject = path.length === 0 ? '' : `${path.join('.')}: `;
     const found = foundAt(value, path, issue.input);
-    return [`${locate(path)}: ${subject}expected ${expectation(issue)}, got ${found}`];
+    return [`${locate(path)}: ${subject}expected ${expectation(issue, path)}, got ${found}`];
   });
   return faults.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
 }
 
 /** Our schema's messages say what was expected; the one thing left to zod is that a mapping is one. */
-function expectation(issue: Issue): string {
-  return issue.code === 'invalid_type' && issue.expected === 'object'
-    ? 'a mapping of keys to values'
-    : issue.message;
+function expectation(issue: Issue, path: readonly string[]): string {
+  if (issue.code !== 'invalid_type' || issue.expected !== 'object') return issue.message;
+  const [key] = path.length > 0 ? keysAt(path) : [];
+  return `a mapping of keys to values${key === undefined ? '' : `, such as { ${key}: … }`}`;
 }
 
 function unknownKey(path: readonly string[], key: string, value: unknown): string {

@@ -54,8 +54,14 @@ function check(value: unknown, locate: (path: readonly string[]) => string): Run
   throw new UserError('CONFIG_INVALID', faults.length === 1 ? faults[0]! : listed(faults));
 }
 
+/** The first of them, where a file is something else than a config. */
+const MOST_LISTED = 40;
+
 function listed(faults: readonly string[]): string {
-  return `${faults.length} faults in the config\n${faults.map((fault) => `  ${fault}`).join('\n')}`;
+  const shown = faults.slice(0, MOST_LISTED).map((fault) => `  ${fault}`);
+  const more = faults.length - shown.length;
+  if (more > 0) shown.push(`  and ${more} more`);
+  return `${faults.length} faults in the config\n${shown.join('\n')}`;
 }
 
 function readText(file: string): string {
@@ -90,6 +96,8 @@ class ConfigSource {
     text: string,
     private readonly overrides: readonly Override[],
   ) {
+    if (/[\0\ufffd]/.test(text))
+      throw new UserError('CONFIG_INVALID', `${file}: expected YAML, got a file that is not text in UTF-8`);
     this.document = parseDocument(text, { lineCounter: this.lines, prettyErrors: false });
     const faults = this.document.errors.map(({ code, message, pos }) => {
       const key = /^\S+?(?=:)/.exec(text.slice(pos[0]))?.[0] ?? '';

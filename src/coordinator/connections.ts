@@ -11,7 +11,7 @@ interface Outgoing {
 
 interface Connection {
   readonly peer: PeerId;
-  /** Settles when everything sent so far has been handed to the socket. */
+  /** Resolves when everything sent so far has been handed to the socket, or could not be read. */
   outbox: Promise<void>;
 }
 
@@ -51,15 +51,16 @@ export class Connections {
     return session;
   }
 
-  /** Sends after everything sent to the session before; dropped when its peer is gone by then. */
+  /** Sends after everything sent to the session before; dropped when its peer is gone by then. Rejects as `outgoing` does. */
   async send(session: string, outgoing: Outgoing | Promise<Outgoing>): Promise<void> {
     const connection = this.connections.get(session);
     if (!connection) return;
-    connection.outbox = connection.outbox.then(async () => {
+    const sent = connection.outbox.then(async () => {
       const { message, payload } = await outgoing;
       if (this.connections.has(session)) this.socket.send(connection.peer, encode(message, payload));
     });
-    await connection.outbox;
+    connection.outbox = sent.catch(() => undefined); // whoever asked for it is told, and nobody who comes after
+    await sent;
   }
 
   /** To a peer without a session, at once. */

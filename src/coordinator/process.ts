@@ -351,7 +351,8 @@ export class CoordinatorProcess {
 
   private finish({ reason, saved }: CoordinatorAction & { type: 'finish' }): void {
     this.ended = true;
-    this.telemetry.end(reason);
+    if (saved) this.telemetry.end(reason);
+    else this.telemetry.end('failed', 'the last checkpoint could not be written');
     const { version } = this.machine.state.progress;
     const outcome = { reason, version, saved, checkpoint: this.checkpoints.newest };
     if (reason === 'completed') {

@@ -6,7 +6,7 @@ import { DiskFolder } from '../checkpoint/disk-folder.js';
 import type { TrainingVectors } from '../checkpoint/load.js';
 import type { CheckpointState } from '../checkpoint/state.js';
 import { openStorage } from '../checkpoint/open-folder.js';
-import { CheckpointStore } from '../checkpoint/store.js';
+import { CheckpointStore, readTokenizerFiles, type TokenizerFiles } from '../checkpoint/store.js';
 import {
   expectRunOrRoom,
   expectStoredThere,
@@ -67,6 +67,7 @@ export async function openRun({ config, directory, log, beforeMaking }: OpenRunO
   const dataset = await openDataset(config.data);
   const job = jobOf(config, dataset);
   checkData(config, dataset);
+  const tokenizer = await readTokenizerFiles(new DiskFolder(dataset.directory));
   const layout = parameterLayout(job.model);
   const vectors = allocate(layout);
   const initialise = (): Promise<void> =>
@@ -85,7 +86,7 @@ export async function openRun({ config, directory, log, beforeMaking }: OpenRunO
   try {
     const isKnownHere =
       config.checkpoints === null || (await storagePlace(new DiskFolder(run.path))) !== null;
-    const store = createStore(run, config, dataset, job.model, layout, term, log);
+    const store = createStore(run, config, tokenizer, job.model, layout, term, log);
     const loaded = await store.loadLatest(
       vectors,
       (_bad, error) => log.warn(`${error.message}; using an older one`),
@@ -205,6 +206,12 @@ function checkContinues(
   dataset: Dataset,
   run: RunDirectory,
 ): void {
+  if (config.steps < state.step) {
+    throw new UserError(
+      'RUN_DIFFERS',
+      `${run.path} has done ${state.step} steps already: expected steps of ${state.step} or more, got ${config.steps}`,
+    );
+  }
   const keys = configDifferences(parseRunConfig(state.config, run.path), config);
   const isOtherData = state.dataset !== dataset.sha256;
   if (keys.length === 0 && !isOtherData) return;
@@ -251,7 +258,7 @@ function allocate({ total, trainable }: ParameterLayout): TrainingVectors {
 function createStore(
   run: RunDirectory,
   config: RunConfig,
-  dataset: Dataset,
+  tokenizer: TokenizerFiles,
   model: ModelConfig,
   layout: ParameterLayout,
   term: Term,
@@ -262,7 +269,7 @@ function createStore(
     layout,
     config: toHuggingFace(model),
     generationConfig: generationConfig(model),
-    tokenizer: new DiskFolder(dataset.directory),
+    tokenizer,
     retention: config.checkpoint,
     term,
     onWarning: (message) => log.warn(message),

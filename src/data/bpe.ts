@@ -17,7 +17,9 @@ export interface BpeOptions {
   readonly onProgress?: (merges: number) => Promise<void>;
 }
 
+/** Bytes and merges: two of them are a pair's key. */
 const MAX_SYMBOLS = 2 ** 21;
+export const MAX_MERGES = MAX_SYMBOLS - 256;
 const NONE = -1;
 const PROGRESS_EVERY = 256;
 
@@ -30,7 +32,7 @@ export async function trainBpe(
   words: Iterable<readonly [word: string, count: number]>,
   options: BpeOptions,
 ): Promise<Merge[]> {
-  assert(256 + options.merges <= MAX_SYMBOLS, `${options.merges} merges`);
+  assert(options.merges <= MAX_MERGES, `${options.merges} merges`);
   const corpus = new SymbolCorpus(words);
   const pairs = new PairTable(corpus);
   const heap = new PairHeap(pairs.left, pairs.right);

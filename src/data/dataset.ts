@@ -6,7 +6,7 @@ import { realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Sample } from '../model/batch.js';
 import { assert, messageOf, UserError } from '../util/errors.js';
-import { OpenFiles } from './open-files.js';
+import { MAX_OPEN, OpenFiles } from './open-files.js';
 import {
   allFiles,
   INDEX_RECORD_BYTES,
@@ -45,7 +45,7 @@ export interface Split {
 export async function openDataset(directory: string): Promise<Dataset> {
   const { manifest, sha256 } = await readManifest(directory);
   await Promise.all(allFiles(manifest).map((file) => checkSize(directory, file)));
-  const files = new OpenFiles(directory);
+  const files = new OpenFiles(directory, MAX_OPEN, () => expectSame(directory, sha256));
   return {
     directory,
     manifest,
@@ -59,6 +59,12 @@ export async function openDataset(directory: string): Promise<Dataset> {
         : new PairsSplit(files, manifest, name),
     close: () => files.close(),
   };
+}
+
+/** Throws UserError DATASET_CHANGED, or what readManifest throws, unless the folder is still the data set of that hash. */
+async function expectSame(directory: string, sha256: string): Promise<void> {
+  if ((await readManifest(directory)).sha256 === sha256) return;
+  throw new UserError('DATASET_CHANGED', `${directory} was prepared again while it was in use`);
 }
 
 /**

@@ -4,7 +4,8 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, UserError } from '../util/errors.js';
 
-const MAX_OPEN = 64;
+/** Of one data set. */
+export const MAX_OPEN = 64;
 
 interface Entry {
   readonly handle: Promise<FileHandle>;
@@ -20,6 +21,8 @@ export class OpenFiles {
   constructor(
     private readonly directory: string,
     private readonly maxOpen = MAX_OPEN,
+    /** Asked once a file is open: throws where it may be another folder's than the first one's. */
+    private readonly checkFolder: () => Promise<void> = () => Promise.resolve(),
   ) {}
 
   /** Files open now. */
@@ -29,7 +32,7 @@ export class OpenFiles {
 
   /**
    * `length` bytes of a file from byte `position`.
-   * @throws UserError DATASET_DAMAGED when they cannot be read or the file ends before
+   * @throws UserError DATASET_DAMAGED when they cannot be read or the file ends before; what `checkFolder` throws
    */
   async read(file: string, position: number, length: number): Promise<Buffer> {
     const entry = this.use(file);
@@ -43,6 +46,7 @@ export class OpenFiles {
       }
       return bytes;
     } catch (error) {
+      if (error instanceof UserError) throw error;
       throw new UserError(
         'DATASET_DAMAGED',
         `cannot read ${length} bytes at ${position} of ${join(this.directory, file)}: ${messageOf(error)}`,
@@ -70,10 +74,21 @@ export class OpenFiles {
   }
 
   private openEntry(file: string): Entry {
-    const entry = { handle: open(join(this.directory, file), 'r'), users: 0 };
+    const entry = { handle: this.openFile(join(this.directory, file)), users: 0 };
     // A later read tries again.
     entry.handle.catch(() => this.entries.delete(file));
     return entry;
+  }
+
+  private async openFile(path: string): Promise<FileHandle> {
+    const handle = await open(path, 'r');
+    try {
+      await this.checkFolder();
+      return handle;
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
   }
 
   private evict(): void {

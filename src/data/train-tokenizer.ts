@@ -2,7 +2,7 @@
 
 import { UserError } from '../util/errors.js';
 import { jsonText } from '../util/json.js';
-import { trainBpe } from './bpe.js';
+import { MAX_MERGES, trainBpe } from './bpe.js';
 import { BYTE_CHARACTERS } from './byte-level.js';
 import { DEFAULT_SPECIAL_TOKENS, type SpecialTokenNames } from './tokenizer.js';
 
@@ -17,7 +17,7 @@ export function specialTokensOf(extra: readonly string[]): string[] {
 
 /**
  * @throws UserError SPECIAL_TOKEN_INVALID: other characters could not be told from the byte alphabet when decoding, and
- * white space is where a long text is cut; VOCABULARY_TOO_SMALL
+ * white space is where a long text is cut; VOCABULARY_TOO_SMALL, VOCABULARY_TOO_LARGE
  */
 export function checkTokenizerOptions(vocabularySize: number, extra: readonly string[]): void {
   for (const token of extra) {
@@ -33,6 +33,12 @@ export function checkTokenizerOptions(vocabularySize: number, extra: readonly st
     throw new UserError(
       'VOCABULARY_TOO_SMALL',
       `expected a vocabulary of at least ${least} (256 bytes and ${least - 256} special tokens), got ${vocabularySize}.`,
+    );
+  }
+  if (vocabularySize > least + MAX_MERGES) {
+    throw new UserError(
+      'VOCABULARY_TOO_LARGE',
+      `expected a vocabulary of at most ${least + MAX_MERGES}, got ${vocabularySize}.`,
     );
   }
 }

@@ -1,6 +1,6 @@
 // What a user sees when a run is broken off, or cannot begin: a sentence and an exit code, from real processes.
 import assert from 'node:assert/strict';
-import { stat } from 'node:fs/promises';
+import { cp, stat, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { LockstepProcess } from '../../bench/support/lockstep-process.js';
@@ -20,7 +20,7 @@ const CANNOT_COMPUTE = /precision: bfloat16 cannot be computed here, since .*: u
 let folder = '';
 
 before(async () => {
-  folder = await folderWithData(CONFIG);
+  folder = await folderWithData(CONFIG, { words: 30_000, validationShare: 0.3 });
 });
 
 after(() => removeFolder(folder));
@@ -72,6 +72,20 @@ test('a run that local workers could not compute is not made', async () => {
     assert.equal(run.text().match(/error:/g)?.length, 1, run.text());
     await assert.rejects(stat(path.join(folder, 'none')), { code: 'ENOENT' });
   }
+});
+
+test('validation data that are cut off end the run in order, with the file and exit code 2', async () => {
+  const settings = ['evaluate.every=2', 'evaluate.batches=8', 'steps=1000000', 'data=cut'];
+  await cp(path.join(folder, 'data'), path.join(folder, 'cut'), { recursive: true });
+  const run = coordinator('--run', 'cut-off', ...settings.flatMap((setting) => ['--set', setting]));
+  const { url } = await run.listening();
+  const worker = new LockstepProcess(['worker', url, '--patience', '0'], { cwd: folder });
+  await run.line('a lease', isLease());
+  await truncate(path.join(folder, 'cut', 'validation-00000.bin'), 0);
+  assert.equal(await run.exit(), 2, run.text());
+  assert.match(run.text(), /error: cannot read \d+ bytes at \d+ of .*validation-00000\.bin/);
+  worker.kill('SIGKILL');
+  await worker.exit();
 });
 
 test('a model that no memory can hold is refused with a sentence', async () => {

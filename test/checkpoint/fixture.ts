@@ -6,7 +6,12 @@ import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
 import type { TensorLayout } from '../../src/checkpoint/layout.js';
 import type { TrainingVectors } from '../../src/checkpoint/load.js';
 import type { CheckpointState } from '../../src/checkpoint/state.js';
-import { CheckpointStore, type BegunCheckpoint, type StoreOptions } from '../../src/checkpoint/store.js';
+import {
+  CheckpointStore,
+  readTokenizerFiles,
+  type BegunCheckpoint,
+  type StoreOptions,
+} from '../../src/checkpoint/store.js';
 import { writeSlice } from '../../src/checkpoint/files.js';
 
 /** Two trained tensors and a constant one: 12 + 5 trained elements of 19. */
@@ -70,7 +75,7 @@ export async function storeIn(
     layout,
     config: { model_type: 'marian' },
     generationConfig: { max_length: 4 },
-    tokenizer: new DiskFolder(directory),
+    tokenizer: await readTokenizerFiles(new DiskFolder(directory)),
     retention: { keepLast: 100, keepBest: false, keepEvery: null },
     term: { contested: false, check: () => Promise.resolve() },
     onWarning: (message) => {

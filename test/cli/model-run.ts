@@ -6,7 +6,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { writeSlice } from '../../src/checkpoint/files.js';
 import { DiskFolder } from '../../src/checkpoint/disk-folder.js';
-import { CheckpointStore } from '../../src/checkpoint/store.js';
+import { CheckpointStore, readTokenizerFiles } from '../../src/checkpoint/store.js';
 import { parseRunConfig } from '../../src/config/load.js';
 import type { Manifest } from '../../src/data/manifest.js';
 import { trainTokenizer } from '../../src/data/train-tokenizer.js';
@@ -94,7 +94,7 @@ export async function writeRun(
     layout: parameterLayout(modelConfig),
     config: toHuggingFace(modelConfig),
     generationConfig: generationConfig(modelConfig),
-    tokenizer: new DiskFolder(data),
+    tokenizer: await readTokenizerFiles(new DiskFolder(data)),
     retention: { keepLast: 2, keepBest: false, keepEvery: null },
     term: { contested: false, check: () => Promise.resolve() },
     onWarning: (message) => {

@@ -208,6 +208,20 @@ test('a listed file that is a link out of the folder, or no file, is refused', a
   await assert.rejects(openDataset(directory), userError('DATASET_DAMAGED', /no regular file/));
 });
 
+test('data that are prepared again while they are open are noticed before any of the new ones are read', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await write(directory, { train: [1, 2, 3, 4], shardTokens: 2 });
+  const dataset = await openDataset(directory);
+  const train = dataset.split('train', 2);
+  await train.read(0);
+  await rm(directory, { recursive: true });
+  await mkdir(directory);
+  await write(directory, { train: [1, 2, 4, 3], shardTokens: 2 });
+  assert.deepEqual(await train.read(0), [Int32Array.of(1, 2)]); // its file is open since before
+  await assert.rejects(train.read(1), userError('DATASET_CHANGED', /was prepared again while it was in use/));
+  await dataset.close();
+});
+
 test('verification finds a changed bit and names the file', async (t) => {
   const directory = await temporaryDirectory(t);
   await write(directory, { train: [[[5], [6, 7]]], tokenBytes: 2 });

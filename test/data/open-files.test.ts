@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OpenFiles } from '../../src/data/open-files.js';
+import { UserError } from '../../src/util/errors.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 import { userError } from '../support/user-error.js';
 import { writeInput } from './support.js';
@@ -39,5 +40,19 @@ test('a read beyond the end, or of no file, says which and where', async (t) => 
   await assert.rejects(files.read('b', 0, 1), userError('DATASET_DAMAGED', /ENOENT/));
   await writeInput(folder, 'b', 'x');
   assert.equal((await files.read('b', 0, 1)).toString(), 'x');
+  await files.close();
+});
+
+test('a file that is opened after the folder has become another is not read', async (t) => {
+  const folder = await temporaryDirectory(t);
+  for (const name of ['a', 'b']) await writeInput(folder, name, name);
+  let isAnother = false;
+  const check = (): Promise<void> =>
+    isAnother ? Promise.reject(new UserError('DATASET_CHANGED', 'another')) : Promise.resolve();
+  const files = new OpenFiles(folder, 2, check);
+  assert.equal((await files.read('a', 0, 1)).toString(), 'a');
+  isAnother = true;
+  await assert.rejects(files.read('b', 0, 1), userError('DATASET_CHANGED', /another/));
+  assert.equal((await files.read('a', 0, 1)).toString(), 'a'); // open since before
   await files.close();
 });

@@ -19,7 +19,11 @@ import type { Scenario } from './scenario.js';
 type Vectors = Omit<TrainingState, 'progress'>;
 
 const CHECKPOINTS = 'checkpoints';
-const TOKENIZER = 'tokenizer';
+const EMPTY = new Uint8Array(Buffer.from('{}'));
+const TOKENIZER = new Map([
+  ['tokenizer.json', EMPTY],
+  ['tokenizer_config.json', EMPTY],
+]);
 const SEED = 1;
 
 function layoutOf({ grid: { trainable, total } }: Scenario): TensorLayout {
@@ -28,11 +32,9 @@ function layoutOf({ grid: { trainable, total } }: Scenario): TensorLayout {
   return { tensors: total > trainable ? [trained, frozen] : [trained], trainable, total };
 }
 
-/** The files that a checkpoint copies are there from the beginning. */
+/** What is there from the beginning. */
 export function furnish(disk: Disk): void {
-  disk.folders.add(`disk/${TOKENIZER}`).add(`disk/${CHECKPOINTS}`);
-  for (const name of ['tokenizer.json', 'tokenizer_config.json'])
-    disk.files.set(`disk/${TOKENIZER}/${name}`, new Uint8Array(Buffer.from('{}')));
+  disk.folders.add(`disk/${CHECKPOINTS}`);
 }
 
 /** By what a coordinator holds the run. */
@@ -73,7 +75,7 @@ function storeOn(disk: Disk, scenario: Scenario, process: Process | null, holdin
     layout: layoutOf(scenario),
     config: {},
     generationConfig: {},
-    tokenizer: disk.folder(process).at(TOKENIZER),
+    tokenizer: TOKENIZER,
     retention: { keepLast: scenario.keepLast, keepBest: true, keepEvery: null },
     term: { contested: holding.contested, check },
     onWarning: () => undefined,
