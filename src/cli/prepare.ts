@@ -67,7 +67,7 @@ export function register(program: Command): void {
       const summary = await prepareInterruptibly(optionsOf(inputs, flags));
       for (const { path, line, problem } of summary.firstMalformed)
         output.note(`left out ${path}:${line}: ${problem}`);
-      reportDataset(output, summary);
+      reportDataset(output, summary, flags.validation);
       if (!output.json) output.note(await nextStep(summary));
     });
 }
@@ -138,14 +138,16 @@ function tenths(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-function howToHoldOut({ kind, input }: PrepareSummary): string {
+function whyNoneIsHeldOut({ kind, input }: PrepareSummary, share: number | undefined): string {
+  if (share === 0) return '--validation 0';
   const blockBytes = kind === 'pairs' ? PAIR_BLOCK_BYTES : HELD_OUT_BLOCK_BYTES;
-  const share = leastShare(input.bytes, blockBytes);
-  if (share === null) return `the input is too short, since ${formatBytes(blockBytes)} in a row are held out`;
-  return `the input is short for the share asked for; try --validation ${share}`;
+  const least = leastShare(input.bytes, blockBytes);
+  if (least === null) return `the input is too short, since ${formatBytes(blockBytes)} in a row are held out`;
+  return `the input is short for the share asked for; try --validation ${least}`;
 }
 
-export function reportDataset(output: Output, summary: PrepareSummary): void {
+/** @param share the one asked for; undefined: the default */
+export function reportDataset(output: Output, summary: PrepareSummary, share?: number): void {
   const { train, validation, unigramNats, input, kind } = summary;
   const part = (name: string, { tokens, documents }: PrepareSummary['train']): string =>
     `${name}  ${formatCount(tokens)} tokens${kind === 'pairs' ? ` in ${formatCount(documents)} pairs` : ''}`;
@@ -156,7 +158,7 @@ export function reportDataset(output: Output, summary: PrepareSummary): void {
   ];
   if (unigramNats !== null)
     lines.push(`unigram baseline of the validation part: ${unigramNats.toFixed(3)} nats per token`);
-  else lines.push(`nothing is held out, so nothing will be evaluated: ${howToHoldOut(summary)}`);
+  else lines.push(`nothing is held out, so nothing will be evaluated: ${whyNoneIsHeldOut(summary, share)}`);
   if (input.malformed > 0)
     lines.push(`left out: ${input.malformed} malformed lines of ${formatCount(input.lines)}`);
   if (summary.replaced)

@@ -137,7 +137,7 @@ const batch = z
     microBatches: integer(
       { min: 1, max: MICRO_BATCHES },
       8,
-      'Micro-batches of a step: what the workers share out, at best a power of two and several per worker.',
+      'Micro-batches of a step: what the workers share out. Best a power of two, whose halves are leased whole, and several for each worker, so that a slow one can take fewer.',
     ),
     samples: integer({ min: 1, max: SAMPLES }, 16, 'Samples of a micro-batch, computed at once.'),
   })
@@ -270,7 +270,11 @@ const fields = z.strictObject({
     'Share of the target probability spread over the vocabulary in training, whose loss counts it; the validation loss does not.',
   ),
   optimizer,
-  steps: integer({ min: 1, max: STEPS }, 1000, 'Steps of the whole run.'),
+  steps: integer(
+    { min: 1, max: STEPS },
+    1000,
+    'Steps of the whole run. They may be raised later, where the schedule does not end with them, and not lowered below those done.',
+  ),
   evaluate,
   checkpoint,
   reducers: integer(
@@ -304,7 +308,7 @@ const fields = z.strictObject({
   audit: number(
     { min: 0, max: 1 },
     0,
-    "Share of the leases that a second worker computes as well, to compare: finds workers that compute wrongly, for as much more work. 0, the default: none, since it is the user's work to spend.",
+    'Share of the leases that a second worker computes as well, to compare: finds workers that compute wrongly, for as much more work. 0, the default: none.',
   ),
   auditAction: choice(
     ['expel', 'stop'],

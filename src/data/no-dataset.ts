@@ -20,7 +20,7 @@ export async function noDataset(directory: string, manifest: string, cause: unkn
   const more = texts.length > 1 ? ` and ${texts.length - 1} more` : '';
   const found = `got a folder of text files (${first}${more})`;
   const out = outFor(directory);
-  const pairs = texts.every((name) => /\.tsv(\.gz)?$/.test(name)) ? '--pairs ' : '';
+  const pairs = texts.some((name) => /\.tsv(\.gz)?$/.test(name)) ? '--pairs ' : '';
   const advice = `Prepare them: npx lockstep prepare ${pairs}${shown} --out ${out}; then train with --set data=${out}`;
   return refusal(`expected a prepared data set in ${directory}, ${found}. ${advice}`, cause);
 }
