@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import type { Tokenizer } from '../data/tokenizer.js';
 import type { Alternative, Filled } from '../model/fill.js';
 import { UserError } from '../util/errors.js';
+import { excerpt } from '../util/format.js';
 import {
   encodeMasked,
   expectFits,
@@ -113,7 +114,7 @@ async function fillOne(
   const pattern = [...(await encodeMasked(tokenizer, line.text))];
   const masks = pattern.filter((id) => id === maskId).length;
   if (masks === 0) {
-    throw new UserError('NO_MASK', `${line.name}: expected at least one ${mask}, got ${excerpt(line.text)}`);
+    throw new UserError('NO_MASK', `${line.name}: expected at least one ${mask}, got ${JSON.stringify(excerpt(line.text))}`);
   }
   const { maxLength } = model.config;
   expectFits(line, Math.max(pattern.length + 1, pattern.length + masks * (maxSpan - 1)), maxLength);
@@ -194,8 +195,4 @@ function quoted(text: string): string {
 
 function percent(probability: number): string {
   return `${(100 * probability).toFixed(probability < 0.1 ? 1 : 0)} %`;
-}
-
-function excerpt(text: string): string {
-  return JSON.stringify(text.length <= 60 ? text : `${text.slice(0, 57)}…`);
 }

@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import type { Tokenizer } from '../data/tokenizer.js';
 import type { Pair } from '../model/score.js';
-import type { ScoreRequest } from '../model/score-request.js';
+import type { ScoreRequest } from './score-request.js';
 import { encodeMasked, fileLines, inBatches, modelCommand, withModel } from './model-command.js';
 import type { ModelOptions, GivenModel } from './model.js';
 import { integerArgument } from './options.js';
@@ -56,7 +56,7 @@ async function scoreFile(model: GivenModel, file: string, options: Options, outp
 
 /** The file's pairs as ids; blank lines are skipped. */
 async function* pairsOf(model: GivenModel, file: string): AsyncGenerator<NumberedPair, void, undefined> {
-  const { checkIds, parseScoreRequest } = await import('../model/score-request.js');
+  const { checkIds, parseScoreRequest } = await import('./score-request.js');
   const where = file === '-' ? 'standard input' : file;
   let tokenizer: Tokenizer | null = null;
   let line = 0;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { checkIds, parseScoreRequest } from '../../src/model/score-request.js';
+import { checkIds, parseScoreRequest } from '../../src/cli/score-request.js';
 import { userError } from '../support/user-error.js';
 
 const fault = (pattern: RegExp) => userError('SCORE_LINE_INVALID', pattern);

@@ -1,6 +1,7 @@
 // One line of `lockstep score`'s input: what may stand there, and what is said when something else does.
 
 import { UserError } from '../util/errors.js';
+import { excerpt } from '../util/format.js';
 import { isObject } from '../util/json.js';
 
 export type ScoreRequest =
@@ -90,8 +91,4 @@ function wrongType(key: string, expected: string, got: unknown): string {
 
 function keysOf(value: Readonly<Record<string, unknown>>): string {
   return excerpt(JSON.stringify(Object.keys(value)));
-}
-
-function excerpt(text: string): string {
-  return text.length <= 60 ? text : `${text.slice(0, 57)}…`;
 }
