@@ -14,10 +14,11 @@ import {
 } from '../../src/protocol/messages.js';
 import type { BatchStats } from '../../src/protocol/stats.js';
 import { ReductionTree } from '../../src/protocol/tree.js';
+import { BARE, ENGINE, helloOf, PROBE } from '../../src/simulation/bare-worker.js';
 import { CONTROL } from '../../src/simulation/coordinator-host.js';
 import { BACKWARD } from '../../src/simulation/virtual-worker.js';
-import { WorkerHost, type Welcome } from '../../src/simulation/worker-host.js';
 import { DealerSocket } from '../../src/transport/dealer.js';
+import { Conversation, type Welcome } from '../../src/worker/conversation.js';
 import type { Task } from '../../src/worker/events.js';
 
 /** Nobody is given up while a busy machine measures. */
@@ -37,7 +38,7 @@ export class SocketWorker {
   /** Why its session ended; not when it was closed here. */
   readonly ended: Promise<string>;
   private readonly sockets = new Map<number, DealerSocket>();
-  private readonly host: WorkerHost;
+  private readonly conversation: Conversation;
   private readonly timer: NodeJS.Timeout;
   private welcome!: Welcome;
   private grid!: ChunkGrid;
@@ -52,21 +53,22 @@ export class SocketWorker {
     this.ended = new Promise((resolve) => (end = resolve));
     void this.ended.then(() => this.close());
     this.connect(CONTROL, url);
-    this.host = new WorkerHost({
-      name,
-      gridOf,
+    this.conversation = new Conversation({
+      ...BARE,
       now: () => performance.now(),
+      tell: (message, payload) => this.send(CONTROL, message, payload),
       connect: (reducer) => this.connect(reducer, this.welcome.reducers[reducer]!.url),
       send: (endpoint, message, payload) => this.send(endpoint, message, payload),
       begin: (welcome) => this.begin(welcome),
-      prepare: (task) => setImmediate(() => this.host.prepared(task.id)),
+      prepare: (task) => setImmediate(() => this.conversation.prepared(task.id)),
       compute: (task) => this.compute(task),
       cancel: (id) => this.cancel(id),
       store: () => undefined,
       chunkOf: (_, chunk) => this.zeros.subarray(0, this.chunkBytes(chunk)),
       ended: (_, reason) => end(reason),
     });
-    this.timer = setInterval(() => this.host.tick(), 1000);
+    this.send(CONTROL, helloOf(name));
+    this.timer = setInterval(() => this.conversation.tick(), 1000);
   }
 
   /** Once it has been leased something. */
@@ -84,15 +86,15 @@ export class SocketWorker {
     this.sockets.set(endpoint, socket);
     socket.open({
       message: (frames) => {
-        if (endpoint === CONTROL) this.host.hearControl(decode(coordinatorToWorker, frames));
-        else this.host.hearData(endpoint, decode(reducerToWorker, frames));
+        if (endpoint === CONTROL) this.conversation.hear(decode(coordinatorToWorker, frames));
+        else this.conversation.hearReducer(endpoint, decode(reducerToWorker, frames));
       },
-      lost: (reason) => this.host.lost(reason),
+      lost: (reason) => this.conversation.lost(reason),
     });
   }
 
-  private send(endpoint: number, message: WorkerToCoordinator | WorkerToReducer, payload: Uint8Array): void {
-    const crc = message.type === 'chunk' ? this.crcOf(payload) : undefined;
+  private send(endpoint: number, message: WorkerToCoordinator | WorkerToReducer, payload?: Uint8Array): void {
+    const crc = payload && message.type === 'chunk' ? this.crcOf(payload) : undefined;
     this.sockets.get(endpoint)!.send(encode(message, payload, crc));
   }
 
@@ -102,12 +104,13 @@ export class SocketWorker {
     return crc;
   }
 
-  private begin(welcome: Welcome): void {
+  private begin(welcome: Welcome): ChunkGrid {
     this.welcome = welcome;
     this.grid = gridOf(welcome.job);
     this.tree = new ReductionTree(welcome.job.microBatches);
     this.zeros = new Uint8Array(this.grid.chunkElements * 4);
-    setImmediate(() => this.host.computeReady('0'.repeat(64)));
+    setImmediate(() => this.conversation.computeReady(ENGINE, PROBE));
+    return this.grid;
   }
 
   private chunkBytes(chunk: number): number {
@@ -126,7 +129,7 @@ export class SocketWorker {
     for (let i = 1; i <= chunks; i++) {
       const at = ms - BACKWARD * microBatchMs * (1 - i / chunks);
       setTimeout(() => {
-        if (this.running === task.id) this.host.chunkReady(task.id, chunks - i);
+        if (this.running === task.id) this.conversation.chunkReady(task.id, chunks - i);
         if (i === chunks) this.finish(task.id, end - start, ms);
       }, at);
     }
@@ -135,13 +138,13 @@ export class SocketWorker {
   private finish(id: number, microBatches: number, ms: number): void {
     if (this.running !== id) return;
     this.running = 0;
-    this.host.computed(id, Array<BatchStats>(microBatches).fill(STATS), ms / 1000);
+    this.conversation.computed(id, Array<BatchStats>(microBatches).fill(STATS), ms / 1000);
   }
 
   private cancel(id: number): void {
     if (this.running !== id) return;
     this.running = 0;
-    setImmediate(() => this.host.cancelled(id));
+    setImmediate(() => this.conversation.cancelled(id));
   }
 }
 

@@ -114,7 +114,10 @@ async function fillOne(
   const pattern = [...(await encodeMasked(tokenizer, line.text))];
   const masks = pattern.filter((id) => id === maskId).length;
   if (masks === 0) {
-    throw new UserError('NO_MASK', `${line.name}: expected at least one ${mask}, got ${JSON.stringify(excerpt(line.text))}`);
+    throw new UserError(
+      'NO_MASK',
+      `${line.name}: expected at least one ${mask}, got ${JSON.stringify(excerpt(line.text))}`,
+    );
   }
   const { maxLength } = model.config;
   expectFits(line, Math.max(pattern.length + 1, pattern.length + masks * (maxSpan - 1)), maxLength);

@@ -2,17 +2,17 @@
 import { bytesPerElement } from '../protocol/job.js';
 import type { BatchStats } from '../protocol/stats.js';
 import { ReductionTree } from '../protocol/tree.js';
+import { Conversation } from '../worker/conversation.js';
 import type { Task } from '../worker/events.js';
 import type { VirtualClock } from './clock.js';
-import { CONTROL } from './coordinator-host.js';
+import { BARE, ENGINE, helloOf, PROBE } from './bare-worker.js';
+import { CONTROL, NOTHING } from './coordinator-host.js';
 import { HEARTBEAT, type ClusterPlan, type Grids } from './plan.js';
 import type { FromWorker, ToWorker } from './wire.js';
-import { WorkerHost } from './worker-host.js';
 
 /** The part of a micro-batch's time that the backward takes. One chunk after another becomes final in the last one's. */
 export const BACKWARD = 2 / 3;
 const STATS: BatchStats = { loss: 1, tokens: 1, correct: 0, sourceTokens: 1 };
-const PROBE = '0'.repeat(64);
 
 export interface WorkerWorld {
   readonly clock: VirtualClock;
@@ -23,7 +23,7 @@ export interface WorkerWorld {
 }
 
 export class VirtualWorker {
-  private readonly host: WorkerHost;
+  private readonly conversation: Conversation;
   private readonly tree: ReductionTree;
   private running = 0;
   private readonly chunk: Uint8Array;
@@ -36,26 +36,29 @@ export class VirtualWorker {
     const { clock, plan, grids } = world;
     this.tree = new ReductionTree(plan.microBatches);
     this.chunk = new Uint8Array(bytesPerElement(plan.wire));
-    const nothing = (): void => undefined;
     world.connect(this, CONTROL);
-    this.host = new WorkerHost({
-      name,
-      gridOf: () => grids.simulated,
+    this.conversation = new Conversation({
+      ...BARE,
       now: () => clock.now,
+      tell: (message, payload = NOTHING) => world.send(this, CONTROL, message, payload),
       connect: (reducer) => world.connect(this, reducer),
-      send: (endpoint, message, payload) => world.send(this, endpoint, message, payload),
-      begin: () => clock.after(0, () => this.host.computeReady(PROBE)),
-      prepare: (task) => clock.after(0, () => this.host.prepared(task.id)),
+      send: (reducer, message, payload = NOTHING) => world.send(this, reducer, message, payload),
+      begin: () => {
+        clock.after(0, () => this.conversation.computeReady(ENGINE, PROBE));
+        return grids.simulated;
+      },
+      prepare: (task) => clock.after(0, () => this.conversation.prepared(task.id)),
       compute: (task) => this.compute(task),
       cancel: (id) => clock.after(0, () => this.cancel(id)),
-      store: nothing,
+      store: () => undefined,
       chunkOf: () => this.chunk,
       ended: (_, reason) => {
         throw new Error(`${name} ended its session: ${reason}`);
       },
     });
+    world.send(this, CONTROL, helloOf(name), NOTHING);
     const beat = (): void => {
-      this.host.tick();
+      this.conversation.tick();
       clock.after(HEARTBEAT.intervalMs, beat);
     };
     clock.after(HEARTBEAT.intervalMs, beat);
@@ -64,8 +67,8 @@ export class VirtualWorker {
   /** A message has come out of the network. */
   hear(endpoint: number, message: ToWorker, payload: Uint8Array): void {
     const received = { ...message, payload } as never;
-    if (endpoint === CONTROL) this.host.hearControl(received);
-    else this.host.hearData(endpoint, received);
+    if (endpoint === CONTROL) this.conversation.hear(received);
+    else this.conversation.hearReducer(endpoint, received);
   }
 
   private compute(task: Task): void {
@@ -81,7 +84,7 @@ export class VirtualWorker {
     // The last chunk becomes final with the end of all.
     for (let i = 1; i <= chunks; i++) {
       clock.at(startedAt + firstMs + ((ms - firstMs) * i) / chunks, () => {
-        if (this.running === task.id) this.host.chunkReady(task.id, chunks - i);
+        if (this.running === task.id) this.conversation.chunkReady(task.id, chunks - i);
       });
     }
     clock.at(startedAt + ms, () => {
@@ -90,13 +93,13 @@ export class VirtualWorker {
       this.computeMs += ms;
       // The state machine takes computing for free as no speed at all.
       const seconds = Math.max(ms / 1000, 1e-6);
-      this.host.computed(task.id, Array<BatchStats>(microBatches).fill(STATS), seconds);
+      this.conversation.computed(task.id, Array<BatchStats>(microBatches).fill(STATS), seconds);
     });
   }
 
   private cancel(id: number): void {
     if (this.running !== id) return;
     this.running = 0;
-    this.host.cancelled(id);
+    this.conversation.cancelled(id);
   }
 }

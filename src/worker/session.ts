@@ -1,11 +1,10 @@
 // One session of a worker with one coordinator, from the greeting to its end: the sockets, the compute thread, the
-// thread that builds batches and the clock around the state machine in worker.ts. Losing any connection ends it.
+// thread that builds batches and the clock around conversation.ts. Losing any connection ends it.
 import type { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { loadAddon } from '../engine/native/load.js';
 import type { TrainingEvent } from '../metrics/events.js';
 import { ChunkGrid } from '../protocol/chunks.js';
-import type { Envelope } from '../protocol/envelope.js';
 import { ProtocolError } from '../protocol/frames.js';
 import {
   coordinatorToWorker,
@@ -13,27 +12,27 @@ import {
   encode,
   reducerToWorker,
   type CoordinatorToWorker,
+  type PhaseSeconds,
   type Received,
   type ReducerToWorker,
   type SessionOutcome,
+  type WorkerPhase,
+  type WorkerReport,
   type WorkerToCoordinator,
+  type WorkerToReducer,
 } from '../protocol/messages.js';
-import { nodeIdOf } from '../protocol/node-id.js';
 import { decodeSamples } from '../protocol/samples.js';
-import { encodeStats } from '../protocol/stats.js';
 import { DealerSocket } from '../transport/dealer.js';
 import { messageOf } from '../util/errors.js';
 import { Batches } from './batches.js';
-import { checkReducers, checkSession, checkTokens } from './checks.js';
+import { checkTokens } from './checks.js';
 import { Compute } from './compute/compute.js';
 import type { Fault } from './compute/fault.js';
 import type { FromCompute } from './compute/port.js';
-import type { WorkerAction, WorkerEvent } from './events.js';
+import { Conversation, type Surroundings, type TaskMessage, type Welcome } from './conversation.js';
+import type { Task } from './events.js';
 import { answerTo, helloOf, type Introduction } from './greeting.js';
 import { Pulse } from './pulse.js';
-import { Silence } from './silence.js';
-import { eventOfReducer, messageToReducer, resultMessage, taskOf } from './translation.js';
-import { WorkerMachine } from './worker.js';
 
 export interface SessionOptions extends Introduction {
   readonly url: string;
@@ -58,35 +57,28 @@ export interface SessionEnd {
 const GREETING_TIMEOUT_MS = 5000;
 /** Digits of a run's id that a person reads. */
 const SHORT_ID = 8;
-type Welcome = CoordinatorToWorker & { type: 'welcome' };
 
-/** Runs a session to its end; rejects when the worker itself is at fault (its compute thread died). */
+/**
+ * Runs a session to its end, which a lost connection and a coordinator that breaks the protocol are, too. Rejects when the worker
+ * itself is at fault (its compute thread died).
+ */
 export function runSession(options: SessionOptions): Promise<SessionEnd> {
   return new Promise((resolve, reject) => new Session(options, resolve, reject).open());
 }
 
-class Session {
+class Session implements Surroundings {
+  private readonly conversation = new Conversation(this);
   private readonly control: DealerSocket;
-  private reducers: DealerSocket[] = [];
-  private welcome: Welcome | undefined;
-  private grid!: ChunkGrid;
-  private machine!: WorkerMachine;
-  private compute: Compute | undefined;
+  private readonly reducers: DealerSocket[] = [];
   private readonly batches = new Batches();
   private readonly addon = loadAddon();
-  /** Which reducers answer, and whether the compute thread is ready. */
-  private readonly readiness: { attached: Set<number>; compute?: FromCompute & { type: 'ready' } } = {
-    attached: new Set(),
-  };
-  private nextTaskId = 1;
-  private timer: NodeJS.Timeout | undefined;
-  private silence: Silence | undefined;
   private readonly pulse: Pulse;
-  private echo = 0;
-  /** The parameter chunk that is being handled. */
-  private incoming: Uint8Array = new Uint8Array(0);
-  private ended = false;
-  private readonly onAbort = (): void => this.leave();
+  private welcome!: Welcome;
+  private grid!: ChunkGrid;
+  private computing: Compute | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private closing: Promise<void> | undefined;
+  private readonly onAbort = (): void => this.conversation.leave();
 
   constructor(
     private readonly options: SessionOptions,
@@ -99,11 +91,13 @@ class Session {
 
   open(): void {
     const { url, signal } = this.options;
+    const { conversation } = this;
     signal.addEventListener('abort', this.onAbort);
     try {
       this.control.open({
         message: (frames) => this.guard(() => this.hear(decode(coordinatorToWorker, frames))),
-        lost: (reason, hopeless) => (hopeless ? this.end(reason, 'refused') : this.end(`${url}: ${reason}`)),
+        lost: (reason, hopeless) =>
+          hopeless ? conversation.lost(reason, 'refused') : conversation.lost(`${url}: ${reason}`),
       });
     } catch (error) {
       this.fail(error);
@@ -111,7 +105,7 @@ class Session {
     }
     this.tell(helloOf(this.options));
     this.timer = setTimeout(
-      () => this.end(`${url}: no answer within ${GREETING_TIMEOUT_MS} ms`),
+      () => conversation.lost(`${url}: no answer within ${GREETING_TIMEOUT_MS} ms`),
       GREETING_TIMEOUT_MS,
     );
   }
@@ -119,183 +113,67 @@ class Session {
   // ---- the coordinator
 
   private hear(message: Received<CoordinatorToWorker>): void {
-    this.silence?.broken(performance.now());
-    checkSession(message, this.welcome);
-    switch (message.type) {
-      case 'challenge':
-        this.tell(answerTo(message, this.options));
-        break;
-      case 'welcome':
-        if (!this.welcome) this.begin(message);
-        break;
-      case 'lease':
-      case 'evaluate':
-        this.receiveTask(message);
-        break;
-      case 'recall':
-        this.handle({ type: 'recall', node: nodeIdOf(message) });
-        break;
-      case 'heartbeat':
-        this.echo = message.sequence;
-        this.pulse.answered(message.echo, performance.now());
-        break;
-      case 'bye':
-        this.end(message.reason, message.outcome);
-        break;
-      default:
-        message satisfies never;
-    }
+    if (message.type === 'heartbeat') this.pulse.answered(message.echo, this.now());
+    this.conversation.hear(message);
   }
 
-  /** Greeted: connect to the reducers, give the compute thread its job, keep the pulse. */
-  private begin(welcome: Welcome): void {
+  tell(message: WorkerToCoordinator, payload?: Uint8Array): void {
+    this.control.send(encode(message, payload));
+  }
+
+  prove(challenge: CoordinatorToWorker & { type: 'challenge' }): void {
+    this.tell(answerTo(challenge, this.options));
+  }
+
+  /** Gives the compute thread its job, and begins to keep the pulse. */
+  begin(welcome: Welcome): ChunkGrid {
     const { job } = welcome;
     this.welcome = welcome;
-    this.silence = new Silence(job.heartbeat, performance.now());
-    this.compute = new Compute(this.options.takeThread(), job, this.options.fault, {
+    this.computing = new Compute(this.options.takeThread(), job, this.options.fault, {
       message: (message) => this.guard(() => this.hearCompute(message)),
       failed: (error) => this.fail(error),
     });
-    const { trainable, total } = this.compute.layout;
+    const { trainable, total } = this.computing.layout;
     this.grid = new ChunkGrid(trainable, total);
-    checkReducers(welcome.reducers, this.grid);
-    this.machine = new WorkerMachine(welcome.reducers, this.grid.windowChunks);
-    this.reducers = welcome.reducers.map(({ url }, reducer) =>
-      this.attach(reachable(url, this.options.url), reducer),
-    );
     clearTimeout(this.timer);
-    this.timer = setInterval(() => this.tick(), job.heartbeat.intervalMs);
+    this.timer = setInterval(() => this.conversation.tick(), job.heartbeat.intervalMs);
+    return this.grid;
   }
 
-  private attach(url: string, reducer: number): DealerSocket {
-    const socket = new DealerSocket(url, this.welcome!.job.heartbeat.timeoutMs, this.options.security);
-    socket.open({
-      message: (frames) => this.guard(() => this.hearReducer(reducer, decode(reducerToWorker, frames))),
-      lost: (reason) => this.end(`${url}: ${reason}`),
-    });
-    socket.send(encode({ type: 'attach', ...this.envelope() }));
-    return socket;
-  }
-
-  private tellReady(): void {
-    const { attached, compute } = this.readiness;
-    if (!compute || attached.size < this.reducers.length) return;
-    const { fingerprint: engine, probe } = compute;
-    this.tell({ type: 'ready', ...this.envelope(), engine, probe });
-    const { run, runId } = this.welcome!;
+  working({ run, runId }: Welcome): void {
     this.options.log.info(`works for the run ${run} (${runId.slice(0, SHORT_ID)})`);
-  }
-
-  private receiveTask(message: Received<CoordinatorToWorker> & { type: 'lease' | 'evaluate' }): void {
-    const { job } = this.welcome!;
-    const task = taskOf(message, this.nextTaskId++, job);
-    const samples = decodeSamples(message.payload, message);
-    checkTokens(samples, job.model.vocabularySize);
-    this.handle({ type: 'lease', task });
-    this.batches.build(job, task, samples).then(
-      () => this.guard(() => this.handle({ type: 'prepared', id: task.id })),
-      (error: unknown) => this.fail(error),
-    );
   }
 
   // ---- the reducers
 
+  connect(reducer: number): void {
+    const { job, reducers } = this.welcome;
+    const url = reachable(reducers[reducer]!.url, this.options.url);
+    const socket = new DealerSocket(url, job.heartbeat.timeoutMs, this.options.security);
+    socket.open({
+      message: (frames) => this.guard(() => this.hearReducer(reducer, decode(reducerToWorker, frames))),
+      lost: (reason) => this.conversation.lost(`${url}: ${reason}`),
+    });
+    this.reducers[reducer] = socket;
+  }
+
   private hearReducer(reducer: number, message: Received<ReducerToWorker>): void {
-    checkSession(message, this.welcome);
-    switch (message.type) {
-      case 'attached':
-        this.readiness.attached.add(reducer);
-        this.tellReady();
-        break;
-      case 'grant':
-      case 'done':
-        this.handle(eventOfReducer(reducer, message, this.welcome!.reducers[reducer]!, this.grid));
-        break;
-      case 'parameters': {
-        const event = eventOfReducer(reducer, message, this.welcome!.reducers[reducer]!, this.grid);
-        this.incoming = message.payload;
-        this.pulse.moved('parameters_in', message.payload.length);
-        this.handle(event);
-        break;
-      }
-      case 'refused':
-        this.end(message.reason);
-        break;
-      default:
-        message satisfies never;
-    }
+    if (message.type === 'parameters') this.pulse.moved('parameters_in', message.payload.length);
+    this.conversation.hearReducer(reducer, message);
   }
 
-  // ---- the compute thread
-
-  private hearCompute(message: FromCompute): void {
-    switch (message.type) {
-      case 'ready':
-        this.readiness.compute = message;
-        this.tellReady();
-        break;
-      case 'chunk':
-        this.handle({ type: 'chunkReady', id: message.id, chunk: message.chunk });
-        break;
-      case 'computed':
-      case 'cancelled':
-        this.batches.drop(message.id);
-        this.handle(message);
-        break;
-      default:
-        message satisfies never;
-    }
+  send(reducer: number, message: WorkerToReducer, payload?: Uint8Array): void {
+    if (payload) this.pulse.moved('gradients_out', payload.length);
+    this.reducers[reducer]!.send(encode(message, payload));
   }
 
-  // ---- the state machine's actions
-
-  private handle(event: WorkerEvent): void {
-    if (this.ended) return;
-    for (const action of this.machine.handle(event, performance.now())) this.perform(action);
-  }
-
-  private perform(action: WorkerAction): void {
-    switch (action.type) {
-      case 'pull':
-      case 'received':
-      case 'offer':
-      case 'withdraw':
-        this.reducers[action.reducer]!.send(encode(messageToReducer(action, this.envelope())));
-        break;
-      case 'sendChunk':
-        this.sendChunk(action);
-        break;
-      case 'store':
-        bytesOf(this.compute!.parameters[action.slot]!, this.grid.start(action.chunk)).set(this.incoming);
-        break;
-      case 'pulled':
-        this.options.publish({ kind: 'parametersPulled', version: action.version });
-        break;
-      case 'compute':
-        this.compute!.start(action.task, this.batches.of(action.task.id), action.slot, action.buffer);
-        break;
-      case 'cancel':
-        this.compute!.cancel(action.id);
-        break;
-      case 'drop':
-        this.batches.drop(action.id);
-        break;
-      case 'tell':
-        this.tellResult(action);
-        break;
-      default:
-        action satisfies never;
-    }
-  }
-
-  private sendChunk(action: WorkerAction & { type: 'sendChunk' }): void {
-    const { reducer, chunk, buffer } = action;
+  chunkOf(buffer: number, chunk: number): Uint8Array {
     const start = this.grid.start(chunk);
-    const elements = this.grid.gradientElements(chunk);
-    const values = this.compute!.gradients[buffer]!.subarray(start, start + elements);
-    const payload = this.welcome!.job.wire === 'float32' ? bytesOf(values) : this.pack(values);
-    this.pulse.moved('gradients_out', payload.length);
-    this.reducers[reducer]!.send(encode(messageToReducer(action, this.envelope()), payload));
+    const values = this.computing!.gradients[buffer]!.subarray(
+      start,
+      start + this.grid.gradientElements(chunk),
+    );
+    return this.welcome.job.wire === 'float32' ? bytesOf(values) : this.pack(values);
   }
 
   private pack(values: Float32Array): Uint8Array {
@@ -304,56 +182,89 @@ class Session {
     return new Uint8Array(packed.buffer);
   }
 
-  private tellResult(action: WorkerAction & { type: 'tell' }): void {
-    const { stats } = action;
-    const tokens = stats.reduce((sum, stat) => sum + stat.tokens, 0);
-    this.options.publish({ kind: 'computed', microBatches: stats.length, tokens });
-    this.tell(resultMessage(action, this.envelope()), encodeStats(stats));
+  store(slot: number, chunk: number, bytes: Uint8Array): void {
+    bytesOf(this.computing!.parameters[slot]!, this.grid.start(chunk)).set(bytes);
   }
 
-  private tell(message: WorkerToCoordinator, payload?: Uint8Array): void {
-    this.control.send(encode(message, payload));
+  // ---- the threads
+
+  prepare(task: Task, message: TaskMessage): void {
+    const { job } = this.welcome;
+    const samples = decodeSamples(message.payload, message);
+    checkTokens(samples, job.model.vocabularySize);
+    this.batches.build(job, task, samples).then(
+      () => this.guard(() => this.conversation.prepared(task.id)),
+      (error: unknown) => this.fail(error),
+    );
   }
 
-  private envelope(): Envelope {
-    const { session, term } = this.welcome!;
-    return { session, term };
+  compute(task: Task, slot: number, buffer: number): void {
+    this.computing!.start(task, this.batches.of(task.id), slot, buffer);
+  }
+
+  cancel(id: number): void {
+    this.computing!.cancel(id);
+  }
+
+  drop(id: number): void {
+    this.batches.drop(id);
+  }
+
+  private hearCompute(message: FromCompute): void {
+    const { conversation } = this;
+    switch (message.type) {
+      case 'ready':
+        conversation.computeReady(message.fingerprint, message.probe);
+        break;
+      case 'chunk':
+        conversation.chunkReady(message.id, message.chunk);
+        break;
+      case 'computed':
+        this.drop(message.id);
+        conversation.computed(message.id, message.stats, message.seconds);
+        break;
+      case 'cancelled':
+        this.drop(message.id);
+        conversation.cancelled(message.id);
+        break;
+      default:
+        message satisfies never;
+    }
   }
 
   // ---- time and the end
 
-  private tick(): void {
-    const now = performance.now();
-    const { timeoutMs } = this.welcome!.job.heartbeat;
-    if (this.silence!.isTooLong(now)) return this.end(`the coordinator was silent for ${timeoutMs} ms`);
-    const { machine, echo } = this;
-    const beat = this.pulse.beat(machine.phase, machine.phasesUntil(now), this.compute!.progress, now);
-    this.tell({ type: 'heartbeat', ...this.envelope(), echo, ...beat });
+  now(): number {
+    return performance.now();
+  }
+
+  beat(phase: WorkerPhase, phases: PhaseSeconds): { sequence: number; report: WorkerReport } {
+    return this.pulse.beat(phase, phases, this.computing!.progress, this.now());
+  }
+
+  publish(event: TrainingEvent): void {
+    this.options.publish(event);
   }
 
   private guard(body: () => void): void {
+    if (this.closing) return;
     try {
-      if (!this.ended) body();
+      body();
     } catch (error) {
-      if (error instanceof ProtocolError) this.end(error.message);
+      if (error instanceof ProtocolError) this.conversation.lost(error.message);
       else this.fail(error);
     }
   }
 
-  private leave(): void {
-    if (this.welcome)
-      this.tell({ type: 'leave', ...this.envelope(), reason: 'the worker was asked to stop' });
-    void this.control.flushed().then(() => this.end('the worker was asked to stop', 'stopped'));
-  }
-
-  private end(reason: string, outcome: SessionOutcome = 'lost'): void {
-    if (this.ended) return;
-    const end = { reason, outcome, wasWelcome: this.welcome !== undefined };
-    this.close().then(() => this.resolve(end), this.reject);
+  /** When it was asked to stop, what it has said before leaves first. */
+  ended(outcome: SessionOutcome, reason: string): void {
+    const end = { reason, outcome, wasWelcome: this.conversation.isWelcome };
+    const said = outcome === 'stopped' ? this.control.flushed() : Promise.resolve();
+    said.then(() => this.close()).then(() => this.resolve(end), this.reject);
   }
 
   private fail(error: unknown): void {
-    if (this.ended) return;
+    if (this.closing) return;
     this.options.log.error({ error: messageOf(error) }, 'the worker failed');
     this.close().then(
       () => this.reject(error),
@@ -361,13 +272,17 @@ class Session {
     );
   }
 
-  private async close(): Promise<void> {
-    this.ended = true;
+  private close(): Promise<void> {
+    this.closing ??= this.closeAll();
+    return this.closing;
+  }
+
+  private async closeAll(): Promise<void> {
     clearTimeout(this.timer);
     this.options.signal.removeEventListener('abort', this.onAbort);
     for (const socket of this.reducers) socket.close();
     this.control.close();
-    await this.compute?.close();
+    await this.computing?.close();
     await this.batches.close();
   }
 }

@@ -13,6 +13,7 @@ import type { Folder } from '../../src/checkpoint/folder.js';
 import { acquireTerm, type Term } from '../../src/checkpoint/term.js';
 import { MemoryFiles, MemoryFolder } from '../support/memory-folder.js';
 import { atEnd, temporaryDirectory } from '../support/temporary-directory.js';
+import { until } from '../support/until.js';
 
 const script = fileURLToPath(new URL('./term-owner.js', import.meta.url));
 const TIMEOUT_MS = 5000;
@@ -116,6 +117,9 @@ test('an owner that stands still for its timeout is superseded, and finds out wh
   const run = await newRun(t);
   const { child } = await startOwner(t, run, 200);
   child.kill('SIGSTOP');
+  // It stops when the signal reaches it, not when it is sent.
+  const stat = (): Promise<string> => readFile(`/proc/${child.pid}/stat`, 'utf8');
+  await until('it to stand still', async () => / T /.test(await stat()), stat);
   const warnings: string[] = [];
   const held = await acquire(t, run, (text) => warnings.push(text));
   assert.deepEqual([held.number, held.contested], [2, true]);

@@ -125,10 +125,10 @@ export class Cluster implements Victims {
         process: worker,
         hear: (message, payload) => {
           this.trace(() => `${nameOf(endpoint)} → ${worker.name}: ${brief(message)}`);
-          if (endpoint === CONTROL) session.host.hearControl({ ...message, payload } as never);
-          else session.host.hearData(endpoint, { ...message, payload } as never);
+          if (endpoint === CONTROL) session.conversation.hear({ ...message, payload } as never);
+          else session.conversation.hearReducer(endpoint, { ...message, payload } as never);
         },
-        lost: () => session.host.lost('its connection ended'),
+        lost: () => session.conversation.lost('its connection ended'),
       },
       worker.route,
     );

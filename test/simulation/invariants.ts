@@ -142,7 +142,7 @@ export class Invariants {
       counted += end - start;
       const bits = expected.get(nodeKey(node));
       const isRight = bits && isPartOf(values, bits, grid.start(chunk));
-      assert.ok(isRight || this.audits.hasWrong(node), `the sum of node ${nodeKey(node)}`);
+      assert.ok(isRight || this.audits.hasWrong(node, { step, round }), `the sum of node ${nodeKey(node)}`);
       assert.ok(sum.isCovered({ start, end }), 'what is summed counts as covered');
     }
     assert.ok(counted >= sum.firstUncovered, 'what counts as covered is summed');

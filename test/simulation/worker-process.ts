@@ -3,14 +3,16 @@ import type { SessionOutcome } from '../../src/protocol/messages.js';
 import type { Task } from '../../src/worker/events.js';
 import type { VirtualClock } from '../../src/simulation/clock.js';
 import { ComputeThread } from './compute-thread.js';
+import { BARE, ENGINE, helloOf, PROBE } from '../../src/simulation/bare-worker.js';
 import { CONTROL } from '../../src/simulation/coordinator-host.js';
+import type { FromWorker } from '../../src/simulation/wire.js';
 import { Pipe, type Route } from './network.js';
 import { Process } from './process.js';
 import type { Random } from './random.js';
 import type { Reference } from './reference.js';
 import { HEARTBEAT, type Scenario } from './scenario.js';
 import type { Wire } from './wire.js';
-import { WorkerHost } from '../../src/simulation/worker-host.js';
+import { Conversation } from '../../src/worker/conversation.js';
 
 export interface WorkerWorld {
   readonly clock: VirtualClock;
@@ -37,6 +39,7 @@ export class WorkerProcess extends Process {
   private retryMs = FIRST_RETRY_MS;
   private slowness = 1;
   hasFinished = false;
+  private isLeaving = false;
   private error = 0;
 
   constructor(
@@ -44,7 +47,7 @@ export class WorkerProcess extends Process {
     private readonly world: WorkerWorld,
   ) {
     super(name, world.clock);
-    this.every(HEARTBEAT.intervalMs, () => this.session?.host.tick());
+    this.every(HEARTBEAT.intervalMs, () => this.session?.conversation.tick());
     this.open();
   }
 
@@ -76,7 +79,8 @@ export class WorkerProcess extends Process {
   }
 
   leave(): void {
-    this.run(() => this.session?.host.leave());
+    this.isLeaving = true;
+    this.run(() => this.session?.conversation.leave());
   }
 
   private open(): void {
@@ -92,7 +96,8 @@ export class WorkerProcess extends Process {
     session?.close();
     if (session?.isWelcome) this.retryMs = FIRST_RETRY_MS;
     this.session = undefined;
-    if (outcome === 'finished') {
+    // Workers of a run that was stopped are started again, as the run is.
+    if (outcome === 'finished' || this.isLeaving) {
       this.hasFinished = true;
       this.kill();
       return;
@@ -111,7 +116,7 @@ export class WorkerProcess extends Process {
 export class Session {
   readonly wires = new Map<number, Wire>();
   readonly compute: ComputeThread;
-  host!: WorkerHost;
+  conversation!: Conversation;
   private readonly inside: Pipe<() => void>;
   private readonly batches: Pipe<() => void>;
 
@@ -125,31 +130,36 @@ export class Session {
     this.inside = new Pipe(clock, random, receiver, INSIDE, () => false);
     this.batches = new Pipe(clock, random, receiver, INSIDE, () => false);
     this.compute = new ComputeThread(scenario, reference, worker, random, {
-      chunkReady: (id, chunk) => this.inside.send(() => this.host.chunkReady(id, chunk), NOTHING),
+      chunkReady: (id, chunk) => this.inside.send(() => this.conversation.chunkReady(id, chunk), NOTHING),
       computed: (id, stats, seconds) =>
-        this.inside.send(() => this.host.computed(id, stats, seconds), NOTHING),
-      cancelled: (id) => this.inside.send(() => this.host.cancelled(id), NOTHING),
+        this.inside.send(() => this.conversation.computed(id, stats, seconds), NOTHING),
+      cancelled: (id) => this.inside.send(() => this.conversation.cancelled(id), NOTHING),
     });
   }
 
   get isWelcome(): boolean {
-    return (this.host as WorkerHost | undefined)?.isWelcome ?? false;
+    return (this.conversation as Conversation | undefined)?.isWelcome ?? false;
   }
 
   /** False when nobody answers. */
   open(): boolean {
     const { worker, world } = this;
     if (!this.connect(CONTROL)) return false;
-    this.host = new WorkerHost({
-      name: worker.name,
-      gridOf: () => world.scenario.grid,
+    const send = (endpoint: number, message: FromWorker, payload: Uint8Array = NOTHING): void =>
+      this.wires.get(endpoint)?.up.send(message, payload);
+    this.conversation = new Conversation({
+      ...BARE,
       now: () => worker.now(),
+      tell: (message, payload) => send(CONTROL, message, payload),
       connect: (reducer) => {
-        if (!this.connect(reducer)) worker.run(() => this.host.lost('nobody listens'));
+        if (!this.connect(reducer)) worker.run(() => this.conversation.lost('nobody listens'));
       },
-      send: (endpoint, message, payload) => this.wires.get(endpoint)?.up.send(message, payload),
-      begin: () => worker.after(10, () => this.host.computeReady('0'.repeat(64))),
-      prepare: (task: Task) => this.batches.send(() => this.host.prepared(task.id), NOTHING),
+      send,
+      begin: () => {
+        worker.after(10, () => this.conversation.computeReady(ENGINE, PROBE));
+        return world.scenario.grid;
+      },
+      prepare: (task: Task) => this.batches.send(() => this.conversation.prepared(task.id), NOTHING),
       compute: (task, slot, buffer) => this.compute.start(task, slot, buffer),
       cancel: (id) => this.compute.cancel(id),
       store: (slot, chunk, bytes) => this.compute.store(slot, chunk, bytes),
@@ -159,8 +169,9 @@ export class Session {
         this.onEnd(outcome);
       },
     });
+    send(CONTROL, helloOf(worker.name));
     worker.after(GREETING_TIMEOUT_MS, () => {
-      if (!this.host.isWelcome) this.host.lost('no answer');
+      if (!this.conversation.isWelcome) this.conversation.lost('no answer');
     });
     return true;
   }
