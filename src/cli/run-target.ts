@@ -82,20 +82,12 @@ export async function parseTarget(given: string): Promise<Target> {
 
 export async function statusOf(target: Target): Promise<RunStatus> {
   if ('url' in target) {
-    const view = await fetchView(target.url);
-    const newestCheckpoint = view.checkpoint?.directory ?? null;
-    return {
-      state: view.ended?.reason ?? 'running',
-      url: target.url,
-      directory: null,
-      newestCheckpoint,
-      view,
-    };
+    return statusOfLive({ url: target.url, view: await fetchView(target.url) });
   }
   const { run } = target;
   const notice = await readNotice(run.notice);
-  const url = await liveUrl(run);
-  if (url !== null) return { ...(await statusOf({ url })), directory: run.path };
+  const live = await liveView(run);
+  if (live) return { ...statusOfLive(live), directory: run.path };
   const view = await viewFromFiles(run);
   return {
     state: await stateOf(notice),
@@ -111,12 +103,26 @@ async function newestCheckpoint(run: RunDirectory): Promise<string | null> {
   return newest?.directory ?? null;
 }
 
-/** Where the coordinator of `run` answers now; null when none does, or none of this run. */
-export async function liveUrl(run: RunDirectory): Promise<string | null> {
+interface LiveView {
+  readonly url: string;
+  readonly view: RunView;
+}
+
+function statusOfLive({ url, view }: LiveView): RunStatus {
+  const state = view.ended?.reason ?? 'running';
+  return { state, url, directory: null, newestCheckpoint: view.checkpoint?.directory ?? null, view };
+}
+
+/** What the coordinator of `run` answers now, and where; null when none does, or none of this run. */
+async function liveView(run: RunDirectory): Promise<LiveView | null> {
   const notice = await readNotice(run.notice);
   if (!notice?.http || notice.ended) return null;
   const view = await fetchView(notice.http).catch(() => null);
-  return view?.run?.runId === notice.run.runId ? notice.http : null;
+  return view?.run?.runId === notice.run.runId ? { url: notice.http, view } : null;
+}
+
+export async function liveUrl(run: RunDirectory): Promise<string | null> {
+  return (await liveView(run))?.url ?? null;
 }
 
 export async function stateOf(notice: Notice | null): Promise<RunState> {

@@ -13,6 +13,8 @@ import { kill, missingForSlurm, SlurmCluster } from './slurm-cluster.js';
 
 const STEPS = 8;
 const HOUR_SECONDS = 3600;
+/** Steps long enough to be seen, and for the third worker to come, before all are done. */
+const SLOWLY = ['--', '--fault', 'sleep:300'];
 
 // Workers are held by SIGSTOP for longer than a worker may be silent by default.
 const CONFIG = `${WORDS_CONFIG}
@@ -36,7 +38,7 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
     await mkdir(path.join(folder, 'cluster'));
     cluster = await SlurmCluster.start(path.join(folder, 'cluster'));
     // Slurm looks at time limits twice a minute: this job waits for that while the others run.
-    held = submit('timed', ['--nodes=1', `--signal=B:USR1@${HOUR_SECONDS}`]).then(async (job) => {
+    held = submit('timed', ['--nodes=1', `--signal=B:USR1@${HOUR_SECONDS}`], SLOWLY).then(async (job) => {
       const held = await holdAfterStep2(job, 'n1-0');
       await limitTime(job.id, HOUR_SECONDS / 60 - 1);
       return held;
@@ -141,8 +143,7 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
   });
 
   test('with --no-kill a node that is set down takes its worker along, and no bit changes', async () => {
-    // Steps long enough for the third worker to come before they are done.
-    const submitted = await submit('down', ['--nodes=3', '--no-kill'], ['--', '--fault', 'sleep:300']);
+    const submitted = await submit('down', ['--nodes=3', '--no-kill'], SLOWLY);
     const job = await holdAfterStep2(submitted, 'n3-0');
     await cluster.call('scontrol', ['update', 'NodeName=n3', 'State=DOWN', 'Reason=test']);
     await until(
@@ -173,7 +174,7 @@ describe('on Slurm', { skip: missingForSlurm() }, () => {
   });
 
   test('a job whose first node dies is queued again and ends with the same bits', async () => {
-    const job = await holdAfterStep2(await submit('first', ['--nodes=2', '--exclude=n3']), 'n2-0');
+    const job = await holdAfterStep2(await submit('first', ['--nodes=2', '--exclude=n3'], SLOWLY), 'n2-0');
     await cluster.loseNode('n1');
     await cluster.startNode('n1');
     await completion(job.id);
