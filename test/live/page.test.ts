@@ -105,7 +105,8 @@ test(
 
     await page.setViewportSize(PHONE);
     await page.locator('#loss-chart canvas').waitFor();
-    assert.equal(await page.evaluate('document.documentElement.scrollWidth'), PHONE.width);
+    // The charts follow the window once it has been laid out.
+    await page.waitForFunction(`document.documentElement.scrollWidth === ${PHONE.width}`);
     assert.deepEqual(faults, []);
 
     const resumed = await followInPage(page);
