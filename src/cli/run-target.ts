@@ -121,6 +121,7 @@ async function liveView(run: RunDirectory): Promise<LiveView | null> {
   return view?.run?.runId === notice.run.runId ? { url: notice.http, view } : null;
 }
 
+/** Where the coordinator of `run` answers now; null when none does. */
 export async function liveUrl(run: RunDirectory): Promise<string | null> {
   return (await liveView(run))?.url ?? null;
 }

@@ -1,6 +1,7 @@
 // Reads a run's YAML file into a checked RunConfig. Every fault is listed with file, line, key, what was
 // expected and what was found.
 
+import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { isMap, isNode, LineCounter, parseDocument, type Document } from 'yaml';
@@ -65,8 +66,14 @@ function listed(faults: readonly string[]): string {
 }
 
 function readText(file: string): string {
+  const bytes = readBytes(file);
+  if (isUtf8(bytes) && !bytes.includes(0)) return bytes.toString('utf8');
+  throw new UserError('CONFIG_INVALID', `${file}: expected YAML, got a file that is not text in UTF-8`);
+}
+
+function readBytes(file: string): Buffer {
   try {
-    return readFileSync(file, 'utf8');
+    return readFileSync(file);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const reasons: Record<string, string> = { ENOENT: 'there is no such file', EISDIR: 'it is a folder' };
@@ -96,8 +103,6 @@ class ConfigSource {
     text: string,
     private readonly overrides: readonly Override[],
   ) {
-    if (/[\0\ufffd]/.test(text))
-      throw new UserError('CONFIG_INVALID', `${file}: expected YAML, got a file that is not text in UTF-8`);
     this.document = parseDocument(text, { lineCounter: this.lines, prettyErrors: false });
     const faults = this.document.errors.map(({ code, message, pos }) => {
       const key = /^\S+?(?=:)/.exec(text.slice(pos[0]))?.[0] ?? '';

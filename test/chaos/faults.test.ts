@@ -1,10 +1,11 @@
 // What a user sees when a run is broken off, or cannot begin: a sentence and an exit code, from real processes.
 import assert from 'node:assert/strict';
-import { cp, stat, truncate } from 'node:fs/promises';
+import { cp, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { LockstepProcess } from '../../bench/support/lockstep-process.js';
 import { isLease } from '../../bench/support/log-lines.js';
+import { runLockstep } from '../../bench/support/run-lockstep.js';
 import { folderWithData, removeFolder } from '../support/small-data.js';
 
 const CONFIG = `
@@ -86,6 +87,20 @@ test('validation data that are cut off end the run in order, with the file and e
   assert.match(run.text(), /error: cannot read \d+ bytes at \d+ of .*validation-00000\.bin/);
   worker.kill('SIGKILL');
   await worker.exit();
+});
+
+test('a run whose last checkpoint cannot be written is none that is completed', async () => {
+  const run = coordinator('--run', 'unsaved', '--set', 'steps=2');
+  const { url } = await run.listening();
+  const checkpoints = path.join(folder, 'unsaved', 'checkpoints');
+  await rm(checkpoints, { recursive: true, force: true });
+  await writeFile(checkpoints, 'in the way');
+  const worker = new LockstepProcess(['worker', url, '--patience', '0'], { cwd: folder });
+  assert.equal(await run.exit(), 2, run.text());
+  await worker.exit();
+  assert.match(run.text(), /error: the last checkpoint of .* could not be written; .* begins again"/);
+  const status = await runLockstep(['--json', 'status', path.join(folder, 'unsaved')]);
+  assert.equal((JSON.parse(status.out) as { state: string }).state, 'failed', status.out);
 });
 
 test('a model that no memory can hold is refused with a sentence', async () => {

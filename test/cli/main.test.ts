@@ -93,7 +93,10 @@ test('--json prints one line of JSON, before or after the command', async () => 
 
 test('`schema` prints the committed JSON Schema', async () => {
   const { out } = await lockstep('schema');
-  assert.equal(out, readFileSync(`${packageRoot}lockstep.schema.json`, 'utf8'));
+  const committed = readFileSync(`${packageRoot}lockstep.schema.json`, 'utf8');
+  assert.equal(out, committed);
+  const { out: line } = await lockstep('schema', '--json');
+  assert.equal(line, `${JSON.stringify(JSON.parse(committed))}\n`);
 });
 
 test('a closed pipe is no fault', async () => {

@@ -77,6 +77,16 @@ test('a fault of the user ends with 2 and one sentence, and nothing is written',
   assert.deepEqual(await readdir(folder), ['in.txt']);
 });
 
+test('why nothing is held out is said: too little text, or as it was asked for', async (t) => {
+  const folder = await folderWith(t, { 'in.txt': 'the sea and the ship '.repeat(200) });
+  const args = ['in.txt', '--out', 'out', '--vocabulary', '300'];
+  assert.match((await run(folder, ...args)).out, /nothing is held out, .*: the input is too short, since /);
+  assert.match(
+    (await run(folder, ...args, '--validation', '0')).out,
+    /nothing is held out, .*: --validation 0$/m,
+  );
+});
+
 test('Ctrl-C ends with 130 and leaves nothing behind', async (t) => {
   const folder = await folderWith(t, { 'in.txt': LONG });
   const prepare = await atWork(folder);

@@ -11,14 +11,14 @@ import { UserError } from '../../src/util/errors.js';
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-config-'));
 after(() => rmSync(folder, { recursive: true }));
 
-function write(text: string, name = 'run.yaml'): string {
+function write(text: string | Buffer, name = 'run.yaml'): string {
   const file = join(folder, name);
   writeFileSync(file, text);
   return file;
 }
 
 /** The message of the fault in a config, without the folder. */
-function faultOf(text: string, overrides: readonly string[] = [], name?: string): string {
+function faultOf(text: string | Buffer, overrides: readonly string[] = [], name?: string): string {
   const file = write(text, name);
   try {
     loadConfig(file, overrides);
@@ -114,6 +114,23 @@ test('a micro-batch that no machine could hold is refused, and how many samples 
   const pairs = 'data: d\nobjective: { kind: seq2seq }\nmodel: { maxLength: 1024 }\nbatch: { samples: 513 }';
   assert.match(faultOf(pairs), /batch.samples: expected at most 512/);
   assert.match(faultOf('data: d\nbatch: { samples: 65536 }'), /1 to 16,?384/);
+});
+
+test('of very many faults the first are listed, and a file that is no text is said to be none', () => {
+  const keys = Array.from({ length: 50 }, (_, i) => `zzzzzzzz${i + 10}: 1`);
+  const lines = faultOf(`data: x\n${keys.join('\n')}\n`).split('\n');
+  assert.deepEqual([lines[0], lines.length, lines.at(-1)], ['50 faults in the config', 42, '  and 10 more']);
+  const expected = 'run.yaml: expected YAML, got a file that is not text in UTF-8';
+  assert.equal(faultOf(Buffer.from([0x64, 0x3a, 0x20, 0xff, 0xfe])), expected);
+  assert.equal(faultOf('data: x\0'), expected);
+  loadConfig(write('data: x # \ufffd is a character like others\n'));
+});
+
+test('a word in the place of a mapping is answered with a key of the mapping', () => {
+  assert.match(
+    faultOf('data: x\n', ['objective=causal']),
+    /objective: expected a mapping of keys to values, such as \{ kind: … \}, got "causal"$/,
+  );
 });
 
 test('a YAML fault names its line', () => {

@@ -90,6 +90,10 @@ test('a run goes on with other reducers, threads and engine, and is refused anot
     scene.goesOn({ seed: 9 }, trained, ''),
     userError('RUN_DIFFERS', /seed \(\d+ in the run, 9 now\)/),
   );
+  await assert.rejects(
+    scene.goesOn({ steps: STEP - 1 }, trained, ''),
+    userError('RUN_DIFFERS', /has done 2 steps already: expected steps of 2 or more, got 1/),
+  );
 });
 
 test('a run with other data is refused by the key and the path, and data that are damaged by the file', async (t) => {

@@ -79,8 +79,9 @@ test('the text of each token is what it adds to a text, with its space', async (
   assert.deepEqual([texts[whale!], texts[newLine[0]!], texts[tokenizer.maskId]], [' whale', '\n', '<mask>']);
 });
 
-test('a vocabulary too small and special tokens that cannot be told apart are refused', async () => {
+test('a vocabulary too small or too large and special tokens that cannot be told apart are refused', async () => {
   await assert.rejects(trained(258), userError('VOCABULARY_TOO_SMALL', /at least 259/));
+  await assert.rejects(trained(5_000_000), userError('VOCABULARY_TOO_LARGE', /at most 2097155, got 5000000/));
   await assert.rejects(trained(400, ['<ü>']), userError('SPECIAL_TOKEN_INVALID'));
   await assert.rejects(trained(400, ['a b']), userError('SPECIAL_TOKEN_INVALID'));
   await assert.rejects(trained(400, ['a']), userError('SPECIAL_TOKEN_INVALID'));
